@@ -1,0 +1,221 @@
+"""Every error khepri raises, as one tree.
+
+::
+
+    KhepriError
+    ├── MisuseError                      the caller's mistake; raised before anything is sent
+    │   ├── InvalidPathError             (ValueError)
+    │   ├── InvalidConditionError        (ValueError)
+    │   ├── InvalidValueError            (ValueError)   a value msgpack cannot carry
+    │   ├── ValueTooLargeError           (ValueError)
+    │   ├── InvalidOptionError           (ValueError)   timeouts, store ids, settings
+    │   ├── WrongTypeError               (TypeError)
+    │   ├── ManyNodesDeniedError         (ValueError)   a pattern where one tree node is required
+    │   └── ConditionTargetsParentError  (ValueError)
+    ├── NodeNotFoundError                (KeyError)     there is no such tree node
+    ├── MismatchingNodeError                            the tree node is there, a condition is not met
+    ├── KeepWhileConditionsNotMetError
+    ├── NoSuchServerError                               the store does not run here (Erlang's noproc)
+    ├── NotAKhepriStoreError                            nobody started a store of that name here
+    ├── JoinError
+    ├── ClusterChangeNotPermittedError
+    ├── KhepriTimeoutError               (TimeoutError) out of time; on a write: the outcome is unknown
+    ├── ServerStoppedError                              the server went away; the outcome is unknown
+    ├── OverloadedError                                 too much is waiting; nothing was done
+    ├── CommandFailedError                              the command raised inside the machine; no effect
+    ├── ForkedProcessError                              the store belongs to the parent process
+    └── StorageError
+        ├── DataCorruptionError                         names file and offset; nothing was changed
+        ├── UnknownFormatError                          a format version this release does not know
+        ├── WrongDirectoryError                         the directory belongs to another node
+        ├── DirectoryLockedError                        another Ra system uses the directory
+        ├── DirectoryAccessError                        cannot create, read or write it
+        ├── DiskFullError                               no space; service returns when space does
+        └── DiskFailedError                             a write or fsync failed
+
+``MisuseError`` is for mistakes in the program, all others are for things that happen.
+Facts are attributes, so that a handler never parses a message.
+"""
+
+from __future__ import annotations
+
+
+class KhepriError(Exception):
+    """The root of everything khepri raises.
+
+    Subclasses take their facts as keyword arguments and keep them as attributes.
+    """
+
+    def __init__(self, message: str, **facts: object) -> None:
+        """Keep the message and the facts.
+
+        Args:
+            message: one sentence for a person.
+            facts: what a handler may want to look at; each becomes an attribute.
+        """
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+    def __getattr__(self, name: str) -> object:
+        """Give the fact of that name."""
+        facts = self.__dict__.get("facts", {})
+        if name in facts:
+            return facts[name]
+        raise AttributeError(name)
+
+    def __str__(self) -> str:
+        """Give the message (KeyError would show it in quotes)."""
+        return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive a copy: the facts are keyword arguments."""
+        return (_rebuild, (type(self), self.message, self.facts))
+
+
+def _rebuild(kind: type[KhepriError], message: str, facts: dict[str, object]) -> KhepriError:
+    return kind(message, **facts)
+
+
+class MisuseError(KhepriError):
+    """The caller broke the contract; nothing was sent and nothing has changed."""
+
+
+class InvalidPathError(MisuseError, ValueError):
+    """A path or pattern is malformed. Facts: ``path``, ``component``."""
+
+
+class InvalidConditionError(MisuseError, ValueError):
+    """A condition is malformed. Facts: ``condition``, ``reason``."""
+
+
+class InvalidValueError(MisuseError, ValueError):
+    """A value cannot be stored. Facts: ``where`` (path to the element inside the value)."""
+
+
+class ValueTooLargeError(MisuseError, ValueError):
+    """An encoded command is above the limit. Facts: ``size_bytes``, ``limit_bytes``."""
+
+
+class InvalidOptionError(MisuseError, ValueError):
+    """An option or setting has an impossible value. Facts: ``option``, ``value``."""
+
+
+class WrongTypeError(MisuseError, TypeError):
+    """An argument has the wrong type. Facts: ``option``, ``value``."""
+
+
+class ManyNodesDeniedError(MisuseError, ValueError):
+    """A pattern stands where exactly one tree node is required. Facts: ``path``."""
+
+
+class ConditionTargetsParentError(MisuseError, ValueError):
+    """A condition names the parent component ``..``. Facts: ``path``, ``condition``."""
+
+
+class NodeNotFoundError(KhepriError, KeyError):
+    """A tree node on the way does not exist.
+
+    Facts: ``node_name`` (the missing component), ``node_path`` (up to and including it),
+    ``node_is_target`` (whether it is the last one), ``condition`` (if one was given, else None).
+    Not raised when the tree node exists but fails a condition: see `MismatchingNodeError`.
+    """
+
+
+class MismatchingNodeError(KhepriError):
+    """A tree node exists and a condition on it is not met.
+
+    Facts: ``node_name``, ``node_path``, ``node_is_target``, ``node_props`` (data and
+    ``payload_version``, so that a compare-and-swap loop needs no second read), ``condition``.
+    """
+
+
+class KeepWhileConditionsNotMetError(KhepriError):
+    """A keep-while condition is already unmet when it is to be set; nothing was written.
+
+    Facts: ``node_name``, ``node_path``, ``keep_while_reason``.
+    """
+
+
+class NoSuchServerError(KhepriError):
+    """The store does not run on this node. Facts: ``store_id``."""
+
+
+class NotAKhepriStoreError(KhepriError):
+    """No store of that name was started in this runtime. Facts: ``store_id``."""
+
+
+class JoinError(KhepriError):
+    """The remote node could not be joined; local data are untouched.
+
+    Facts: ``store_id``, ``node``.
+    """
+
+
+class ClusterChangeNotPermittedError(KhepriError):
+    """Another membership change is under way. Facts: ``store_id``."""
+
+
+class KhepriTimeoutError(KhepriError, TimeoutError):
+    """The time budget is spent.
+
+    On a write the outcome is unknown unless ``outcome`` says ``"not_applied"``: the command may
+    still be applied, once. Facts: ``operation``, ``timeout_seconds``, ``outcome``.
+    """
+
+
+class ServerStoppedError(KhepriError):
+    """The server of the store stopped or crashed while the call was under way.
+
+    On a write the outcome is unknown. Facts: ``store_id``, ``reason``.
+    """
+
+
+class OverloadedError(KhepriError):
+    """Too many bytes wait to be committed; this command was refused and not applied.
+
+    Facts: ``store_id``, ``waiting_bytes``, ``limit_bytes``.
+    """
+
+
+class CommandFailedError(KhepriError):
+    """A command made the machine raise; it had no effect, on any member. Facts: ``reason``."""
+
+
+class ForkedProcessError(KhepriError):
+    """The store was opened by the parent process and cannot be used in a forked child."""
+
+
+class StorageError(KhepriError):
+    """Something about files. Facts: ``path`` and, where known, ``offset``."""
+
+
+class DataCorruptionError(StorageError):
+    """Stored bytes are not what was written; start-up is refused and nothing was changed.
+
+    Facts: ``path``, ``offset``, ``reason``. A torn tail is not corruption: it is cut.
+    """
+
+
+class UnknownFormatError(StorageError):
+    """A file has a format version this release does not know. Facts: ``path``, ``version``."""
+
+
+class WrongDirectoryError(StorageError):
+    """The directory belongs to another node. Facts: ``path``, ``expected``, ``found``."""
+
+
+class DirectoryLockedError(StorageError):
+    """Another Ra system uses the directory. Facts: ``path``, ``holder``."""
+
+
+class DirectoryAccessError(StorageError):
+    """The directory cannot be created, read or written. Facts: ``path``, ``reason``."""
+
+
+class DiskFullError(StorageError):
+    """There is no space; the command was not applied. Service returns when space does."""
+
+
+class DiskFailedError(StorageError):
+    """A write or an fsync failed; nothing of that batch is acknowledged. Facts: ``path``."""
