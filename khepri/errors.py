@@ -20,9 +20,9 @@
     ├── JoinError
     ├── ClusterChangeNotPermittedError
     ├── KhepriTimeoutError               (TimeoutError) out of time; on a write: the outcome is unknown
-    ├── ServerStoppedError                              the server went away; the outcome is unknown
+    ├── ServerStoppedError                              the server went away; outcome unknown
     ├── OverloadedError                                 too much is waiting; nothing was done
-    ├── CommandFailedError                              the command raised inside the machine; no effect
+    ├── CommandFailedError                              the command made the machine raise; no effect
     ├── ForkedProcessError                              the store belongs to the parent process
     └── StorageError
         ├── DataCorruptionError                         names file and offset; nothing was changed
