@@ -10,10 +10,11 @@ may be changed in place until its root is published (see ``working_tree.py``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .keep_while import KeepWhile
 
 Names = tuple[str, ...]
@@ -55,7 +56,7 @@ class TreeNode:
         "size",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - keyword arguments cost 60 ns more, at every level of every put
         self,
         payload: bytes | None,
         payload_version: int,
