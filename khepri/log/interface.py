@@ -15,12 +15,12 @@ Rules that hold for every object here:
 
 The walk of the files::
 
-    directory = DataDirectory.open(file_system, path, node_name)      # lock, identity, registry
-    system = recover(directory)                                       # reads, checks, changes nothing
-    system.stores["orders"].entries                                   # -> RaftCore
-    system.write_ahead_log.write([Append(uid, first_index, entries)]) # WalWriter actor
-    system.segment_writer.flush(closed_file)                          # SegmentWriter actor
-    snapshots = directory.snapshots(uid); snapshots.write(meta, chunks)   # SnapshotWorker actor
+    directory = DataDirectory.open(file_system, path, node_name)       # lock, identity, registry
+    system = recover(directory)                                        # reads and checks
+    system.stores["orders"].entries                                    # -> RaftCore
+    system.write_ahead_log.write([Append(uid, first_index, entries)])  # WalWriter actor
+    system.segment_writer.flush(closed_file)                           # SegmentWriter actor
+    directory.snapshots(uid).write(meta, chunks)                       # SnapshotWorker actor
 """
 
 from __future__ import annotations
