@@ -1,0 +1,300 @@
+"""Data patterns: what `IfDataMatches` asks of the data of a tree node.
+
+A pattern is written as the data it stands for, with these in the places that are not literal:
+
+- `ANY`: any data;
+- ``Var("x")``: any data, captured; the same variable twice means the same data twice;
+- a type, as ``int`` or ``str``: data of exactly that type (``True`` is no ``int``);
+- a comparison, as ``Gt(3)``: data that compares so;
+- ``DictWith({...})``: a dict that has these keys and maybe others; a plain dict has no others.
+
+`Guard` compares what variables have captured. Patterns are data, never code: every member of a
+store evaluates the same pattern to the same answer, in time proportional to pattern and data.
+``docs/reference/data-patterns.md`` is the reference; how patterns are carried is in
+``data_pattern_codec.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from uuid import UUID
+
+from khepri.encoding import EncodingError
+from khepri.errors import InvalidConditionError, InvalidValueError
+
+from .comparisons import Comparison, Var
+from .same_data import KeyFinder, same_data
+from .values import decode_value, encode_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MAX_PATTERN_DEPTH: Final = 64
+"""How deep a pattern may be nested: as deep as values."""
+
+Captured: TypeAlias = dict[str, object]
+"""The data of variables, by name."""
+
+
+class Anything:
+    """The type of `ANY`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Show the constant as it is written in a program."""
+        return "ANY"
+
+
+ANY: Final = Anything()
+"""Matches any data."""
+
+
+class DictWith:
+    """In a pattern: a dict with at least these keys."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Mapping[Any, object]) -> None:
+        """Keep the pattern of each key; the keys are literal."""
+        self.items = items
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A comparison of what a variable has captured.
+
+    ``Guard("low", Lt(Var("high")))`` compares two variables, ``Guard("low", Ge(0))`` one.
+    """
+
+    variable: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Exactly this data. Two literals are equal if they are stored as the same bytes."""
+
+    encoded: bytes
+    value: object = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OfType:
+    """Data of exactly one of the types that can be stored."""
+
+    kind: type
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list or a tuple of just these parts."""
+
+    kind: type[list[object] | tuple[object, ...]]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A dict; if exact, one without further keys. The entries are sorted by encoded key."""
+
+    entries: tuple[tuple[Literal, Part], ...]
+    exact: bool
+
+
+Part: TypeAlias = Literal | Anything | Var | OfType | Comparison | Items | Entries
+"""What a compiled pattern consists of."""
+
+STORABLE_TYPES: Final[dict[str, type]] = {
+    kind.__name__: kind
+    for kind in (
+        type(None), bool, int, float, str, bytes,
+        list, tuple, dict, datetime, UUID,
+    )
+}  # fmt: skip
+"""The types a pattern can ask for, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataPattern:
+    """A compiled pattern, as `IfDataMatches` holds it.
+
+    Attributes:
+        part: the outermost part.
+        guards: what must hold of the variables, all of it.
+    """
+
+    part: Part
+    guards: tuple[Guard, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that the guards speak of variables that the pattern has."""
+        known = _variables(self.part)
+        for guard in self.guards:
+            operand = guard.comparison.operand
+            used = {guard.variable, operand.name} if isinstance(operand, Var) else {guard.variable}
+            if not used <= known:
+                missing = ", ".join(sorted(used - known))
+                raise _invalid(guard, f"the pattern has no variable {missing}")
+
+    @classmethod
+    def of(cls, pattern: object, where: Iterable[Guard] = ()) -> DataPattern:
+        """Compile a pattern as it is written in a program.
+
+        Raises:
+            InvalidConditionError: something in it is neither data nor a part of a pattern.
+        """
+        guards = tuple(where)
+        for guard in guards:
+            if not isinstance(guard, Guard):
+                raise _invalid(guard, "a guard is made with Guard(variable, comparison)")
+            if type(guard.variable) is not str or not isinstance(guard.comparison, Comparison):
+                raise _invalid(guard, "a guard has a variable's name and a comparison")
+        return cls(_compile(pattern, MAX_PATTERN_DEPTH), guards)
+
+    def matches(self, value: object) -> bool:
+        """Tell whether a decoded value fits the pattern."""
+        captured: Captured = {}
+        return _fits(self.part, value, captured) and all(
+            _holds(guard, captured) for guard in self.guards
+        )
+
+    def matches_encoded(self, payload: bytes) -> bool:
+        """Tell whether an encoded value fits the pattern; bytes that are no value do not."""
+        part = self.part
+        if isinstance(part, Literal) and part.encoded == payload:
+            return True
+        try:
+            value = decode_value(payload)
+        except EncodingError:
+            return False
+        return self.matches(value)
+
+
+def _fits(part: Part, value: object, captured: Captured) -> bool:
+    # Recursion is as deep as the pattern, which is bounded; same_data is not recursive.
+    if isinstance(part, Literal):
+        return same_data(part.value, value)
+    if isinstance(part, Var):
+        if part.name in captured:
+            return same_data(captured[part.name], value)
+        captured[part.name] = value
+        return True
+    if isinstance(part, OfType):
+        return type(value) is part.kind
+    if isinstance(part, Comparison):
+        return part.holds(value)
+    if isinstance(part, Items):
+        return _items_fit(part, value, captured)
+    if isinstance(part, Entries):
+        return _entries_fit(part, value, captured)
+    return True
+
+
+def _items_fit(part: Items, value: Any, captured: Captured) -> bool:  # noqa: ANN401 - any data
+    return (
+        type(value) is part.kind
+        and len(value) == len(part.parts)
+        and all(map(_fits, part.parts, value, (captured for _ in value)))
+    )
+
+
+def _entries_fit(part: Entries, value: Any, captured: Captured) -> bool:  # noqa: ANN401 - any data
+    if type(value) is not dict or len(value) < len(part.entries):
+        return False
+    if part.exact and len(value) != len(part.entries):
+        return False
+    find = KeyFinder(value)
+    for key, element_part in part.entries:
+        found = find(key.value)
+        if not found or not _fits(element_part, found[0], captured):
+            return False
+    return True
+
+
+def _holds(guard: Guard, captured: Captured) -> bool:
+    operand = guard.comparison.operand
+    against = captured[operand.name] if isinstance(operand, Var) else operand
+    return guard.comparison.holds_against(captured[guard.variable], against)
+
+
+def _compile(pattern: Any, levels_left: int) -> Part:  # noqa: ANN401 - any data
+    if levels_left == 0:
+        raise _invalid(pattern, f"nested deeper than {MAX_PATTERN_DEPTH} levels")
+    kind = type(pattern)
+    if kind is Var or kind is Anything:
+        part: Part = pattern
+    elif isinstance(pattern, Comparison):
+        if isinstance(pattern.operand, Var):
+            raise _invalid(pattern, "variables are compared in guards")
+        part = pattern
+    elif kind is list or kind is tuple:
+        part = Items(kind, tuple(_compile(each, levels_left - 1) for each in pattern))
+    elif kind is dict:
+        part = _compile_entries(pattern, levels_left, exact=True)
+    elif kind is DictWith:
+        part = _compile_entries(pattern.items, levels_left, exact=False)
+    elif isinstance(pattern, type):
+        if STORABLE_TYPES.get(pattern.__name__) is not pattern:
+            raise _invalid(pattern, "no data has this type")
+        part = OfType(pattern)
+    else:
+        part = literal(pattern)
+    return _collapsed(part)
+
+
+def _compile_entries(
+    pattern: Mapping[object, object], levels_left: int, *, exact: bool
+) -> Entries:
+    entries = [
+        (literal(key), _compile(element, levels_left - 1)) for key, element in pattern.items()
+    ]
+    return Entries(tuple(sorted(entries, key=lambda entry: entry[0].encoded)), exact)
+
+
+def literal(value: object) -> Literal:
+    """Make the part that matches exactly one value.
+
+    Raises:
+        InvalidConditionError: the value cannot be stored, so nothing could match it.
+    """
+    try:
+        encoded = encode_value(value)
+    except InvalidValueError as error:
+        raise _invalid(value, str(error)) from error
+    # Decoded again, so that a change of the caller's list does not change the condition.
+    return Literal(encoded, decode_value(encoded))
+
+
+def _collapsed(part: Part) -> Part:
+    """Turn a container that has only literals into one literal."""
+    if isinstance(part, Items) and all(isinstance(each, Literal) for each in part.parts):
+        values = [each.value for each in part.parts if isinstance(each, Literal)]
+        return literal(values if part.kind is list else tuple(values))
+    if isinstance(part, Entries) and part.exact:
+        pairs = [
+            (key.value, each.value) for key, each in part.entries if isinstance(each, Literal)
+        ]
+        if len(pairs) == len(part.entries):
+            return literal(dict(pairs))
+    return part
+
+
+def _variables(part: Part) -> set[str]:
+    if isinstance(part, Var):
+        return {part.name}
+    if isinstance(part, Items):
+        return set().union(*map(_variables, part.parts))
+    if isinstance(part, Entries):
+        return set().union(*(_variables(each) for _, each in part.entries))
+    return set()
+
+
+def _invalid(pattern: object, reason: str) -> InvalidConditionError:
+    return InvalidConditionError(
+        f"{pattern!r:.200} cannot be used in a data pattern: {reason}",
+        condition=pattern,
+        reason=reason,
+    )

@@ -1,0 +1,325 @@
+"""Paths: where a tree node is, and patterns: which tree nodes are meant.
+
+A `Path` is a tuple of names from the root down. A `PathPattern` is a tuple in which specials
+and conditions may stand as well. Wherever a path is asked for, each of these will do:
+
+- unix text, ``"/queues/q*"`` (see ``unix_paths.py``);
+- a sequence of components, ``["queues", name, IfHasData()]``, in which every `str` is one name,
+  taken as it is: ``"*"``, ``".."`` and ``"a/b"`` are names there, so data never turn into syntax;
+- a `Path` or `PathPattern`.
+
+`parse_path` only reads, `resolve_path` also resolves; the store's functions use the latter.
+How a pattern is matched with a tree is in ``patterns.py``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Final, Self, TypeAlias, overload
+
+from khepri.errors import InvalidPathError, ManyNodesDeniedError
+
+from .condition_rules import named_target, normalise
+from .conditions import Component, Condition, IfAll
+from .names import MAX_PATH_COMPONENTS, PARENT, ROOT, THIS, Special, problem_with_name
+from .unix_paths import parse_unix, too_many_components, unix_form
+
+_CACHED_PATHS: Final = 8192
+_CACHED_PATH_LENGTH: Final = 256  # so that the cache holds a few megabytes at most
+
+
+class Path(tuple[str, ...]):
+    """The place of one tree node: the names from the root down; ``Path()`` is the root.
+
+    Immutable, hashable, comparable, and equal to the plain tuple of its names. Paths sort as a
+    walk of the tree visits them: parents before children, siblings by name.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, path: PathLike = ()) -> Self:
+        """Make a path from its unix form or from its names.
+
+        Raises:
+            InvalidPathError: it is not a path, or it is a pattern.
+        """
+        resolved = resolve_path(path)
+        if isinstance(resolved, PathPattern):
+            raise InvalidPathError(
+                f"{path!r:.200} is a pattern, not the path of one tree node",
+                path=path,
+                component=next(part for part in resolved if not isinstance(part, str)),
+            )
+        return resolved
+
+    @property
+    def name(self) -> str:
+        """The last name; empty for the root, which has none."""
+        return self[-1] if self else ""
+
+    @property
+    def parent(self) -> Path:
+        """The path one level up; the root's parent is the root."""
+        return _path(self[:-1])
+
+    @overload
+    def __truediv__(self, component: str) -> Path: ...
+    @overload
+    def __truediv__(self, component: Special | Condition) -> PathPattern: ...
+    def __truediv__(self, component: Component) -> Path | PathPattern:
+        """Go one level down: to the child of a name, or on to a pattern.
+
+        The name is taken as it is: it is not parsed, a slash in it does not make two levels.
+        """
+        return _checked((*self, component), self)
+
+    def __str__(self) -> str:
+        """Give the unix form, from which ``Path(...)`` makes an equal path."""
+        return unix_form(self)
+
+    def __repr__(self) -> str:
+        """Show the path as it is written in a program."""
+        return f"Path({str(self)!r})"
+
+
+class PathPattern(tuple[Component, ...]):
+    """A pattern of paths: names, specials and conditions, one for each step of a walk.
+
+    Immutable, hashable, and equal to the plain tuple of its components.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, components: Iterable[Component] = ()) -> Self:
+        """Make a pattern from its components.
+
+        Raises:
+            InvalidPathError: one of them is not a component.
+        """
+        parts = tuple(components)
+        _checked(parts, parts)
+        return _pattern(parts)
+
+    def __truediv__(self, component: Component) -> PathPattern:
+        """Add a step."""
+        return PathPattern((*self, component))
+
+    def __str__(self) -> str:
+        """Give the unix form if the pattern has one, otherwise its representation."""
+        try:
+            return unix_form(self)
+        except InvalidPathError:
+            return repr(self)
+
+    def __repr__(self) -> str:
+        """Show the pattern as it is written in a program."""
+        return f"PathPattern({tuple(self)!r})"
+
+
+PathLike: TypeAlias = str | Path | PathPattern | Sequence[Component]
+"""What is accepted where a path or pattern is asked for."""
+
+
+def _path(names: Iterable[str]) -> Path:
+    """Make a path of names that are known to be valid."""
+    return tuple.__new__(Path, names)
+
+
+def _pattern(components: Iterable[Component]) -> PathPattern:
+    """Make a pattern of components that are known to be valid."""
+    return tuple.__new__(PathPattern, components)
+
+
+def _checked(components: tuple[object, ...], path: object) -> Path | PathPattern:
+    """Check components and make a path of them if all are names, otherwise a pattern."""
+    if len(components) > MAX_PATH_COMPONENTS:
+        raise too_many_components(path)
+    only_names = True
+    for component in components:
+        if isinstance(component, str):
+            problem = problem_with_name(component)
+            if problem is not None:
+                raise _invalid(path, component, f"is not a name: {problem}")
+        elif isinstance(component, Special | Condition):
+            only_names = False
+        else:
+            raise _invalid(path, component, "is neither a name nor a condition")
+    if only_names:
+        # A subclass of str may bring its own equality; the tree holds plain text.
+        return _path(map(str.__str__, components))  # type: ignore[arg-type]  # all are str
+    return _pattern(components)  # type: ignore[arg-type]  # tested above
+
+
+def _invalid(path: object, component: object, problem: str) -> InvalidPathError:
+    return InvalidPathError(
+        f"the path {path!r:.200} has the component {component!r:.200} that {problem}",
+        path=path,
+        component=component,
+    )
+
+
+def parse_path(path: PathLike) -> Path | PathPattern:
+    """Read a path or pattern in any of its forms, without resolving specials.
+
+    A leading ROOT, and everything before a later one, is dropped.
+
+    Args:
+        path: unix text, a sequence of components, a `Path` or a `PathPattern`.
+
+    Returns:
+        A `Path` if all components are names, otherwise a `PathPattern`.
+
+    Raises:
+        InvalidPathError: it is neither of these, or a component is none; the error names it.
+    """
+    if isinstance(path, Path | PathPattern):
+        return path
+    if isinstance(path, str):
+        components: tuple[Component, ...] = tuple(parse_unix(path))
+    elif isinstance(path, list | tuple) or (
+        isinstance(path, Sequence) and not isinstance(path, bytes | bytearray | memoryview)
+    ):
+        components = tuple(path)
+    else:
+        raise InvalidPathError(
+            f"a path is text or a sequence of components, not {path!r:.200}",
+            path=path,
+            component=None,
+        )
+    if ROOT in components:
+        after_root = len(components) - components[::-1].index(ROOT)
+        components = components[after_root:]
+    return _checked(components, path)
+
+
+def realpath(path: Path | PathPattern) -> Path | PathPattern:
+    """Resolve specials as far as the components alone tell, and normalise conditions.
+
+    THIS disappears. PARENT takes the name before it away and disappears at the root; after a
+    condition it stays, because only a walk knows whose parent is meant. A condition that names
+    ROOT discards what is before it, as ROOT does.
+    """
+    if isinstance(path, Path):
+        return path
+    resolved: list[Component] = []
+    for component in map(normalise, path):
+        if component is ROOT:
+            resolved.clear()
+        elif component is PARENT:
+            if resolved and isinstance(resolved[-1], str):
+                resolved.pop()
+            elif resolved:
+                resolved.append(PARENT)
+        elif component is not THIS:
+            if named_target(component) is ROOT:
+                resolved.clear()
+            resolved.append(component)
+    if all(isinstance(component, str) for component in resolved):
+        return _path(resolved)  # type: ignore[arg-type]  # tested above
+    return _pattern(resolved)
+
+
+def resolve_path(path: PathLike) -> Path | PathPattern:
+    """Read and resolve a path or pattern, relative ones from the root; what store calls use.
+
+    Unix text of ordinary length goes through a bounded cache: a repeated path costs about 0.1
+    microseconds. Any thread may call this.
+
+    Raises:
+        InvalidPathError: see `parse_path`.
+    """
+    if type(path) is str and len(path) <= _CACHED_PATH_LENGTH:
+        return _resolve_text(path)
+    return realpath(parse_path(path))
+
+
+@functools.lru_cache(maxsize=_CACHED_PATHS)
+def _resolve_text(path: str) -> Path | PathPattern:
+    return realpath(parse_path(path))
+
+
+def abspath(path: PathLike, base: Path) -> Path | PathPattern:
+    """Resolve a path from a base if it begins with THIS or PARENT, otherwise from the root.
+
+    Keep-while paths are resolved so from the path of the tree node being written.
+
+    Raises:
+        InvalidPathError: see `parse_path`.
+    """
+    parsed = parse_path(path)
+    relative = bool(parsed) and parsed[0] in (THIS, PARENT)
+    return realpath(PathPattern((*base, *parsed)) if relative else parsed)
+
+
+def combine_with_conditions(
+    path: Path | PathPattern, *conditions: Component
+) -> Path | PathPattern:
+    """Ask more of what a pattern names: conditions join its last component.
+
+    Unlike Khepri's function this one works for the root: the conditions are asked of it.
+
+    Args:
+        path: a resolved path or pattern.
+        conditions: what to ask; without any, the path is given back.
+    """
+    if not conditions:
+        return path
+    if not path:
+        return realpath(PathPattern((IfAll(ROOT, *conditions),)))
+    last = path[-1]
+    if last is PARENT:
+        return realpath(PathPattern((*path, IfAll(THIS, *conditions))))
+    return realpath(PathPattern((*path[:-1], IfAll(last, *conditions))))
+
+
+def targets_specific_node(path: Path | PathPattern) -> Path | None:
+    """Give the path of the one tree node that a resolved pattern names, None if it may be more.
+
+    Conditions may be asked of the named nodes; they are dropped from the answer.
+    """
+    if isinstance(path, Path):
+        return path
+    names: list[str] = []
+    for component in path:
+        target = named_target(component)
+        if isinstance(target, str):
+            names.append(target)
+        elif target is PARENT:
+            del names[-1:]
+        elif target is ROOT:
+            names.clear()
+        elif target is None:
+            return None
+    return _path(names)
+
+
+def ensure_specific(path: Path | PathPattern) -> Path:
+    """Give the path of the one tree node that a resolved pattern names.
+
+    Checked here, from the pattern alone and before anything is sent; Khepri checks when the walk
+    arrives, and so answers "not found" for a pattern below a missing tree node.
+
+    Raises:
+        ManyNodesDeniedError: the pattern may match several tree nodes.
+    """
+    names = targets_specific_node(path)
+    if names is None:
+        raise ManyNodesDeniedError(
+            f"{path!r:.200} may match many tree nodes where one is required", path=path
+        )
+    return names
+
+
+def is_valid_path(path: object) -> bool:
+    """Tell whether something can be used as a path or pattern."""
+    try:
+        parse_path(path)  # type: ignore[arg-type]  # to find out is the purpose
+    except InvalidPathError:
+        return False
+    return True
+
+
+def includes_root(path: Path | PathPattern) -> bool:
+    """Tell whether a resolved pattern is the root itself."""
+    return targets_specific_node(path) == ()
