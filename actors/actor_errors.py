@@ -1,0 +1,111 @@
+"""Errors that mean the same to a khepri caller and to a Pykka caller.
+
+A host that holds one of our actors as a `pykka.ActorRef` catches `pykka.ActorDeadError` and
+`pykka.Timeout`; everybody else catches khepri's own tree (`khepri.errors`). The classes here are
+both at once. They live in this package because nothing below it may know Pykka.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pykka
+
+from khepri.errors import (
+    ForkedProcessError,
+    KhepriTimeoutError,
+    NoSuchServerError,
+    ServerStoppedError,
+)
+
+if TYPE_CHECKING:
+    from .exit_reason import Exit
+    from .label import ActorLabel
+
+
+class ActorStoppedError(ServerStoppedError, pykka.ActorDeadError):
+    """The actor stopped or crashed before it answered.
+
+    Facts: ``actor``, ``store_id``, ``reason``, ``outcome``. The outcome is ``"not_applied"`` when
+    the actor never looked at the message, else ``"unknown"``.
+    """
+
+
+class NoSuchActorError(NoSuchServerError, pykka.ActorDeadError):
+    """The actor was gone when the message was sent; it never looked at it.
+
+    Facts: ``actor``, ``store_id``, ``outcome`` (always ``"not_applied"``).
+    """
+
+
+class ForkedActorError(ForkedProcessError, pykka.ActorDeadError):
+    """The actor lives in the parent of this forked process. Facts: ``actor``."""
+
+
+class ReplyTimeoutError(KhepriTimeoutError, pykka.Timeout):
+    """No answer came in time. Facts: ``timeout_seconds``, ``outcome`` (``"unknown"``)."""
+
+
+class DeathNotice(Protocol):
+    """What is answered in the name of an actor that cannot answer any more.
+
+    Every call makes a new exception, since raising one changes it.
+    """
+
+    def not_seen(self) -> BaseException:
+        """Make the error for a message that waited when the actor ended."""
+        ...
+
+    def too_late(self) -> BaseException:
+        """Make the error for a message that came after the actor's end."""
+        ...
+
+    def unanswered(self) -> BaseException:
+        """Make the error for a message that the actor took and did not answer."""
+        ...
+
+
+class StoppedNotice:
+    """The notice of an actor that ended in this process."""
+
+    def __init__(self, label: ActorLabel, reason: Exit) -> None:
+        """Keep who ended and why."""
+        self._label = label
+        self._reason = reason
+
+    def not_seen(self) -> BaseException:
+        """Make the error for a message that waited when the actor ended."""
+        return self._stopped("before it looked at the message", "not_applied")
+
+    def too_late(self) -> BaseException:
+        """Make the error for a message that came after the actor's end."""
+        return NoSuchActorError(
+            f"{self._label} does not run",
+            actor=str(self._label),
+            store_id=self._label.store_id,
+            outcome="not_applied",
+        )
+
+    def unanswered(self) -> BaseException:
+        """Make the error for a message that the actor took and did not answer."""
+        return self._stopped("before it answered", "unknown")
+
+    def _stopped(self, when: str, outcome: str) -> BaseException:
+        return ActorStoppedError(
+            f"{self._label} ended {when} ({self._reason})",
+            actor=str(self._label),
+            store_id=self._label.store_id,
+            reason=self._reason,
+            outcome=outcome,
+        )
+
+
+class ForkedNotice:
+    """The notice of an actor that stayed behind in the parent of a forked process."""
+
+    def not_seen(self) -> BaseException:
+        """Make the error for a message that waited when the process was forked."""
+        return ForkedActorError("the process was forked; this store belongs to its parent")
+
+    too_late = not_seen
+    unanswered = not_seen

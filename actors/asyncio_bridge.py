@@ -1,0 +1,71 @@
+"""Waiting for a reply in an asyncio task: the loop goes on, and is woken once per batch.
+
+Waking a loop from another thread costs a system call. An actor that resolves a thousand replies
+at once must not pay a thousand: replies that come while the loop has not yet looked join the
+wake-up that is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+T = TypeVar("T")
+
+
+class _Waker:
+    """Wakes the tasks of one event loop; `wake` is called from any thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Weak, since the loop is the key under which this is kept.
+        self._loop = weakref.ref(loop)
+        self._ready: deque[asyncio.Future[None]] = deque()
+        self._under_way = False
+
+    def wake(self, waiter: asyncio.Future[None]) -> None:
+        self._ready.append(waiter)
+        # Looked at after the waiter is in: `_run` clears the flag before it takes the waiters.
+        if not self._under_way:
+            self._under_way = True
+            loop = self._loop()
+            try:
+                if loop is not None:
+                    loop.call_soon_threadsafe(self._run)
+            except RuntimeError:
+                # The loop is closed: nobody waits in it any more.
+                self._ready.clear()
+
+    def _run(self) -> None:
+        self._under_way = False
+        while self._ready:
+            waiter = self._ready.popleft()
+            if not waiter.done():  # cancelled meanwhile
+                waiter.set_result(None)
+
+
+_wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker] = weakref.WeakKeyDictionary()
+
+
+def wait(observe: Callable[[Callable[[], object]], None]) -> Generator[Any, None, None]:
+    """Suspend the current task until the observer that is handed to `observe` is called.
+
+    Args:
+        observe: takes what is to be called, once, from any thread.
+    """
+    loop = asyncio.get_running_loop()
+    waker = _wakers.get(loop)
+    if waker is None:
+        waker = _wakers[loop] = _Waker(loop)
+    waiter = loop.create_future()
+    observe(lambda: waker.wake(waiter))
+    yield from waiter
+
+
+def run_in_thread(function: Callable[[], T]) -> Generator[Any, None, T]:
+    """Suspend the current task while `function` runs in the loop's thread pool."""
+    return (yield from asyncio.get_running_loop().run_in_executor(None, function))

@@ -1,0 +1,286 @@
+"""The future of a reply: cheap to make, cheap to resolve, and never waited for in vain.
+
+`KhepriFuture` is a `pykka.Future`, with these differences:
+
+- It makes a lock only when a thread really waits. Pykka's makes a condition for every ask.
+- It carries a *decode* step that runs in the thread that asks for the value. Expected outcomes
+  travel between actors as plain values; the exception a user sees is raised, and a value from
+  the tree is decoded, in the user's thread, never in the actor's.
+- It knows the mailbox it was sent to. When that actor is gone without an answer, `get` raises.
+- It has callbacks, and ``await`` never blocks the event loop (Pykka's does).
+
+Measured on two cores (``python -m tests.bench.actor_round_trip``).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from _thread import allocate_lock
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+import pykka
+
+from . import asyncio_bridge
+from .actor_errors import ReplyTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from types import TracebackType
+
+    from .mailbox import Mailbox
+
+    OptionalExceptionInfo = tuple[
+        type[BaseException] | None, BaseException | None, TracebackType | None
+    ]
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("khepri.actors.future")
+
+LIVENESS_CHECK_SECONDS = 1.0
+"""How often a waiting thread looks whether the actor still lives."""
+
+
+class _Pending:
+    """The outcome of a future that has none."""
+
+
+class _Failure:
+    """The outcome of a future whose value is an exception."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+_PENDING: Final = _Pending()
+
+
+class KhepriFuture(pykka.Future[T], Generic[T]):
+    """A reply that is there now or comes later; set once, read by any number of threads.
+
+    How threads meet without a lock: who resolves first stores the outcome and then calls the
+    observers; who observes first adds its observer and then looks at the outcome. Whatever the
+    order, one of the two sees the other. List operations and attribute stores are atomic.
+    """
+
+    # Slots and no call of the base's __init__: 0.2 microseconds against 1.6 for Pykka's future.
+    __slots__ = ("_decode", "_mailbox", "_observers", "_outcome", "_unresolved")
+
+    _get_hook = None  # Pykka's default, without storing it in every instance
+
+    def __init__(
+        self,
+        decode: Callable[[Any], T] | None = None,
+        mailbox: Mailbox | None = None,
+    ) -> None:
+        """Make a future without an outcome.
+
+        Args:
+            decode: turns the actor's reply into the caller's result or raises the caller's
+                exception; runs in the caller's thread, at each `get`.
+            mailbox: where the request goes; None if the future cannot outlive its actor.
+        """
+        self._outcome: Any = _PENDING
+        self._observers: list[Callable[[], object]] = []
+        self._unresolved = True
+        self._decode = decode
+        self._mailbox = mailbox
+
+    def __repr__(self) -> str:
+        """Tell whether it has an outcome."""
+        return f"<{type(self).__name__} {'done' if self.done() else 'pending'}>"
+
+    # --- the caller's side
+
+    def get(self, *, timeout: float | None = None) -> T:
+        """Wait for the reply and give the result.
+
+        Args:
+            timeout: seconds to wait at most; None waits until there is a reply, or until the
+                actor is gone.
+
+        Returns:
+            the reply, decoded.
+
+        Raises:
+            KhepriTimeoutError: no reply came in time (also a `pykka.Timeout`).
+            ServerStoppedError: the actor is gone and will not reply.
+            ForkedProcessError: the actor lives in the parent process.
+            BaseException: what the actor answered with, or what the decode step raised.
+        """
+        outcome = self._outcome
+        if outcome is _PENDING:
+            if self._get_hook is not None:
+                outcome = self._outcome = super().get(timeout=timeout)
+            else:
+                outcome = self._wait(timeout)
+        if isinstance(outcome, _Failure):
+            raise outcome.error
+        decode = self._decode
+        return cast("T", outcome) if decode is None else decode(outcome)
+
+    def done(self) -> bool:
+        """Tell whether `get` would answer at once. Never blocks."""
+        return self._outcome is not _PENDING
+
+    def add_done_callback(self, callback: Callable[[KhepriFuture[T]], object]) -> None:
+        """Have `callback(future)` called once there is an outcome, at once if there is one.
+
+        It runs in the thread that resolves the future, mostly an actor's: it must be quick and
+        must not wait. What it raises is logged and goes no further.
+
+        Raises:
+            TypeError: the future was made by `map`, `filter`, `join` or `reduce`; it has no
+                moment of its own. Put the callback on its source.
+        """
+        if self._get_hook is not None:
+            raise TypeError("a derived future has no callbacks; use its source")
+        self._observe(partial(_call_back, callback, self))
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait in an asyncio task without blocking its loop; cancelling leaves the future alone.
+
+        The request itself is not undone by a cancellation.
+        """
+        if not self.done():
+            if self._get_hook is not None:
+                # A derived future computes in `get`, which waits: not on the loop's thread.
+                return (yield from asyncio_bridge.run_in_thread(self.get))
+            yield from asyncio_bridge.wait(self._observe)
+        return self.get()
+
+    __iter__ = __await__
+
+    def set_get_hook(self, func: Callable[[float | None], T]) -> None:
+        """Have the value computed at the first `get` (Pykka's derived futures).
+
+        Raises:
+            RuntimeError: the future has an outcome.
+        """
+        self._claim()
+        super().__init__()
+        super().set_get_hook(func)
+
+    # --- the actor's side
+
+    def set(self, value: object = None) -> None:
+        """Resolve with a reply.
+
+        Raises:
+            RuntimeError: the future was resolved before.
+        """
+        self._claim()
+        self._publish(value)
+
+    def set_exception(self, exc_info: OptionalExceptionInfo | None = None) -> None:
+        """Resolve with an exception, by default the one that is being handled (as in Pykka).
+
+        Raises:
+            RuntimeError: the future was resolved before.
+        """
+        error = (exc_info or sys.exc_info())[1]
+        assert error is not None, "no exception is being handled"
+        self._claim()
+        self._publish(_Failure(error))
+
+    def resolve(self, value: object) -> bool:
+        """Resolve with a reply unless resolved before; any thread.
+
+        Returns:
+            whether this call did it.
+        """
+        return self._resolve(value)
+
+    def fail(self, error: BaseException) -> bool:
+        """Resolve with an exception unless resolved before; any thread.
+
+        Returns:
+            whether this call did it.
+        """
+        return self._resolve(_Failure(error))
+
+    # --- inside
+
+    def _resolve(self, outcome: object) -> bool:
+        try:
+            # Of any number of threads one deletes the slot, the others get an AttributeError.
+            del self._unresolved
+        except AttributeError:
+            return False
+        self._publish(outcome)
+        return True
+
+    def _claim(self) -> None:
+        try:
+            del self._unresolved
+        except AttributeError:
+            raise RuntimeError("the future was resolved before") from None
+
+    def _publish(self, outcome: object) -> None:
+        self._outcome = outcome
+        observers = self._observers
+        while observers:
+            observers.pop(0)()
+
+    def _observe(self, observer: Callable[[], object]) -> None:
+        """Have `observer` called once, now or by the thread that resolves."""
+        observers = self._observers
+        observers.append(observer)
+        if self._outcome is not _PENDING:
+            try:
+                observers.remove(observer)
+            except ValueError:
+                return  # the resolving thread has taken it and calls it
+            observer()
+
+    def _wait(self, timeout: float | None) -> Any:  # noqa: ANN401 - an outcome is anything
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lock = allocate_lock()
+        lock.acquire()
+        self._observers.append(lock.release)
+        while self._outcome is _PENDING:
+            wait_seconds = LIVENESS_CHECK_SECONDS
+            if deadline is not None:
+                wait_seconds = min(wait_seconds, deadline - time.monotonic())
+                if wait_seconds <= 0.0:
+                    raise ReplyTimeoutError(
+                        f"no answer within {timeout} seconds",
+                        timeout_seconds=timeout,
+                        outcome="unknown",
+                    )
+            if self._mailbox is not None and self._mailbox.ended and self._outcome is _PENDING:
+                raise self._mailbox.notice.unanswered()
+            lock.acquire(timeout=wait_seconds)
+        return self._outcome
+
+
+def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> None:
+    """Resolve many futures; those resolved before are left alone.
+
+    All outcomes are stored before the first waiter is woken: a woken thread competes for the
+    interpreter with the actor, which then has nothing left to do.
+    """
+    woken: list[Callable[[], object]] = []
+    for future, value in replies:
+        try:
+            del future._unresolved  # noqa: SLF001
+        except AttributeError:
+            continue
+        future._outcome = value  # noqa: SLF001
+        observers = future._observers  # noqa: SLF001
+        while observers:
+            woken.append(observers.pop(0))
+    for wake in woken:
+        wake()
+
+
+def _call_back(callback: Callable[[KhepriFuture[T]], object], future: KhepriFuture[T]) -> None:
+    try:
+        callback(future)
+    except Exception:
+        _logger.exception("a callback of a reply raised")

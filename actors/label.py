@@ -1,0 +1,18 @@
+"""What an actor is called in logs, in thread lists and in errors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ActorLabel(NamedTuple):
+    """Who an actor is: its role, and the store and node it works for where it has them."""
+
+    role: str
+    store_id: str | None = None
+    node: str | None = None
+
+    def __str__(self) -> str:
+        """Give ``orders@alice-ra-server``, or less where less is known."""
+        where = f"{self.store_id or ''}@{self.node}" if self.node else self.store_id
+        return f"{where}-{self.role}" if where else self.role
