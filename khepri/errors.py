@@ -24,6 +24,12 @@
     ├── OverloadedError                                 too much is waiting; nothing was done
     ├── CommandFailedError                              the command made the machine raise; no effect
     ├── ForkedProcessError                              the store belongs to the parent process
+    ├── TransportError
+    │   ├── ListenError                                 the address cannot be bound
+    │   ├── CurveUnavailableError                       libzmq was built without CURVE
+    │   └── CookieError                                 not 32 bytes, or its file is of no use
+    │       ├── ExposedCookieError                      others can read or replace the cookie file
+    │       └── CookieRequiredError                     beyond loopback, set a cookie on purpose
     └── StorageError
         ├── DataCorruptionError                         names file and offset; nothing was changed
         ├── UnknownFormatError                          a format version this release does not know
@@ -184,6 +190,30 @@ class CommandFailedError(KhepriError):
 
 class ForkedProcessError(KhepriError):
     """The store was opened by the parent process and cannot be used in a forked child."""
+
+
+class TransportError(KhepriError):
+    """This node cannot take part in a network. What peers do is counted, never raised."""
+
+
+class ListenError(TransportError):
+    """The listening address cannot be bound; nothing runs. Facts: ``address``, ``reason``."""
+
+
+class CurveUnavailableError(TransportError):
+    """The installed libzmq has no CURVE; khepri opens no socket without it."""
+
+
+class CookieError(TransportError):
+    """The cluster cookie cannot be used. Facts: ``source``, ``reason``; never the cookie."""
+
+
+class ExposedCookieError(CookieError):
+    """Somebody else can read or replace the cookie file, so it is refused. Facts: ``path``."""
+
+
+class CookieRequiredError(CookieError):
+    """An address beyond loopback needs a cookie that was set on purpose. Facts: ``address``."""
 
 
 class StorageError(KhepriError):
