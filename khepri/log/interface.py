@@ -198,20 +198,24 @@ class Snapshots(Protocol):
 
 
 class SnapshotReader(Protocol):
-    """One snapshot, open. Every chunk read is checked. Any one thread, to be closed."""
+    """One snapshot, open. Any one thread; to be closed."""
 
     meta: SnapshotMeta
-    chunk_count: int
     size_bytes: int
-    checksum: int
-    """CRC-32 over all chunks; the receiver's `SnapshotAcceptor.commit` compares it."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Give the chunks in order, as the machine yielded them, for ``restore``."""
+        """Give the chunks in order, as the machine yielded them, each checked.
+
+        Raises:
+            DataCorruptionError: the file is not what was written.
+        """
         ...
 
-    def read_chunk(self, number: int) -> bytes:
-        """Give chunk `number` (from 0), for sending to a peer."""
+    def read(self, offset: int, max_bytes: int) -> tuple[bytes, bool]:
+        """Give a piece of the file for a peer (`ReadSnapshotChunk`) and whether it is the last.
+
+        Not checked here: the file carries its checksums, and the receiver's commit checks all.
+        """
         ...
 
     def close(self) -> None:
@@ -223,21 +227,27 @@ class SnapshotAcceptor(Protocol):
     """A snapshot that is being received. Invisible until it is committed."""
 
     @property
-    def next_chunk(self) -> int:
-        """The number of the chunk that is expected next."""
+    def next_offset(self) -> int:
+        """How many bytes came so far."""
         ...
 
-    def append(self, number: int, data: bytes) -> bool:
-        """Take a chunk; a repeated or early one is left aside and answers False (case S05)."""
+    def append(self, offset: int, data: bytes) -> None:
+        """Take the next piece (`StoreSnapshotChunk`); written, not synced. `offset` must fit."""
         ...
 
-    def commit(self, checksum: int) -> bool:
-        """Verify, sync, rename: the snapshot is current and durable on return.
+    def commit(self) -> bool:
+        """Verify all checksums, sync, rename: on return the snapshot is current and durable.
+
+        Before it a conflicting log must be voided durably:
+        ``write_ahead_log.write([Append(uid, meta.index, ())])``; after it call
+        ``write_ahead_log.set_last_index(uid, meta.index)`` and
+        ``segment_writer.release(uid, meta.index)``.
 
         False when a snapshot as new is already there. On any error the partial one is removed.
 
         Raises:
-            DataCorruptionError: the checksum is not the sender's.
+            DataCorruptionError: what came is not a whole snapshot of the promised meta.
+            UnknownFormatError: the peer writes a format this release does not know.
         """
         ...
 

@@ -1,0 +1,76 @@
+"""Where files lie in a data directory, and how their names carry numbers.
+
+::
+
+    <data directory>/
+      lock                                    held while a Ra system runs; never removed
+      identity                                format, node name, directory uid
+      registry                                store id -> uid
+      wal/0000000000000007.wal                write-ahead log, numbered
+      wal/0000000000000005.spare              a used-up file, kept to be written over
+      stores/<uid>/meta                       term and vote
+      stores/<uid>/segments/0000000000000005.segment     numbered like the log file it is from
+      stores/<uid>/snapshots/0000000000000120.snapshot   numbered by the index it covers
+
+The order of files comes from these numbers alone, never from a clock (case W38).
+Not here: what is in the files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .file_system import FileSystem
+
+LOG_SUFFIX = ".wal"
+SPARE_SUFFIX = ".spare"
+SEGMENT_SUFFIX = ".segment"
+SNAPSHOT_SUFFIX = ".snapshot"
+
+_DIGITS = 16
+
+
+def folder_of(path: str) -> str:
+    """Give the directory a path lies in."""
+    return path.rpartition("/")[0] or "."
+
+
+def numbered(folder: str, number: int, suffix: str) -> str:
+    """Give the path of a numbered file; names sort like their numbers."""
+    return f"{folder}/{number:0{_DIGITS}d}{suffix}"
+
+
+def list_numbered(file_system: FileSystem, folder: str, suffix: str) -> list[tuple[int, str]]:
+    """Give number and path of the numbered files of a kind, lowest first. Others are ignored."""
+    found: list[tuple[int, str]] = []
+    for name in file_system.listdir(folder):
+        digits = name.removesuffix(suffix)
+        if name.endswith(suffix) and len(digits) == _DIGITS and digits.isdecimal():
+            found.append((int(digits), f"{folder}/{name}"))
+    return sorted(found)
+
+
+def wal_folder(data_directory: str) -> str:
+    """Give the folder of the write-ahead log."""
+    return f"{data_directory}/wal"
+
+
+def stores_folder(data_directory: str) -> str:
+    """Give the folder that has one folder for each store."""
+    return f"{data_directory}/stores"
+
+
+def meta_path(store_folder: str) -> str:
+    """Give the path of term and vote."""
+    return f"{store_folder}/meta"
+
+
+def segments_folder(store_folder: str) -> str:
+    """Give the folder of the segments of a store."""
+    return f"{store_folder}/segments"
+
+
+def snapshots_folder(store_folder: str) -> str:
+    """Give the folder of the snapshots of a store."""
+    return f"{store_folder}/snapshots"
