@@ -1,0 +1,89 @@
+"""What a transport counts: every drop and every refusal has a reason with a name.
+
+The names are here and nowhere else; docs/explanation/transport.md explains them to operators.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from enum import StrEnum
+
+
+class Traffic(StrEnum):
+    """What went well."""
+
+    SENT_FRAMES = "sent_frames"
+    SENT_MESSAGES = "sent_messages"
+    SENT_BYTES = "sent_bytes"
+    RECEIVED_FRAMES = "received_frames"
+    RECEIVED_MESSAGES = "received_messages"
+    RECEIVED_BYTES = "received_bytes"
+    LINKS_UP = "links_up"
+    LINKS_LOST = "links_lost"
+
+
+class Drop(StrEnum):
+    """Why something was not delivered.
+
+    The first group counts messages on the sending side, the second frames on the receiving side;
+    the third is for whoever handles envelopes, who knows stores and clusters.
+    """
+
+    QUEUE_FULL = "dropped_queue_full"
+    PEER_DOWN = "dropped_peer_down"
+    TOO_LARGE = "dropped_too_large"
+    BAD_ADDRESS = "dropped_bad_address"
+    STOPPED = "dropped_stopped"
+
+    OVERSIZED = "dropped_oversized"
+    GARBLED = "dropped_garbled"
+    UNKNOWN_VERSION = "dropped_unknown_version"
+    FORGED_SENDER = "dropped_forged_sender"
+    WRONG_RECEIVER = "dropped_wrong_receiver"
+    STALE_SENDER = "dropped_stale_sender"
+    STALE_RECEIVER = "dropped_stale_receiver"
+    RECEIVER_FAILED = "dropped_receiver_failed"
+
+    LOST_ON_PURPOSE = "dropped_lost_on_purpose"
+
+    WRONG_CLUSTER = "dropped_wrong_cluster"
+    UNKNOWN_STORE = "dropped_unknown_store"
+
+
+class Refusal(StrEnum):
+    """Why a connection did not become a link. Counts connections."""
+
+    UNKNOWN_KEY = "refused_unknown_key"
+    HANDSHAKE_FAILED = "refused_handshake_failed"
+    HANDSHAKE_ABANDONED = "refused_handshake_abandoned"
+    TOO_MANY_STRANGERS = "refused_too_many_strangers"
+
+
+class Counters:
+    """Named counts that only grow. Any thread may count and look."""
+
+    def __init__(self) -> None:
+        """Start with nothing counted."""
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, what: str, number: int = 1) -> None:
+        """Count `what`, `number` times.
+
+        Args:
+            what: one of `Traffic`, `Drop`, `Refusal`, or a name of the caller's own.
+            number: how many to add.
+        """
+        with self._lock:
+            self._counts[what] += number
+
+    def __getitem__(self, what: str) -> int:
+        """Give the count of `what`, 0 if there was none."""
+        with self._lock:
+            return self._counts[what]
+
+    def snapshot(self) -> dict[str, int]:
+        """Give a copy of all counts, by name in alphabetical order."""
+        with self._lock:
+            return {str(name): self._counts[name] for name in sorted(self._counts)}

@@ -1,0 +1,79 @@
+"""What can be set on a transport, with the reason for each default.
+
+docs/explanation/transport.md says what happens when a limit is reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from khepri.errors import InvalidOptionError
+
+_KIBIBYTE = 1024
+_MEBIBYTE = 1024 * _KIBIBYTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportSettings:
+    """Limits and times of one transport. Every node of a cluster should have the same limits.
+
+    Raises:
+        InvalidOptionError: a value is not positive, or two of them contradict each other.
+    """
+
+    message_bytes: int = 4 * _MEBIBYTE
+    """The largest body. Senders refuse more, since all a receiver could do is cut the link.
+    Snapshot chunks are 1 MiB."""
+    batch_bytes: int = 256 * _KIBIBYTE
+    """Waiting messages share a frame up to this size. Larger frames gain nothing, see the
+    measurements, and let an urgent message wait longer."""
+    queue_bytes: int = 32 * _MEBIBYTE
+    """What may wait for one peer. High-water marks count frames, so this is what bounds memory."""
+    high_water_mark_frames: int = 8
+    """Frames that libzmq may hold per direction and peer, beyond the queue above. Small: what
+    waits in the queue can still share a frame, what waits in libzmq cannot."""
+    hold_seconds: float = 1.0
+    """How long messages wait for a peer that is not connected yet, or was lost just now. Older
+    Raft messages are worth less than nothing."""
+
+    connect_timeout_seconds: float = 3.0
+    handshake_timeout_seconds: float = 3.0
+    """How long a connection may take to prove who it is; also how long a silent one is kept."""
+    heartbeat_interval_seconds: float = 1.0
+    heartbeat_timeout_seconds: float = 4.0
+    """A peer that was switched off is noticed after this time at the latest."""
+    redial_delay_seconds: float = 0.1
+    """The pause before the second attempt to connect; it doubles from attempt to attempt."""
+    redial_delay_limit_seconds: float = 2.0
+    """Where the pause stops growing. A peer that comes back greets, and is dialled at once."""
+    stranger_limit: int = 256
+    """Connections that have not proved who they are, at most; the oldest is closed first. Never
+    more than a quarter of the process's limit of open files."""
+    accept_backlog: int = 512
+    """Connections the kernel may keep waiting for us."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value > 0:
+                raise InvalidOptionError(
+                    f"{field.name} must be above 0, not {value!r}", option=field.name, value=value
+                )
+        self._require("queue_bytes", self.queue_bytes > self.message_bytes, "message_bytes")
+        self._require(
+            "heartbeat_timeout_seconds",
+            self.heartbeat_timeout_seconds > self.heartbeat_interval_seconds,
+            "heartbeat_interval_seconds",
+        )
+
+    def _require(self, larger: str, holds: bool, smaller: str) -> None:  # noqa: FBT001 - private
+        if not holds:
+            raise InvalidOptionError(
+                f"{larger} must be above {smaller}", option=larger, value=getattr(self, larger)
+            )
+
+    @property
+    def frame_bytes(self) -> int:
+        """The largest frame: one full batch or one largest message, and what names them."""
+        return max(self.message_bytes, self.batch_bytes) + 4 * _KIBIBYTE

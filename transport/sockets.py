@@ -1,0 +1,106 @@
+"""Makes the transport's sockets, with every option set that has a default one could regret.
+
+What each does when it is left alone was measured; docs/explanation/transport.md tells it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import zmq
+
+from .zap import ZAP_DOMAIN
+
+if TYPE_CHECKING:
+    from .curve import ClusterKeys, KeyPair
+    from .settings import TransportSettings
+
+Socket = zmq.Socket[bytes]
+Context = zmq.Context[Socket]
+
+_CURVE_OVERHEAD_BYTES: Final = 64
+_ROOM_TO_NOTICE_BYTES: Final = 64 * 1024
+"""Frames a little too large are read and counted; beyond this libzmq cuts the connection."""
+
+
+class SocketFactory:
+    """Makes sockets of one node, in one context. I/O thread only."""
+
+    def __init__(
+        self, context: Context, keys: ClusterKeys, node: str, settings: TransportSettings
+    ) -> None:
+        """Keep what the sockets have in common."""
+        self._context = context
+        self._keys = keys
+        self._node = node
+        self._settings = settings
+        self._monitors = 0
+
+    def listener(self) -> Socket:
+        """Make the ROUTER that peers connect to. Not bound yet."""
+        socket = self._new(zmq.ROUTER)
+        pair = self._keys.server(self._node)
+        socket.curve_server = True
+        socket.curve_publickey, socket.curve_secretkey = pair
+        socket.zap_domain = ZAP_DOMAIN
+        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        socket.set(zmq.ROUTER_MANDATORY, 1)
+        socket.set(zmq.ROUTER_HANDOVER, 1)
+        socket.set(zmq.BACKLOG, self._settings.accept_backlog)
+        return socket
+
+    def door(self, peer: str) -> Socket:
+        """Make the DEALER that knocks at a peer's door. Not connected yet."""
+        return self._dealer(peer, self._keys.door())
+
+    def link(self, peer: str) -> Socket:
+        """Make the DEALER that carries messages to a peer. Not connected yet."""
+        return self._dealer(peer, self._keys.client(self._node))
+
+    def monitor(self, socket: Socket, events: int) -> Socket:
+        """Make the socket that tells what happens to another one."""
+        self._monitors += 1
+        endpoint = f"inproc://monitor-{self._monitors}"
+        socket.monitor(endpoint, events)
+        monitor = self._context.socket(zmq.PAIR)
+        monitor.linger = 0
+        monitor.set(zmq.RCVHWM, 0)  # libzmq's own thread would block on a full monitor
+        monitor.connect(endpoint)
+        return monitor
+
+    def _dealer(self, peer: str, pair: KeyPair) -> Socket:
+        socket = self._new(zmq.DEALER)
+        socket.curve_serverkey = self._keys.server(peer).public
+        socket.curve_publickey, socket.curve_secretkey = pair
+        socket.set(zmq.IMMEDIATE, 1)
+        socket.set(zmq.CONNECT_TIMEOUT, _milliseconds(self._settings.connect_timeout_seconds))
+        # The link closes a socket whose connection failed and dials again by its own clock, so
+        # that a failed handshake backs off too (libzmq would try again ten times a second).
+        redial = _milliseconds(self._settings.redial_delay_limit_seconds)
+        socket.set(zmq.RECONNECT_IVL, redial)
+        socket.set(zmq.RECONNECT_IVL_MAX, redial)
+        return socket
+
+    def _new(self, kind: int) -> Socket:
+        settings = self._settings
+        socket = self._context.socket(kind)
+        socket.linger = 0
+        socket.set(zmq.IPV6, 1)
+        socket.set(zmq.SNDHWM, settings.high_water_mark_frames)
+        socket.set(zmq.RCVHWM, settings.high_water_mark_frames)
+        largest = settings.frame_bytes + _CURVE_OVERHEAD_BYTES + _ROOM_TO_NOTICE_BYTES
+        socket.set(zmq.MAXMSGSIZE, largest)
+        socket.set(zmq.HANDSHAKE_IVL, _milliseconds(settings.handshake_timeout_seconds))
+        heartbeat_timeout = _milliseconds(settings.heartbeat_timeout_seconds)
+        socket.set(zmq.HEARTBEAT_IVL, _milliseconds(settings.heartbeat_interval_seconds))
+        socket.set(zmq.HEARTBEAT_TIMEOUT, heartbeat_timeout)
+        socket.set(zmq.HEARTBEAT_TTL, heartbeat_timeout)
+        socket.set(zmq.TCP_KEEPALIVE, 1)
+        socket.set(zmq.TCP_KEEPALIVE_IDLE, 30)
+        socket.set(zmq.TCP_KEEPALIVE_INTVL, 10)
+        socket.set(zmq.TCP_KEEPALIVE_CNT, 3)
+        return socket
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
