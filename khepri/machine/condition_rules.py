@@ -6,6 +6,9 @@ All functions take a component, that is a name, a special or a condition, and lo
 
 from __future__ import annotations
 
+from itertools import chain
+from typing import TYPE_CHECKING
+
 from .conditions import (
     Component,
     Condition,
@@ -16,7 +19,9 @@ from .conditions import (
     IfPathMatches,
     NameCondition,
 )
-from .names import Special
+
+if TYPE_CHECKING:
+    from .names import Special
 
 
 def normalise(component: Component) -> Component:
@@ -64,14 +69,13 @@ def named_siblings(component: Component) -> frozenset[str] | None:
     if isinstance(component, str):
         return frozenset((component,))
     if isinstance(component, IfAny):
-        parts = [named_siblings(member) for member in component.conditions]
-        known = [part for part in parts if part is not None]
-        return frozenset().union(*known) if len(known) == len(parts) else None
+        sets = [named_siblings(member) for member in component.conditions]
+        known = [names for names in sets if names is not None]
+        return frozenset(chain(*known)) if len(known) == len(sets) else None
     if isinstance(component, IfAll):
-        known = [
-            part for member in component.conditions if (part := named_siblings(member)) is not None
-        ]
-        return frozenset.intersection(*known) if known else None
+        sets = [named_siblings(member) for member in component.conditions]
+        known = [names for names in sets if names is not None]
+        return known[0].intersection(*known[1:]) if known else None
     return None
 
 
@@ -113,36 +117,19 @@ def may_match_name(component: Component, name: str) -> bool:
 
     False is certain, True is a maybe.
     """
-    if isinstance(component, str):
-        return component == name
+    return _matches_name(component, name, when_unsure=True)
+
+
+def _matches_name(component: Component, name: str, *, when_unsure: bool) -> bool:
+    if isinstance(component, IfAll):
+        members = component.conditions
+        return all(_matches_name(member, name, when_unsure=when_unsure) for member in members)
+    if isinstance(component, IfAny):
+        members = component.conditions
+        return any(_matches_name(member, name, when_unsure=when_unsure) for member in members)
+    if isinstance(component, IfNot):
+        # Unsure about the inside must end as unsure about the whole.
+        return not _matches_name(component.condition, name, when_unsure=not when_unsure)
     if isinstance(component, NameCondition):
         return component.fits(name)
-    if isinstance(component, IfAll):
-        return all(may_match_name(member, name) for member in component.conditions)
-    if isinstance(component, IfAny):
-        return any(may_match_name(member, name) for member in component.conditions)
-    if isinstance(component, IfNodeExists):
-        return component.exists
-    if isinstance(component, IfNot):
-        return not surely_matches_name(component.condition, name)
-    return True
-
-
-def surely_matches_name(component: Component, name: str) -> bool:
-    """Tell whether a component matches every tree node of this name, whatever else it has.
-
-    True is certain, False is a maybe: the mirror image of `may_match_name`.
-    """
-    if isinstance(component, str):
-        return component == name
-    if isinstance(component, NameCondition):
-        return component.fits(name)
-    if isinstance(component, IfAll):
-        return all(surely_matches_name(member, name) for member in component.conditions)
-    if isinstance(component, IfAny):
-        return any(surely_matches_name(member, name) for member in component.conditions)
-    if isinstance(component, IfNodeExists):
-        return component.exists
-    if isinstance(component, IfNot):
-        return not may_match_name(component.condition, name)
-    return isinstance(component, Special)
+    return component == name if isinstance(component, str) else when_unsure

@@ -146,16 +146,15 @@ class IfNameLike(NameCondition):
 
     def __post_init__(self) -> None:
         """Check the parts and merge neighbouring stars."""
-        parts: object = self.parts
-        if not isinstance(parts, tuple) or len(parts) < 2:  # noqa: PLR2004 - one star, two parts
-            raise _invalid(self, "a glob has at least two parts, around its star")
-        for part in parts:
+        if type(self.parts) is not tuple or len(self.parts) < 2:  # noqa: PLR2004 - one star, two parts
+            raise _invalid(self, "a glob has a tuple of at least two parts, around its star")
+        for part in self.parts:
             if type(part) is not str:
                 raise _invalid(self, f"{part!r} is not text")
             problem = problem_with_name(part)
             if problem is not None:
                 raise _invalid(self, f"{part!r} cannot be part of a name: {problem}")
-        object.__setattr__(self, "parts", merge_stars(parts))
+        object.__setattr__(self, "parts", merge_stars(self.parts))
 
     def fits(self, name: str) -> bool:
         """See `NameCondition.fits`."""

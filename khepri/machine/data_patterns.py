@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from uuid import UUID
 
 from khepri.encoding import EncodingError
@@ -29,7 +29,7 @@ from .same_data import KeyFinder, same_data
 from .values import decode_value, encode_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 MAX_PATTERN_DEPTH: Final = 64
 """How deep a pattern may be nested: as deep as values."""
@@ -71,6 +71,11 @@ class Guard:
 
     variable: str
     comparison: Comparison
+
+    def __post_init__(self) -> None:
+        """Check the parts."""
+        if type(self.variable) is not str or not _is_comparison(self.comparison):
+            raise _invalid(self.variable, "a guard has the name of a variable and a comparison")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +153,8 @@ class DataPattern:
         """
         guards = tuple(where)
         for guard in guards:
-            if not isinstance(guard, Guard):
+            if type(guard) is not Guard:
                 raise _invalid(guard, "a guard is made with Guard(variable, comparison)")
-            if type(guard.variable) is not str or not isinstance(guard.comparison, Comparison):
-                raise _invalid(guard, "a guard has a variable's name and a comparison")
         return cls(_compile(pattern, MAX_PATTERN_DEPTH), guards)
 
     def matches(self, value: object) -> bool:
@@ -173,7 +176,7 @@ class DataPattern:
         return self.matches(value)
 
 
-def _fits(part: Part, value: object, captured: Captured) -> bool:
+def _fits(part: Part, value: object, captured: Captured) -> bool:  # noqa: PLR0911 - a table of cases
     # Recursion is as deep as the pattern, which is bounded; same_data is not recursive.
     if isinstance(part, Literal):
         return same_data(part.value, value)
@@ -201,12 +204,13 @@ def _items_fit(part: Items, value: Any, captured: Captured) -> bool:  # noqa: AN
     )
 
 
-def _entries_fit(part: Entries, value: Any, captured: Captured) -> bool:  # noqa: ANN401 - any data
-    if type(value) is not dict or len(value) < len(part.entries):
+def _entries_fit(part: Entries, value: object, captured: Captured) -> bool:
+    if not isinstance(value, dict):
         return False
-    if part.exact and len(value) != len(part.entries):
+    entries = cast("dict[object, object]", value)
+    if len(entries) < len(part.entries) or (part.exact and len(entries) > len(part.entries)):
         return False
-    find = KeyFinder(value)
+    find = KeyFinder(entries)
     for key, element_part in part.entries:
         found = find(key.value)
         if not found or not _fits(element_part, found[0], captured):
@@ -220,29 +224,35 @@ def _holds(guard: Guard, captured: Captured) -> bool:
     return guard.comparison.holds_against(captured[guard.variable], against)
 
 
-def _compile(pattern: Any, levels_left: int) -> Part:  # noqa: ANN401 - any data
+def _compile(pattern: object, levels_left: int) -> Part:
     if levels_left == 0:
         raise _invalid(pattern, f"nested deeper than {MAX_PATTERN_DEPTH} levels")
-    kind = type(pattern)
-    if kind is Var or kind is Anything:
-        part: Part = pattern
-    elif isinstance(pattern, Comparison):
+    if isinstance(pattern, Var | Anything):
+        return pattern
+    if isinstance(pattern, Comparison):
         if isinstance(pattern.operand, Var):
             raise _invalid(pattern, "variables are compared in guards")
-        part = pattern
-    elif kind is list or kind is tuple:
-        part = Items(kind, tuple(_compile(each, levels_left - 1) for each in pattern))
-    elif kind is dict:
-        part = _compile_entries(pattern, levels_left, exact=True)
-    elif kind is DictWith:
-        part = _compile_entries(pattern.items, levels_left, exact=False)
-    elif isinstance(pattern, type):
+        return pattern
+    if isinstance(pattern, type):
         if STORABLE_TYPES.get(pattern.__name__) is not pattern:
             raise _invalid(pattern, "no data has this type")
-        part = OfType(pattern)
-    else:
-        part = literal(pattern)
-    return _collapsed(part)
+        return OfType(pattern)
+    return _collapsed(_compile_data(pattern, levels_left))
+
+
+def _compile_data(pattern: object, levels_left: int) -> Part:
+    if isinstance(pattern, DictWith):
+        return _compile_entries(pattern.items, levels_left, exact=False)
+    # Subclasses are no data: `literal` refuses them, as a put would.
+    kind = type(pattern)
+    if kind is dict:
+        entries = cast("dict[object, object]", pattern)
+        return _compile_entries(entries, levels_left, exact=True)
+    if kind is list or kind is tuple:
+        items = cast("Sequence[object]", pattern)
+        parts = tuple(_compile(each, levels_left - 1) for each in items)
+        return Items(list if kind is list else tuple, parts)
+    return literal(pattern)
 
 
 def _compile_entries(
@@ -286,10 +296,18 @@ def _variables(part: Part) -> set[str]:
     if isinstance(part, Var):
         return {part.name}
     if isinstance(part, Items):
-        return set().union(*map(_variables, part.parts))
+        return _union(map(_variables, part.parts))
     if isinstance(part, Entries):
-        return set().union(*(_variables(each) for _, each in part.entries))
+        return _union(_variables(each) for _, each in part.entries)
     return set()
+
+
+def _is_comparison(value: object) -> bool:
+    return isinstance(value, Comparison)
+
+
+def _union(sets: Iterable[set[str]]) -> set[str]:
+    return {each for one in sets for each in one}
 
 
 def _invalid(pattern: object, reason: str) -> InvalidConditionError:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Final, Self, TypeAlias, overload
+from typing import Final, TypeAlias, cast, overload
 
 from khepri.errors import InvalidPathError, ManyNodesDeniedError
 
@@ -38,7 +38,7 @@ class Path(tuple[str, ...]):
 
     __slots__ = ()
 
-    def __new__(cls, path: PathLike = ()) -> Self:
+    def __new__(cls, path: PathLike = ()) -> Path:  # noqa: PYI034 - subclasses are not meant
         """Make a path from its unix form or from its names.
 
         Raises:
@@ -53,6 +53,11 @@ class Path(tuple[str, ...]):
             )
         return resolved
 
+    @classmethod
+    def of_valid(cls, names: Iterable[str]) -> Path:
+        """Make a path of names that are known to be valid, as those of a walk."""
+        return super().__new__(cls, names)
+
     @property
     def name(self) -> str:
         """The last name; empty for the root, which has none."""
@@ -61,7 +66,7 @@ class Path(tuple[str, ...]):
     @property
     def parent(self) -> Path:
         """The path one level up; the root's parent is the root."""
-        return _path(self[:-1])
+        return Path.of_valid(self[:-1])
 
     @overload
     def __truediv__(self, component: str) -> Path: ...
@@ -91,7 +96,7 @@ class PathPattern(tuple[Component, ...]):
 
     __slots__ = ()
 
-    def __new__(cls, components: Iterable[Component] = ()) -> Self:
+    def __new__(cls, components: Iterable[Component] = ()) -> PathPattern:  # noqa: PYI034 - subclasses are not meant
         """Make a pattern from its components.
 
         Raises:
@@ -99,7 +104,12 @@ class PathPattern(tuple[Component, ...]):
         """
         parts = tuple(components)
         _checked(parts, parts)
-        return _pattern(parts)
+        return cls.of_valid(parts)
+
+    @classmethod
+    def of_valid(cls, components: Iterable[Component]) -> PathPattern:
+        """Make a pattern of components that are known to be valid."""
+        return super().__new__(cls, components)
 
     def __truediv__(self, component: Component) -> PathPattern:
         """Add a step."""
@@ -121,16 +131,6 @@ PathLike: TypeAlias = str | Path | PathPattern | Sequence[Component]
 """What is accepted where a path or pattern is asked for."""
 
 
-def _path(names: Iterable[str]) -> Path:
-    """Make a path of names that are known to be valid."""
-    return tuple.__new__(Path, names)
-
-
-def _pattern(components: Iterable[Component]) -> PathPattern:
-    """Make a pattern of components that are known to be valid."""
-    return tuple.__new__(PathPattern, components)
-
-
 def _checked(components: tuple[object, ...], path: object) -> Path | PathPattern:
     """Check components and make a path of them if all are names, otherwise a pattern."""
     if len(components) > MAX_PATH_COMPONENTS:
@@ -147,8 +147,8 @@ def _checked(components: tuple[object, ...], path: object) -> Path | PathPattern
             raise _invalid(path, component, "is neither a name nor a condition")
     if only_names:
         # A subclass of str may bring its own equality; the tree holds plain text.
-        return _path(map(str.__str__, components))  # type: ignore[arg-type]  # all are str
-    return _pattern(components)  # type: ignore[arg-type]  # tested above
+        return Path.of_valid([str.__str__(name) for name in cast("Iterable[str]", components)])
+    return PathPattern.of_valid(components)  # type: ignore[arg-type]  # tested above
 
 
 def _invalid(path: object, component: object, problem: str) -> InvalidPathError:
@@ -177,20 +177,23 @@ def parse_path(path: PathLike) -> Path | PathPattern:
         return path
     if isinstance(path, str):
         components: tuple[Component, ...] = tuple(parse_unix(path))
-    elif isinstance(path, list | tuple) or (
-        isinstance(path, Sequence) and not isinstance(path, bytes | bytearray | memoryview)
-    ):
-        components = tuple(path)
     else:
+        components = _components_of(path)
+    if ROOT in components:
+        after_root = len(components) - components[::-1].index(ROOT)
+        components = components[after_root:]
+    return _checked(components, path)
+
+
+def _components_of(path: object) -> tuple[Component, ...]:
+    # Bytes are a sequence too, of numbers, and no path.
+    if not issubclass(type(path), Sequence) or type(path) in (bytes, bytearray, memoryview):
         raise InvalidPathError(
             f"a path is text or a sequence of components, not {path!r:.200}",
             path=path,
             component=None,
         )
-    if ROOT in components:
-        after_root = len(components) - components[::-1].index(ROOT)
-        components = components[after_root:]
-    return _checked(components, path)
+    return tuple(cast("Sequence[Component]", path))
 
 
 def realpath(path: Path | PathPattern) -> Path | PathPattern:
@@ -216,8 +219,8 @@ def realpath(path: Path | PathPattern) -> Path | PathPattern:
                 resolved.clear()
             resolved.append(component)
     if all(isinstance(component, str) for component in resolved):
-        return _path(resolved)  # type: ignore[arg-type]  # tested above
-    return _pattern(resolved)
+        return Path.of_valid(resolved)  # type: ignore[arg-type]  # tested above
+    return PathPattern.of_valid(resolved)
 
 
 def resolve_path(path: PathLike) -> Path | PathPattern:
@@ -291,7 +294,7 @@ def targets_specific_node(path: Path | PathPattern) -> Path | None:
             names.clear()
         elif target is None:
             return None
-    return _path(names)
+    return Path.of_valid(names)
 
 
 def ensure_specific(path: Path | PathPattern) -> Path:

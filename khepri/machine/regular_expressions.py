@@ -10,14 +10,16 @@ length of the text whatever the pattern is, and gives the same answer on every m
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import re2  # type: ignore[import-untyped]  # has no stubs; `compile_regex` is the typed door
+import re2  # type: ignore[import-untyped]  # it has no stubs; `compile_regex` is the typed door
 
 from khepri.errors import InvalidConditionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_re2: Any = re2
 
 MAX_REGEX_BYTES: Final = 1024
 """The longest source of a regular expression, in bytes of UTF-8."""
@@ -46,17 +48,17 @@ def compile_regex(source: str) -> Callable[[str], bool]:
     Raises:
         InvalidConditionError: it is not a regular expression, or it is too large.
     """
-    options = re2.Options()
+    options = _re2.Options()
     options.log_errors = False
     options.never_capture = True
     options.max_mem = _MEMORY_BYTES
     try:
         if len(source.encode()) > MAX_REGEX_BYTES:
             raise _invalid(source, f"it is longer than {MAX_REGEX_BYTES} bytes")
-        compiled = re2.compile(source, options)
+        compiled = _re2.compile(source, options)
     except UnicodeEncodeError as error:
         raise _invalid(source, "it has a lone surrogate") from error
-    except re2.error as error:
+    except _re2.error as error:
         raise _invalid(source, _explanation(error)) from error
     if compiled.programsize > MAX_REGEX_INSTRUCTIONS:
         raise _invalid(source, f"it compiles to more than {MAX_REGEX_INSTRUCTIONS} instructions")

@@ -8,12 +8,12 @@ three different values, ``0.0`` and ``-0.0`` are two, and not-a-number is the sa
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .values import encode_value
 
-_ORDERED_TYPES: Final = (str, bytes, datetime)
-_NUMBER_TYPES: Final = (int, float)
+_ORDERED_TYPES: Final[frozenset[type]] = frozenset((str, bytes, datetime))
+_NUMBER_TYPES: Final[frozenset[type]] = frozenset((int, float))
 _TEXT_TYPES: Final = (str, bytes)
 
 
@@ -23,28 +23,35 @@ def same_data(left: object, right: object) -> bool:
     Works in time proportional to the values' sizes and without recursion: what is compared was
     sent by a client and may be nested as deep as the encoding allows.
     """
-    waiting: list[tuple[Any, Any]] = [(left, right)]
+    waiting = [(left, right)]
     while waiting:
         one, other = waiting.pop()
-        kind = type(one)
-        if kind is not type(other):
+        if type(one) is not type(other):
             return False
-        if kind is list or kind is tuple:
-            if len(one) != len(other):
+        if isinstance(one, list | tuple | dict):
+            parts = _paired_parts(one, other)
+            if parts is None:
                 return False
-            waiting.extend(zip(one, other, strict=True))
-        elif kind is dict:
-            if len(one) != len(other):
-                return False
-            find = KeyFinder(other)
-            for key, element in one.items():
-                found = find(key)
-                if not found:
-                    return False
-                waiting.append((element, found[0]))
+            waiting.extend(parts)
         elif not _same_scalar(one, other):
             return False
     return True
+
+
+def _paired_parts(one: Any, other: Any) -> list[tuple[object, object]] | None:  # noqa: ANN401 - containers of one type
+    """Pair the parts of two containers; None if they have different numbers of parts or keys."""
+    if len(one) != len(other):
+        return None
+    if not isinstance(one, dict):
+        return list(zip(one, other, strict=True))
+    find = KeyFinder(other)
+    pairs: list[tuple[object, object]] = []
+    for key, element in cast("dict[object, object]", one).items():
+        found = find(key)
+        if not found:
+            return None
+        pairs.append((element, found[0]))
+    return pairs
 
 
 class KeyFinder:
@@ -80,18 +87,17 @@ def in_order(lower: Any, higher: Any, *, or_same: bool) -> bool:  # noqa: ANN401
     Order exists between two numbers (a bool is none), two texts (by code point), two `bytes` and
     two aware datetimes. All else is unordered: the answer is False both ways.
     """
-    kind = type(lower)
-    both_numbers = kind in _NUMBER_TYPES and type(higher) in _NUMBER_TYPES
-    if not both_numbers and (kind is not type(higher) or kind not in _ORDERED_TYPES):
+    kinds: set[type] = {type(lower), type(higher)}
+    if not (kinds <= _NUMBER_TYPES or (len(kinds) == 1 and kinds <= _ORDERED_TYPES)):
         return False
     # Python compares int with float exactly, without rounding either.
     return bool(lower <= higher if or_same else lower < higher)
 
 
-def _same_scalar(one: Any, other: Any) -> bool:  # noqa: ANN401 - any data
-    kind = type(one)
-    if kind is float:
-        return bool(one.hex() == other.hex())
-    if kind is datetime:
-        return bool(one.isoformat() == other.isoformat())
-    return bool(one == other)
+def _same_scalar(one: object, other: object) -> bool:
+    """Compare two values of one type that have no parts."""
+    if isinstance(one, float) and isinstance(other, float):
+        return one.hex() == other.hex()
+    if isinstance(one, datetime) and isinstance(other, datetime):
+        return one.isoformat() == other.isoformat()
+    return one == other

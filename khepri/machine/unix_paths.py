@@ -130,7 +130,7 @@ def _text(component: Component, components: Sequence[Component]) -> str:
     if isinstance(component, str):
         return _quoted(component)
     if component is THIS or component is PARENT:
-        return component.value
+        return str(component.value)
     if component == STAR:
         return "*"
     if component == STAR_STAR:
