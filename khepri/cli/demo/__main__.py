@@ -1,0 +1,111 @@
+"""The story of the demonstration.
+
+A real document goes into a store and is asked questions. Then a second process writes to the
+same directory and is killed with SIGKILL in the middle of it, three times over; each time the
+directory is opened again and everything that was acknowledged must be there.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from khepri.cli.json_document import flatten
+from khepri.cli.load import put_all
+from khepri.cli.opening import open_data_dir
+from khepri.cli.progress import Progress
+
+from .characters import read_characters
+from .crash import Acknowledged, DemonstrationFailedError, problems, write_and_kill
+from .document import TREE_NODES_MIN, Document
+from .packages import read_packages
+from .queries import ask
+from .story import Story
+
+_KILLS = 3
+_LOST = object()
+_ACKNOWLEDGED_MIN, _ACKNOWLEDGED_MAX = 1_000, 4_000
+
+
+def main() -> int:
+    """Tell the story in a temporary directory; give 0 if every promise was kept."""
+    story = Story()
+    with tempfile.TemporaryDirectory(prefix="khepri-demo-") as temporary:
+        data_dir = Path(temporary) / "data"
+        try:
+            document = _choose()
+            _load(data_dir, document, story)
+            _query(data_dir, document, story)
+            _kill(data_dir, document, story)
+        except DemonstrationFailedError as error:
+            print(f"\nFAILED: {error}", file=sys.stderr)
+            return 1
+    print(f"\nDone in {story.elapsed_seconds:.1f} s; the temporary directory is gone.")
+    return 0
+
+
+def _choose() -> Document:
+    """Take the package manager's data if there are enough of them."""
+    packages = read_packages()
+    if packages is not None and packages.payload_count >= TREE_NODES_MIN:
+        return packages
+    return read_characters()
+
+
+def _load(data_dir: Path, document: Document, story: Story) -> None:
+    story.chapter(f"Load {document.title}")
+    progress = Progress("payloads", document.payload_count, quiet_seconds=0.0)
+    with open_data_dir(data_dir) as store:
+        put_all(store, flatten(document.content), progress)
+        progress.end()
+        story.tell(f"{progress}, all of them synced to the disk.")
+        tree_nodes = store.count("/**")
+        story.tell(f"The tree has {tree_nodes:,} tree nodes.")
+    if tree_nodes < TREE_NODES_MIN:
+        raise DemonstrationFailedError(f"the document has less than {TREE_NODES_MIN:,} tree nodes")
+
+
+def _query(data_dir: Path, document: Document, story: Story) -> None:
+    story.chapter("Close the store, open it again, and ask")
+    started = time.monotonic()
+    with open_data_dir(data_dir) as store:
+        story.tell(f"Opened and recovered in {time.monotonic() - started:.2f} s.")
+        for question in document.questions:
+            ask(store, question, story)
+
+
+def _kill(data_dir: Path, document: Document, story: Story) -> None:
+    story.chapter(f"Kill a writing process with SIGKILL, {_KILLS} times")
+    acknowledged = Acknowledged()
+    for number in range(1, _KILLS + 1):
+        enough = random.randint(_ACKNOWLEDGED_MIN, _ACKNOWLEDGED_MAX)  # noqa: S311 - not a secret
+        write_and_kill(data_dir, enough, acknowledged)
+        story.tell(
+            f"Kill {number}: {acknowledged.last_round:,} writes were acknowledged"
+            f" ({acknowledged.last_rate:,.0f}/s from 8 blocking threads)."
+        )
+        started = time.monotonic()
+        with open_data_dir(data_dir) as store:
+            opened_seconds = time.monotonic() - started
+            wrong = problems(store, acknowledged)
+            missing = sum(
+                1
+                for names, value in flatten(document.content)
+                if store.get_or(names, _LOST) != value
+            )
+        if wrong or missing:
+            example = wrong[0] if wrong else ""
+            raise DemonstrationFailedError(
+                f"{len(wrong)} writes are wrong, {missing} of the document; {example}"
+            )
+        story.detail(
+            f"Opened again in {opened_seconds:.2f} s: all {acknowledged.total:,} acknowledged"
+            f" writes and all {document.payload_count:,} payloads of the document are there."
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

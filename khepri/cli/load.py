@@ -1,0 +1,111 @@
+"""``khepri load FILE.json``: put a JSON document into a store.
+
+The document goes in batches, of which several are under way at once: the disk syncs one while the
+next is made. Each batch is all or nothing; the document as a whole is not, so after an error the
+message says how much is in.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from khepri.errors import KhepriError
+from khepri.machine.paths import Path
+
+from .json_document import Json, Names, flatten, parse
+from .opening import add_store_arguments, open_store
+from .outcomes import CommandError, ExitCode, complain
+from .progress import Progress
+from .rendering import as_json
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from khepri.actors.future import KhepriFuture
+    from khepri.store import Store
+
+BATCH_OPERATIONS = 500
+BATCHES_IN_FLIGHT = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("file", metavar="FILE.json", help="the document; - is standard input")
+    add_store_arguments(parser)
+    parser.add_argument(
+        "--under", default="/", metavar="PATH", help="where the document's root goes (default: /)"
+    )
+    parser.add_argument("--output", choices=("plain", "json"), default="plain")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load it; the whole document is read first, so a broken file changes nothing."""
+    document = _read(arguments.file)
+    under = Path(arguments.under)
+    progress = Progress("payloads")
+    try:
+        with open_store(arguments, create=True) as store:
+            put_all(store, flatten(document, under), progress)
+    except KhepriError:
+        if progress.done:
+            complain(f"the first {progress.done:,} payloads are in the store")
+        raise
+    finally:
+        progress.end()
+    _report(progress, arguments.output)
+    return ExitCode.DONE
+
+
+def put_all(store: Store, payloads: Iterable[tuple[Names, Json]], progress: Progress) -> None:
+    """Put payloads in batches; when it returns, all are on disk.
+
+    Args:
+        store: where to.
+        payloads: places and what to put there.
+        progress: is advanced by what is on disk.
+
+    Raises:
+        KhepriError: a batch was refused; what `progress` has counted is in the store.
+    """
+    waiting: deque[tuple[int, KhepriFuture[None]]] = deque()
+
+    def wait_for_oldest() -> None:
+        operations, future = waiting.popleft()
+        future.get()
+        progress.advance(operations)
+
+    remaining = iter(payloads)
+    while chunk := list(islice(remaining, BATCH_OPERATIONS)):
+        batch = store.batch()
+        for names, value in chunk:
+            batch.put(names, value)
+        waiting.append((len(chunk), batch.commit(async_=True)))
+        if len(waiting) >= BATCHES_IN_FLIGHT:
+            wait_for_oldest()
+    while waiting:
+        wait_for_oldest()
+
+
+def _read(file: str) -> Json:
+    """Read and parse the document."""
+    if file == "-":
+        return parse(sys.stdin.read(), "standard input")
+    try:
+        return parse(pathlib.Path(file).read_text("utf-8"), file)
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file} is not UTF-8 text: {error}") from error
+
+
+def _report(progress: Progress, output: str) -> None:
+    """Say how much was loaded and how fast."""
+    seconds, rate = progress.elapsed_seconds, round(progress.rate)
+    if output == "json":
+        figures = {"payloads": progress.done, "seconds": seconds, "payloads_per_second": rate}
+        print(as_json(figures))
+    else:
+        print(f"loaded {progress.done:,} payloads in {seconds:.1f} s ({rate:,}/s)")

@@ -1,0 +1,103 @@
+"""Finds the command, runs it, and turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+from khepri.errors import KhepriError
+
+from .outcomes import CommandError, ExitCode, complain, exit_code_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "load": "put a JSON document into a store",
+    "get": "print the payload of one tree node",
+    "tree": "draw a store, or a part of it",
+    "dump": "print tree nodes, one JSON line each",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line, where argparse would print the usage first."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with the exit code for misuse."""
+        complain(f"{message} (see {self.prog} --help)")
+        sys.exit(ExitCode.MISUSE)
+
+
+class _Command(Protocol):
+    """What the module of a command has."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, arguments: argparse.Namespace) -> int: ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        argv: the words after ``khepri``; left out, those this process was started with.
+
+    Returns:
+        An `ExitCode`. Errors are told in one line on standard error.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        command, arguments = _parse(words)
+        code = command.run(arguments)
+        sys.stdout.flush()
+    except KhepriError as error:
+        complain(error.message)
+        code = exit_code_of(error)
+    except CommandError as error:
+        complain(str(error))
+        code = error.exit_code
+    except BrokenPipeError:
+        code = _leave_broken_pipe()
+    except OSError as error:
+        complain(str(error))
+        code = ExitCode.FAILED
+    except KeyboardInterrupt:
+        complain("interrupted")
+        code = ExitCode.INTERRUPTED
+    return code
+
+
+def _parse(words: list[str]) -> tuple[_Command, argparse.Namespace]:
+    """Read the words; only the module of the named command is imported."""
+    parser = _Parser(
+        prog="khepri",
+        description="Look into a khepri data directory, or fill one, while no store runs on it.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="exit codes:\n" + "\n".join(f"  {code:3}  {code.meaning}" for code in ExitCode),
+    )
+    parser.add_argument("--version", action="version", version=f"khepri {version('khepri-store')}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    modules: dict[str, _Command] = {}
+    for name, what in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=what, description=f"{what.capitalize()}.")
+        if name in words:
+            modules[name] = importlib.import_module(f".{name}", __package__)
+            modules[name].add_arguments(subparser)
+    arguments = parser.parse_args(words)
+    return modules[arguments.command], arguments
+
+
+def _leave_broken_pipe() -> int:
+    """End as a program does that SIGPIPE ends: ``khepri dump | head`` is no error."""
+    # The interpreter flushes standard output once more at its end, and must not fail there.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.BROKEN_PIPE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
