@@ -104,8 +104,8 @@ def _find_unasked(exposed_address: str | None) -> Cookie:
     if not path.exists():
         if exposed_address is not None:
             raise CookieRequiredError(
-                f"{exposed_address} can be reached from other machines: set a cookie on purpose, by "
-                f"argument, by {ENVIRONMENT_VARIABLE} or in {path} (mode 0600)",
+                f"{exposed_address} can be reached from other machines: set a cookie on purpose, "
+                f"by argument, by {ENVIRONMENT_VARIABLE} or in {path} (mode 0600)",
                 address=exposed_address,
                 source=str(path),
                 reason="there is none",

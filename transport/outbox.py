@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from .counters import Drop
@@ -38,14 +39,20 @@ class Outbox:
         self._budget_bytes = budget_bytes
         self._wake = wake
         self._lock = threading.Lock()
-        self._waiting: list[Message] = []
-        self._queued_bytes = 0
         self._is_open = True
+        self._waiting: deque[Message] = deque()
+        self._waiting_bytes = 0
+        self._leaving_bytes = 0
 
     @property
     def queued_bytes(self) -> int:
-        """The bytes put and not released."""
-        return self._queued_bytes
+        """What counts against the budget: put and not yet released."""
+        return self._waiting_bytes + self._leaving_bytes
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages are accepted."""
+        return self._is_open
 
     def put(self, messages: Sequence[Message]) -> Drop | None:
         """Queue all messages or none. Any thread.
@@ -57,34 +64,66 @@ class Outbox:
         with self._lock:
             if not self._is_open:
                 return Drop.PEER_DOWN
-            if self._queued_bytes + size > self._budget_bytes:
+            if self.queued_bytes + size > self._budget_bytes:
                 return Drop.QUEUE_FULL
-            self._queued_bytes += size
+            self._waiting_bytes += size
             was_empty = not self._waiting
             self._waiting.extend(messages)
-        if was_empty:
+        if was_empty and messages:
             self._wake()
         return None
 
-    def take(self) -> list[Message]:
-        """Give all that waits. It stays on the budget until it is released."""
+    def take(self, batch_bytes: int, batch_messages: int) -> tuple[list[Message], int]:
+        """Give the oldest messages, up to a size, but at least one if any wait.
+
+        Args:
+            batch_bytes: how much may be taken together.
+            batch_messages: how many may be taken together.
+
+        Returns:
+            The messages, and what to `release` when they have left.
+        """
         with self._lock:
-            taken, self._waiting = self._waiting, []
-        return taken
+            if self._waiting_bytes <= batch_bytes and len(self._waiting) <= batch_messages:
+                taken, size = list(self._waiting), self._waiting_bytes
+                self._waiting.clear()
+            else:
+                taken, size = self._take_some(batch_bytes, batch_messages)
+            self._waiting_bytes -= size
+            self._leaving_bytes += size
+        return taken, size
+
+    def _take_some(self, batch_bytes: int, batch_messages: int) -> tuple[list[Message], int]:
+        taken: list[Message] = []
+        size = 0
+        while self._waiting and len(taken) < batch_messages:
+            next_size = queued_size(self._waiting[0])
+            if taken and size + next_size > batch_bytes:
+                break
+            taken.append(self._waiting.popleft())
+            size += next_size
+        return taken, size
 
     def release(self, size_bytes: int) -> None:
-        """Give back the budget of messages that have left."""
+        """Give back the budget of messages that have left, or were lost."""
         with self._lock:
-            self._queued_bytes -= size_bytes
-            assert self._queued_bytes >= 0
+            self._leaving_bytes -= size_bytes
+            assert self._leaving_bytes >= 0
 
     def open(self) -> None:
         """Accept messages."""
         with self._lock:
             self._is_open = True
 
-    def shut(self) -> list[Message]:
-        """Accept no more messages; give what waits, as `take` does."""
+    def shut(self) -> int:
+        """Accept no more messages and drop those that wait.
+
+        Returns:
+            How many were dropped.
+        """
         with self._lock:
             self._is_open = False
-        return self.take()
+            dropped = len(self._waiting)
+            self._waiting.clear()
+            self._waiting_bytes = 0
+        return dropped

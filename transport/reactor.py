@@ -57,7 +57,7 @@ class Reactor:
         self._handlers[self._wake_descriptor] = self._run_tasks
 
     def call_soon(self, task: Callable[[], None]) -> None:
-        """Run `task` on the loop's thread. Any thread; never blocks; without effect when closed."""
+        """Run `task` on the loop's thread. Any thread; never blocks; no effect when closed."""
         self._tasks.append(task)
         # The loop clears the flag before it looks for tasks. So either it sees this task, or this
         # thread sees the flag cleared; in a race both happen, and one wake-up is for nothing.

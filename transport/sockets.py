@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from .zap import ZAP_DOMAIN
 
@@ -100,6 +101,14 @@ class SocketFactory:
         socket.set(zmq.TCP_KEEPALIVE_INTVL, 10)
         socket.set(zmq.TCP_KEEPALIVE_CNT, 3)
         return socket
+
+
+def next_event(monitor: Socket) -> tuple[zmq.Event, int] | None:
+    """Give what a monitor has to tell next, and its value; None when there is nothing."""
+    if not monitor.poll(0):
+        return None
+    event = parse_monitor_message(monitor.recv_multipart())
+    return zmq.Event(event["event"]), event["value"]
 
 
 def _milliseconds(seconds: float) -> int:

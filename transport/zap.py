@@ -19,39 +19,50 @@ if TYPE_CHECKING:
 
     from .counters import Counters
     from .curve import ClusterKeys
+    from .interface import NodeIncarnation
 
 ZAP_DOMAIN: Final = b"khepri"
 DOOR: Final = "?"
 """The User-Id of a connection made with the door key. No node can be called so."""
 
 _ENDPOINT: Final = "inproc://zeromq.zap.01"
-_ADMITTED_LIMIT: Final = 1024
-_REQUEST_PARTS: Final = 8
-"""Seven of the protocol (version to mechanism), and one credential: the client's key."""
+ADMITTED_LIMIT: Final = 1024
+"""Nodes that are remembered. An evicted one greets again when it next connects."""
+_REQUEST_PARTS: Final = 7
+"""Six of the protocol (version to mechanism) and one credential: the client's key."""
 _NOT_NOW: Final = b"300"
 """A refusal with 400 would be final: libzmq's client would never try again."""
 
 
 class Admissions:
-    """Which node a client key belongs to, for the keys that may come in."""
+    """The nodes that may come in: their keys, and which life each was greeted in."""
 
     def __init__(self, keys: ClusterKeys) -> None:
         """Admit the door key and nobody else."""
         self._keys = keys
         self._door = keys.door().public_binary
-        self._nodes: OrderedDict[bytes, str] = OrderedDict()
+        self._users: dict[bytes, str] = {}
+        self._greeted: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
 
-    def admit(self, node: str) -> None:
-        """Let the key of a node in. The one admitted longest ago goes when there are too many."""
+    def admit(self, greeted: NodeIncarnation) -> None:
+        """Let the key of a node in. The one greeted longest ago goes when there are too many."""
+        node, incarnation = greeted
         key = self._keys.client(node).public_binary
-        self._nodes[key] = node
-        self._nodes.move_to_end(key)
-        if len(self._nodes) > _ADMITTED_LIMIT:
-            self._nodes.popitem(last=False)
+        self._users[key] = node
+        self._greeted[node] = (key, incarnation)
+        self._greeted.move_to_end(node)
+        if len(self._greeted) > ADMITTED_LIMIT:
+            _, (oldest_key, _) = self._greeted.popitem(last=False)
+            del self._users[oldest_key]
+
+    def incarnation_of(self, node: str) -> bytes | None:
+        """Give the life a node was last greeted in, None if it never was."""
+        greeted = self._greeted.get(node)
+        return greeted[1] if greeted else None
 
     def user_of(self, key: bytes) -> str | None:
         """Give the node of a key, `DOOR` for the door key, None for a stranger's."""
-        return DOOR if key == self._door else self._nodes.get(key)
+        return DOOR if key == self._door else self._users.get(key)
 
 
 class ZapHandler:
@@ -94,7 +105,7 @@ class ZapHandler:
         return [version, request_id, b"200", b"", user.encode(), b""]
 
     def _user_of(self, request: list[bytes]) -> str | None:
-        if len(request) != _REQUEST_PARTS - 1:
+        if len(request) != _REQUEST_PARTS:
             return None
         _version, _request_id, domain, _address, _routing_id, mechanism, key = request
         if domain != ZAP_DOMAIN or mechanism != b"CURVE":

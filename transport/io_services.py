@@ -1,0 +1,24 @@
+"""What the parts of one ZeroMQ transport share, made once by `zmq_transport`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .counters import Counters
+    from .interface import NodeIncarnation
+    from .reactor import Reactor
+    from .settings import TransportSettings
+    from .sockets import SocketFactory
+
+
+@dataclass(frozen=True, slots=True)
+class IoServices:
+    """Loop, sockets, counters and settings of one transport, and who it is."""
+
+    identity: NodeIncarnation
+    settings: TransportSettings
+    counters: Counters
+    reactor: Reactor
+    sockets: SocketFactory

@@ -1,0 +1,202 @@
+"""The way in: the ROUTER that listens, who may use it, and what becomes of each frame."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+import zmq
+
+from khepri.errors import ListenError
+
+from .codec import FrameReader, encode_welcome
+from .counters import Drop, Refusal, Traffic
+from .sockets import next_event
+from .strangers import Strangers
+from .wire import Batch, FrameError, Hello, Welcome
+from .zap import DOOR, Admissions, ZapHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .address import Address
+    from .curve import ClusterKeys
+    from .interface import Envelope, NodeIncarnation, Receiver
+    from .io_services import IoServices
+    from .sockets import Context
+
+_log = logging.getLogger(__name__)
+
+_FRAMES_PER_TURN: Final = 64
+"""After so many the batch is handed on, and the other sockets get their turn."""
+_COMPLAINT_INTERVAL_SECONDS: Final = 60.0
+_FAILED_HANDSHAKES: Final = {
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: Refusal.HANDSHAKE_FAILED,
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: Refusal.HANDSHAKE_ABANDONED,
+}
+_EVENTS: Final = sum(_FAILED_HANDSHAKES) | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+
+
+class Listener:
+    """Receives for one node. I/O thread only."""
+
+    def __init__(
+        self,
+        context: Context,
+        keys: ClusterKeys,
+        services: IoServices,
+        receiver: Receiver,
+        on_greeting: Callable[[NodeIncarnation], None],
+    ) -> None:
+        """Make the sockets; the ZAP handler first, so that nobody can get in without it.
+
+        Args:
+            context: the transport's own context.
+            keys: the keys of the cluster.
+            services: what the transport shares.
+            receiver: is given the envelopes.
+            on_greeting: is told which node has greeted, and in which life it is.
+        """
+        self._services = services
+        self._receiver = receiver
+        self._on_greeting = on_greeting
+        self._reader = FrameReader(services.settings.frame_bytes)
+        self._admissions = Admissions(keys)
+        self._strangers = Strangers(services.settings.stranger_limit, services.counters)
+        self._complained: dict[str, float] = {}
+        zap = ZapHandler(context, self._admissions, services.counters, self._on_unknown_key)
+        self._router = services.sockets.listener()
+        self._monitor = services.sockets.monitor(self._router, _EVENTS)
+        services.reactor.watch(zap.socket, zap.answer)
+        services.reactor.watch(self._monitor, self._on_events)
+        services.reactor.watch(self._router, self._receive)
+
+    def bind(self, addresses: Sequence[Address]) -> list[int]:
+        """Listen on all of the addresses.
+
+        Returns:
+            The port of each.
+
+        Raises:
+            ListenError: one is taken, or not of this machine.
+        """
+        ports = [self._bind_one(address) for address in addresses]
+        self._strangers.ports.update(ports)
+        return ports
+
+    def _bind_one(self, address: Address) -> int:
+        try:
+            self._router.bind(address.endpoint)
+        except zmq.ZMQError as error:
+            raise ListenError(
+                f"cannot listen on {address.endpoint}: {error.strerror}",
+                address=address.endpoint,
+                reason=error.strerror,
+            ) from error
+        endpoint = self._router.get(zmq.LAST_ENDPOINT)
+        assert isinstance(endpoint, bytes)
+        return int(endpoint.rstrip(b"\0").rpartition(b":")[2])
+
+    # Frames.
+
+    def _receive(self) -> None:
+        """Read what waits and hand it on as one batch."""
+        envelopes: list[Envelope] = []
+        for _ in range(_FRAMES_PER_TURN):
+            try:
+                parts = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                break
+            try:
+                envelopes += self._read(parts)
+            except FrameError as error:
+                self._services.counters.add(error.reason)
+        if envelopes:
+            self._deliver(envelopes)
+
+    def _read(self, parts: list[zmq.Frame]) -> list[Envelope]:
+        """Give the envelopes of one frame, if all about it is as it should be."""
+        if len(parts) != 2:  # noqa: PLR2004 - the ROUTER's routing id, and the frame
+            raise FrameError(Drop.GARBLED)
+        routing_id, content = parts
+        if self._strangers:
+            self._strangers.forget(int(content.get(zmq.SRCFD)))
+        user = str(content.get("User-Id"))
+        match self._reader.read(content.buffer):
+            case Batch() as batch:
+                self._check_parties(user, batch)
+                counters = self._services.counters
+                counters.add(Traffic.RECEIVED_FRAMES)
+                counters.add(Traffic.RECEIVED_MESSAGES, len(batch.envelopes))
+                counters.add(Traffic.RECEIVED_BYTES, len(content.buffer))
+                return batch.envelopes
+            case Hello() as hello:
+                self._welcome(routing_id.bytes, user, hello)
+                return []
+            case Welcome():  # answers go to the socket that knocked, never here
+                raise FrameError(Drop.GARBLED)
+
+    def _check_parties(self, user: str, batch: Batch) -> None:
+        if batch.sender.node != user:
+            self._complain(user, "a connection of node %s brings frames of another", user)
+            raise FrameError(Drop.FORGED_SENDER)
+        if batch.receiver != self._services.identity:
+            is_me = batch.receiver.node == self._services.identity.node
+            raise FrameError(Drop.STALE_RECEIVER if is_me else Drop.WRONG_RECEIVER)
+        if batch.sender.incarnation != self._admissions.incarnation_of(user):
+            self._complain(user, "an earlier life of %s still sends, or two nodes bear it", user)
+            raise FrameError(Drop.STALE_SENDER)
+
+    def _welcome(self, routing_id: bytes, user: str, hello: Hello) -> None:
+        """Let a node's key in, and answer."""
+        if user != DOOR:
+            raise FrameError(Drop.GARBLED)
+        if hello.to_node != self._services.identity.node:
+            raise FrameError(Drop.WRONG_RECEIVER)
+        self._admissions.admit(hello.sender)
+        answer = encode_welcome(self._services.identity, hello.sender)
+        try:
+            self._router.send_multipart([routing_id, answer], zmq.NOBLOCK)
+        except zmq.ZMQError:  # it has hung up; it will greet again
+            return
+        self._on_greeting(hello.sender)
+
+    def _deliver(self, envelopes: list[Envelope]) -> None:
+        try:
+            self._receiver(envelopes)
+        except Exception:  # noqa: BLE001 - this thread serves all stores, and goes on
+            self._services.counters.add(Drop.RECEIVER_FAILED, len(envelopes))
+            _log.exception("%s: the receiver failed", self._services.identity.node)
+
+    # Connections.
+
+    def _on_events(self) -> None:
+        while (told := next_event(self._monitor)) is not None:
+            event, value = told
+            if event == zmq.EVENT_ACCEPTED:
+                self._strangers.arrived(value)
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._strangers.forget(value)
+            else:
+                refusal = _FAILED_HANDSHAKES[event]
+                self._services.counters.add(refusal)
+                self._complain(refusal, "a connection did not get in (%s)", refusal)
+
+    def _on_unknown_key(self, address: str) -> None:
+        self._complain(address, "refused an unknown key from %s", address)
+
+    def _complain(self, about: str, text: str, argument: str) -> None:
+        """Warn at most once a minute about the same thing: counters count, logs explain."""
+        now = time.monotonic()
+        if now - self._complained.get(about, -_COMPLAINT_INTERVAL_SECONDS) < (
+            _COMPLAINT_INTERVAL_SECONDS
+        ):
+            return
+        self._complained = {
+            name: when
+            for name, when in self._complained.items()
+            if now - when < _COMPLAINT_INTERVAL_SECONDS
+        }
+        self._complained[about] = now
+        _log.warning(f"%s: {text}", self._services.identity.node, argument)
