@@ -16,25 +16,27 @@ from .tree import NO_CHILDREN, TreeNode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LARGE: Final = 64
+HUGE: Final = 16_384
+"""A family of this size is never left as a dict, not even until its first change."""
+
+LARGE: Final = 256
 """Above this many names a family lives in a persistent hash map."""
 
-SMALL_AGAIN: Final = 32
+SMALL_AGAIN: Final = 128
 """A hash map with this many names left becomes a dict again; well below LARGE, so that a family
 that breathes around one size is not converted at each breath."""
-
-LargeChildren = immutables.Map[str, TreeNode]
 
 
 def with_child(
     children: Mapping[str, TreeNode], name: str, node: TreeNode
 ) -> Mapping[str, TreeNode]:
     """Give a new map with one name set; the old map stays as it is."""
-    if isinstance(children, immutables.Map):
-        return children.set(name, node)
-    copy = dict(children)
-    copy[name] = node
-    return immutables.Map(copy) if len(copy) > LARGE else copy
+    if isinstance(children, dict):
+        copy: dict[str, TreeNode] = children.copy()
+        copy[name] = node
+        return immutables.Map(copy) if len(copy) > LARGE else copy
+    assert isinstance(children, immutables.Map)
+    return children.set(name, node)
 
 
 def without_child(children: Mapping[str, TreeNode], name: str) -> Mapping[str, TreeNode]:
@@ -49,6 +51,11 @@ def without_child(children: Mapping[str, TreeNode], name: str) -> Mapping[str, T
     return copy
 
 
-def settled(children: dict[str, TreeNode]) -> Mapping[str, TreeNode]:
-    """Give the form a family built in one dict is kept in; the dict is handed over."""
-    return immutables.Map(children) if len(children) > LARGE else children
+def restored(children: dict[str, TreeNode]) -> Mapping[str, TreeNode]:
+    """Give the form a family read from a snapshot is kept in; the dict is handed over.
+
+    To convert all large families would double the time of a restart, so most wait as dicts for
+    their first change. Only where that change would stop the server for long (5 milliseconds at
+    HUGE) is it done at once.
+    """
+    return immutables.Map(children) if len(children) > HUGE else children

@@ -28,6 +28,7 @@ this code (see ``values.py``), so the payload's own first bytes tell its kind.
 """
 
 _PROCEDURE_MARK: Final = 0xC7  # msgpack's "ext 8": mark, length, code, name
+_PROCEDURE_CODE_BYTE: Final = bytes((PROCEDURE_CODE,))
 
 
 class TreeNode:
@@ -102,7 +103,7 @@ EMPTY_ROOT: Final = TreeNode(None, 1, 1, NO_CHILDREN)
 
 def is_procedure(payload: bytes) -> bool:
     """Tell whether an encoded payload is the name of a stored procedure."""
-    return payload[0] == _PROCEDURE_MARK and payload[2] == PROCEDURE_CODE
+    return payload[0] == _PROCEDURE_MARK and payload[2:3] == _PROCEDURE_CODE_BYTE
 
 
 def procedure_payload(name: str) -> bytes:

@@ -1,0 +1,264 @@
+"""The replicated machine: entries in, replies and a new tree out.
+
+Given the same entries, every member has the same state: nothing here reads a clock, draws a random
+number or depends on the order of a hash. Here is how an entry is applied; what operations do is in
+``operations.py``, who may apply what is in ``sessions.py``, how a machine is written down is in
+``snapshot_codec.py``.
+
+A command that raises has no effect and is answered with an error, on every member alike. Not so
+running out of memory or stack, which is one member's trouble: those are passed on, and the machine
+must then be thrown away and made again from the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from khepri.encoding import EncodingError, unpack
+
+from . import commands
+from .edit import Edit
+from .entries import decode_entry
+from .operations import OPERATIONS
+from .replies import (
+    DONE,
+    batch_failed,
+    batch_reply,
+    command_failed,
+    is_error,
+    value_reply,
+)
+from .sessions import (
+    DEFAULT_EXPIRY_MILLISECONDS,
+    NO_SESSION,
+    GroupResult,
+    GroupStatus,
+    SessionTable,
+)
+from .state import EMPTY_STATE
+from .working_tree import WorkingTree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .commands import Operation
+    from .replies import Reply
+    from .state import Change, TreeState
+    from .tree import TreeNode
+
+_SESSION_ID_FACTOR: Final = 1 << 16
+"""Session id = log index x this + place in the entry: unique, since an index is applied once."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSettings:
+    """What all members of a store must agree on.
+
+    Attributes:
+        session_expiry_milliseconds: a session silent for longer, in log time, is forgotten.
+    """
+
+    session_expiry_milliseconds: int = DEFAULT_EXPIRY_MILLISECONDS
+
+
+class View:
+    """What readers see: an immutable tree and the place in the log it stands for.
+
+    Attributes:
+        root: the root node; any thread may walk it, for as long as it likes.
+        index: the log index applied last.
+        term: its term.
+    """
+
+    __slots__ = ("index", "root", "term")
+
+    def __init__(self, root: TreeNode, index: int, term: int) -> None:
+        """Publish a root; nothing is changed afterwards."""
+        self.root = root
+        self.index = index
+        self.term = term
+
+
+class Applied(NamedTuple):
+    """What came of one entry.
+
+    Attributes:
+        groups: one result per group of the entry, in order.
+        changes: the change events, in operation order and then path order; empty unless
+            `Machine.wants_changes`.
+        expired_sessions: ids of sessions this entry's time has ended.
+        garbled: the entry's payload was not an entry; it had no effect.
+    """
+
+    groups: Sequence[GroupResult]
+    changes: Sequence[Change]
+    expired_sessions: Sequence[int] = ()
+    garbled: bool = False
+
+
+class Machine:
+    """One member's copy of a store's replicated state.
+
+    Entries are applied by one thread, in log order. `view` may be read by any thread at any time:
+    it is replaced as a whole, once per entry.
+
+    Attributes:
+        view: the published tree.
+        wants_changes: whether `Applied.changes` is filled; local, not replicated. Filling it makes
+            plain puts about twice as dear.
+    """
+
+    __slots__ = (
+        "_changes",
+        "_sessions",
+        "_settings",
+        "_time_milliseconds",
+        "_working",
+        "view",
+        "wants_changes",
+    )
+
+    def __init__(self, settings: MachineSettings | None = None) -> None:
+        """Begin with an empty tree at index 0."""
+        self._settings = settings or MachineSettings()
+        self._sessions = SessionTable(self._settings.session_expiry_milliseconds)
+        self._working = WorkingTree(EMPTY_STATE)
+        self._time_milliseconds = 0
+        self._changes: list[Change] = []
+        self.view = View(EMPTY_STATE.root, 0, 0)
+        self.wants_changes = False
+
+    @property
+    def time_milliseconds(self) -> int:
+        """The log's time: the latest time any applied entry carried. It never goes back."""
+        return self._time_milliseconds
+
+    def apply(self, index: int, term: int, data: bytes) -> Applied:
+        """Apply one committed entry of commands and publish the tree it leads to.
+
+        Args:
+            index: its log index, above all applied before.
+            term: its term.
+            data: its payload (``entries.encode_entry``).
+        """
+        assert index > self.view.index, "entries are applied once, in order"
+        try:
+            time_milliseconds, groups = decode_entry(data)
+        except EncodingError:
+            self.skip(index, term)
+            return Applied((), (), garbled=True)
+        now = self._time_milliseconds = max(self._time_milliseconds, time_milliseconds)
+        expired = self._sessions.expire(now)
+        results: list[GroupResult] = []
+        opened = 0
+        for header, encoded in groups:
+            if header.session_id == NO_SESSION:
+                replies = self._open_sessions(index, opened, encoded)
+                opened += len(encoded)
+                results.append(GroupResult(NO_SESSION, 0, replies, GroupStatus.APPLIED))
+            else:
+                results.append(self._sessions.apply(header, encoded, now, self._execute))
+        self.view = View(self._working.seal().root, index, term)
+        changes = self._changes
+        if changes:
+            self._changes = []
+        return Applied(results, changes, expired)
+
+    def skip(self, index: int, term: int) -> None:
+        """Take note of a committed entry without commands: a no-op or a membership change."""
+        assert index > self.view.index, "entries are applied once, in order"
+        self.view = View(self.view.root, index, term)
+
+    def _open_sessions(self, index: int, opened: int, encoded: Sequence[bytes]) -> list[Reply]:
+        """Open a session per command; the place in the log makes the id unique for ever."""
+        replies: list[Reply] = []
+        for position, command in enumerate(encoded, opened):
+            try:
+                code, token = unpack(command)
+            except (EncodingError, TypeError, ValueError):
+                code = token = None
+            if code != commands.OPEN_SESSION or type(token) is not bytes:
+                replies.append(command_failed("only sessions are opened without a session"))
+                continue
+            session_id = index * _SESSION_ID_FACTOR + position
+            self._sessions.open(session_id, self._time_milliseconds)
+            replies.append(value_reply([token, session_id]))
+        return replies
+
+    def _execute(self, encoded: Sequence[bytes]) -> list[Reply]:
+        """Apply commands one by one; whatever they hold, this gives one reply for each."""
+        replies: list[Reply] = []
+        put_in_place = self._working.put
+        wants_changes = self.wants_changes
+        for command in encoded:
+            try:
+                operation = unpack(command)
+                if operation[0] == commands.PUT and not wants_changes:
+                    _code, names, payload = operation
+                    "".join(names)  # raises for anything but text, at the speed of C
+                    if type(payload) is bytes and payload and put_in_place(tuple(names), payload):
+                        replies.append(DONE)
+                        continue
+                replies.append(self._run(operation))
+            except (MemoryError, RecursionError):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop a member
+                self._working.recover()
+                replies.append(_failure(error))
+        return replies
+
+    def _run(self, operation: Operation) -> Reply:
+        """Run one decoded operation on a sealed state; an error leaves that state in place."""
+        state = self._working.seal()
+        if operation[0] == commands.BATCH:
+            return self._run_batch(state, operation)
+        run = OPERATIONS.get(operation[0])
+        if run is None:
+            return command_failed(f"unknown command {operation[0]!r:.40}")
+        edit = Edit(state, lists_descendants=self.wants_changes)
+        reply = run(edit, *operation[1:])
+        if not is_error(reply):
+            self._working.replace(edit.state())
+            if self.wants_changes:
+                self._changes.extend(edit.changes())
+        return reply
+
+    def _run_batch(self, state: TreeState, operation: Operation) -> Reply:
+        """Run all operations or none."""
+        _code, operations = operation
+        change_count = len(self._changes)
+        replies: list[Reply] = []
+        try:
+            for position, part in enumerate(operations):
+                reply = self._run_part(part)
+                if is_error(reply):
+                    break
+                replies.append(reply)
+            else:
+                return DONE if not any(replies) else batch_reply(replies)
+            outcome = batch_failed(position, reply)
+        except BaseException:
+            self._go_back(state, change_count)
+            raise
+        self._go_back(state, change_count)
+        return outcome
+
+    def _run_part(self, part: Operation) -> Reply:
+        if part[0] == commands.BATCH:
+            raise TypeError("a batch in a batch")
+        if part[0] == commands.PUT and not self.wants_changes:
+            _code, names, payload = part
+            "".join(names)
+            if type(payload) is bytes and payload and self._working.put(tuple(names), payload):
+                return DONE
+        return self._run(part)
+
+    def _go_back(self, state: TreeState, change_count: int) -> None:
+        self._working.go_back(state)
+        del self._changes[change_count:]
+
+
+def _failure(error: Exception) -> Reply:
+    """Answer a command that raised; the text must be the same on every member and release."""
+    return command_failed(f"the command raised {type(error).__name__}; it had no effect")

@@ -1,0 +1,267 @@
+"""What each operation does to the tree (spec §2.5, §3.3, §3.4, §3.5).
+
+Each function gets a fresh `Edit` and the arguments of a decoded command, and gives the reply. An
+error reply means that the edit is thrown away; so is it if a function raises, which on garbled
+arguments it may. The runner (``machine.py``) settles nothing: what follows from keep-while
+conditions is part of the operation and done here.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from . import commands
+from .cascade import settle
+from .condition_codec import component_from_plain
+from .conditions import IfAll, IfNodeExists
+from .keep_while import KeepWhile, Watch, first_unmet
+from .outcomes import Found, MismatchingNode, Missing, NodeNotFound
+from .paths import Path, PathPattern, abspath, resolve_path
+from .patterns import find_many, find_one, place_many, place_one
+from .properties import DELETE_REASON, EXPLICIT, plain_properties
+from .replies import DONE, keep_while_not_met, mismatching_node, node_not_found, properties_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .edit import Edit
+    from .outcomes import PlaceOutcome
+    from .properties import NodeProperties
+    from .replies import Reply
+    from .tree import Names
+
+Options = dict[int, Any]
+
+
+# --- plain forms ---
+
+
+def put(edit: Edit, names: list[str], payload: bytes) -> Reply:
+    """Create a node or replace its payload."""
+    path = _checked_path(names)
+    depth = _existing_depth(edit, path)
+    if depth == len(path):
+        edit.set_payload(path, _checked_payload(payload))
+    else:
+        edit.create(path, depth, _checked_payload(payload), None)
+    settle(edit)
+    return DONE
+
+
+def create(edit: Edit, names: list[str], payload: bytes) -> Reply:
+    """Create a node that must not exist."""
+    path = _checked_path(names)
+    node = edit.node_at(path)
+    if node is not None:
+        name = path[-1] if path else ""
+        outcome = MismatchingNode(name, path, True, node, IfNodeExists(exists=False))  # noqa: FBT003
+        return mismatching_node(outcome)
+    edit.create(path, _existing_depth(edit, path), _checked_payload(payload), None)
+    settle(edit)
+    return DONE
+
+
+def update(edit: Edit, names: list[str], payload: bytes) -> Reply:
+    """Replace the payload of a node that must exist."""
+    path = _checked_path(names)
+    if edit.node_at(path) is None:
+        condition = IfAll(path[-1], IfNodeExists(exists=True))
+        return node_not_found(NodeNotFound(path[-1], path, True, condition))  # noqa: FBT003
+    edit.set_payload(path, _checked_payload(payload))
+    settle(edit)
+    return DONE
+
+
+def delete(edit: Edit, names: list[str]) -> Reply:
+    """Remove a node with everything below; a missing one is removed already."""
+    path = _checked_path(names)
+    if edit.node_at(path) is not None:
+        edit.delete(path, EXPLICIT)
+        settle(edit)
+    return DONE
+
+
+# --- with patterns and options ---
+
+
+def put_matching(
+    edit: Edit, plain_pattern: list[Any], payload: bytes | None, options: Options
+) -> Reply:
+    """Put to one node or to all matches, with conditions and results."""
+    if payload is not None:
+        _checked_payload(payload)
+    places = _places(edit, plain_pattern, options)
+    for place in places:
+        if isinstance(place, NodeNotFound):
+            return node_not_found(place)
+        if isinstance(place, MismatchingNode):
+            return mismatching_node(place)
+    changes_keep_while = commands.KEEP_WHILE in options
+    keep_whiles: list[KeepWhile | None] = [None] * len(places)
+    if changes_keep_while:
+        # All are evaluated on the tree before the write, and before anything is written.
+        for position, place in enumerate(places):
+            refusal = _prepare_keep_while(edit, place, options, keep_whiles, position)
+            if refusal is not DONE:
+                return refusal
+    edit.lists_descendants |= commands.RETURNING in options
+    for place, keep_while in zip(places, keep_whiles, strict=True):
+        if isinstance(place, Missing):
+            depth = _existing_depth(edit, place.path)
+            edit.create(place.path, depth, payload, keep_while)
+        elif isinstance(place, Found):
+            if changes_keep_while:
+                edit.set_keep_while(place.path, keep_while)
+            edit.set_payload(place.path, payload)
+    settle(edit)
+    return _results(edit, [_path_of(place) for place in places], options)
+
+
+def delete_matching(edit: Edit, plain_pattern: list[Any], options: Options) -> Reply:
+    """Remove one node or all matches; nothing to remove is no error."""
+    edit.lists_descendants |= commands.RETURNING in options
+    targets = _matches(edit, plain_pattern, options)
+    for path in targets:
+        # It may have gone with another match above it, or with an implicit parent.
+        if edit.node_at(path) is not None:
+            edit.delete(path, EXPLICIT)
+    settle(edit)
+    return _results(edit, targets, options)
+
+
+def clear_matching(edit: Edit, plain_pattern: list[Any], options: Options) -> Reply:
+    """Take the payload off one node or all matches; nothing to clear is no error."""
+    pattern = _pattern(plain_pattern)
+    if commands.MANY not in options:
+        outcome = find_one(edit.root, pattern)
+        if isinstance(outcome, MismatchingNode):
+            return mismatching_node(outcome)
+    edit.lists_descendants |= commands.RETURNING in options
+    targets = _matches(edit, plain_pattern, options)
+    for path in targets:
+        if edit.node_at(path) is not None:
+            edit.set_payload(path, None)
+    settle(edit)
+    return _results(edit, targets, options)
+
+
+OPERATIONS: Final[dict[int, Callable[..., Reply]]] = {
+    commands.PUT: put,
+    commands.CREATE: create,
+    commands.UPDATE: update,
+    commands.DELETE: delete,
+    commands.PUT_MATCHING: put_matching,
+    commands.DELETE_MATCHING: delete_matching,
+    commands.CLEAR_MATCHING: clear_matching,
+}
+"""The operations by code. Batches and sessions are the machine's own."""
+
+
+# --- parts ---
+
+
+def _checked_path(names: list[str]) -> Names:
+    """Refuse what cannot be a path: a garbled command must not bring other keys into the tree."""
+    "".join(names)  # raises for anything but text, at the speed of C
+    return tuple(names)
+
+
+def _checked_payload(payload: bytes) -> bytes:
+    if type(payload) is not bytes or not payload:
+        raise TypeError("a payload is bytes")
+    return payload
+
+
+def _existing_depth(edit: Edit, path: Names) -> int:
+    """Give how many names of a path exist."""
+    node = edit.root
+    for depth, name in enumerate(path):
+        child = node.children.get(name)
+        if child is None:
+            return depth
+        node = child
+    return len(path)
+
+
+def _pattern(plain: list[Any]) -> Path | PathPattern:
+    return resolve_path([component_from_plain(component) for component in plain])
+
+
+def _places(edit: Edit, plain_pattern: list[Any], options: Options) -> list[PlaceOutcome]:
+    pattern = _pattern(plain_pattern)
+    if commands.MANY not in options:
+        return [place_one(edit.root, pattern)]
+    places = place_many(edit.root, pattern)
+    if commands.INCLUDE_ROOT in options and pattern and not isinstance(pattern[0], str):
+        places = [place for place in places if _path_of(place)]
+        places.insert(0, Found((), edit.root))
+    return places
+
+
+def _matches(edit: Edit, plain_pattern: list[Any], options: Options) -> list[Names]:
+    pattern = _pattern(plain_pattern)
+    if commands.MANY in options:
+        include_root = commands.INCLUDE_ROOT in options
+        return [path for path, _ in find_many(edit.root, pattern, include_root=include_root)]
+    outcome = find_one(edit.root, pattern)
+    return [outcome.path] if isinstance(outcome, Found) else []
+
+
+def _path_of(place: PlaceOutcome) -> Names:
+    return place.node_path if isinstance(place, NodeNotFound | MismatchingNode) else place.path
+
+
+def _prepare_keep_while(
+    edit: Edit,
+    place: PlaceOutcome,
+    options: Options,
+    keep_whiles: list[KeepWhile | None],
+    position: int,
+) -> Reply:
+    """Resolve the conditions for one watcher and see that they are met."""
+    path = _path_of(place)
+    if not path:
+        raise ValueError("the root cannot have keep-while conditions")
+    watches = tuple(
+        Watch(
+            abspath(PathPattern([component_from_plain(part) for part in plain]), Path(path)),
+            component_from_plain(condition),
+        )
+        for plain, condition in options[commands.KEEP_WHILE]
+    )
+    if not watches:
+        return DONE
+    keep_while = KeepWhile(watches)
+    newcomer = path if isinstance(place, Missing) else None
+    unmet = first_unmet(edit.root, keep_while, newcomer)
+    if unmet is not None:
+        return keep_while_not_met(path, unmet)
+    keep_whiles[position] = keep_while
+    return DONE
+
+
+def _results(edit: Edit, targets: Sequence[Names], options: Options) -> Reply:
+    """Tell of the targets and of everything removed: old payloads, new versions."""
+    mask = options.get(commands.RETURNING)
+    if mask is None:
+        return DONE
+    told: list[tuple[Names, NodeProperties]] = []
+    for path in targets:
+        if path in edit.deleted:
+            continue  # its removal is told instead
+        node = edit.node_at(path)
+        assert node is not None
+        before = edit.before.get(path, node)
+        payload = None if before is None else before.payload
+        told.append((path, plain_properties(node, mask, payload)))
+    named = set(targets)
+    for path, (node, reason) in edit.deleted.items():
+        if commands.TARGETS_ONLY in options and reason != EXPLICIT and path not in named:
+            continue
+        properties = plain_properties(node, mask, node.payload)
+        if mask & DELETE_REASON:
+            properties["delete_reason"] = reason
+        told.append((path, properties))
+    told.sort(key=itemgetter(0))
+    return properties_reply(told)

@@ -1,0 +1,230 @@
+"""Sessions: why a command is applied exactly once (Raft dissertation §6.3).
+
+A session belongs to one origin, the server that sends commands for its clients. The origin numbers
+its commands 1, 2, 3, ... and sends them in groups, again and again until it sees them applied.
+The table keeps per session what was applied last and the replies the origin has not yet
+acknowledged, so a group that comes twice is answered and not applied again.
+
+Everything here is replicated: it depends on the log alone. Time is the log's time, in whole
+milliseconds, which only moves forward. Not here: how commands are applied (``machine.py``).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .replies import Reply
+
+NO_SESSION: Final = 0
+"""The session id of a group that may only open sessions."""
+
+DEFAULT_EXPIRY_MILLISECONDS: Final = 15 * 60 * 1000
+
+
+class GroupStatus(enum.IntEnum):
+    """What became of a group."""
+
+    APPLIED = 0
+    """Every command of it has a reply, newly applied or from before."""
+
+    GAP = 1
+    """It begins after commands never seen: ignored as a whole, the origin sends from the gap on."""
+
+    SESSION_EXPIRED = 2
+    """The session is unknown, or no more: nothing of it was applied now."""
+
+
+class GroupResult(NamedTuple):
+    """What the origin of a group is told.
+
+    Attributes:
+        session_id: whose group.
+        first_sequence: the sequence of the first reply.
+        replies: one per command of the group (see ``replies.py``), none unless applied.
+        status: what became of it.
+    """
+
+    session_id: int
+    first_sequence: int
+    replies: Sequence[Reply]
+    status: GroupStatus
+
+
+class Session:
+    """What is known of one session.
+
+    Attributes:
+        last_sequence: the last applied sequence, 0 before the first.
+        acknowledged_below: the origin has the replies of all sequences below; 1 at first.
+        last_active_milliseconds: log time of its last group.
+        replies: runs of unacknowledged replies as (first sequence, replies), in order and without
+            holes up to last_sequence.
+    """
+
+    __slots__ = (
+        "acknowledged_below",
+        "last_active_milliseconds",
+        "last_sequence",
+        "replies",
+    )
+
+    def __init__(self, now_milliseconds: int) -> None:
+        """Begin with nothing applied."""
+        self.last_sequence = 0
+        self.acknowledged_below = 1
+        self.last_active_milliseconds = now_milliseconds
+        self.replies: deque[tuple[int, list[Reply]]] = deque()
+
+    def acknowledge(self, below: int) -> None:
+        """Drop replies the origin has; moves only forward, and not beyond what was applied.
+
+        Replies go in whole runs, so that acknowledging costs nothing per command.
+        """
+        if below <= self.acknowledged_below:
+            return
+        self.acknowledged_below = min(below, self.last_sequence + 1)
+        runs = self.replies
+        while runs and runs[0][0] + len(runs[0][1]) <= self.acknowledged_below:
+            runs.popleft()
+
+    def reply_of(self, sequence: int) -> Reply:
+        """Give the reply of an applied command, None if its origin has acknowledged it.
+
+        Whether it is still there in its run must not show: a snapshot holds only what is owed.
+        """
+        if sequence < self.acknowledged_below:
+            return None
+        for first, replies in self.replies:
+            if first <= sequence < first + len(replies):
+                return replies[sequence - first]
+        raise AssertionError("the runs of replies have a hole")
+
+
+class SessionTable:
+    """All sessions of a store. Used by one thread."""
+
+    __slots__ = ("_expiry", "_next_expiry", "sessions")
+
+    def __init__(self, expiry_milliseconds: int = DEFAULT_EXPIRY_MILLISECONDS) -> None:
+        """Begin without sessions.
+
+        Args:
+            expiry_milliseconds: a session silent for longer is forgotten. The same on all members.
+        """
+        self.sessions: dict[int, Session] = {}
+        self._expiry = expiry_milliseconds
+        # No session expires before this time: a lower bound, raised when it is reached.
+        self._next_expiry = 0
+
+    def expire(self, now_milliseconds: int) -> list[int]:
+        """Forget sessions that were silent too long; give their ids."""
+        if now_milliseconds <= self._next_expiry:
+            return []
+        dead = [
+            session_id
+            for session_id, session in self.sessions.items()
+            if session.last_active_milliseconds + self._expiry < now_milliseconds
+        ]
+        for session_id in dead:
+            del self.sessions[session_id]
+        oldest = min(
+            (session.last_active_milliseconds for session in self.sessions.values()),
+            default=now_milliseconds,
+        )
+        self._next_expiry = oldest + self._expiry
+        return dead
+
+    def open(self, session_id: int, now_milliseconds: int) -> None:
+        """Begin a session; its id comes from the place in the log, so it is new."""
+        assert session_id not in self.sessions
+        self.sessions[session_id] = Session(now_milliseconds)
+        self._next_expiry = min(self._next_expiry, now_milliseconds + self._expiry)
+
+    def apply(
+        self,
+        group: GroupHeader,
+        commands: Sequence[bytes],
+        now_milliseconds: int,
+        execute: Callable[[Sequence[bytes]], list[Reply]],
+    ) -> GroupResult:
+        """Apply the new commands of a group and answer all of them.
+
+        A group without commands keeps the session alive and acknowledges.
+
+        Args:
+            group: whose commands, from which sequence on, and what is acknowledged.
+            commands: the encoded commands, in sequence.
+            now_milliseconds: the log's time.
+            execute: applies commands and gives their replies; does not raise.
+        """
+        session_id, first, acknowledged_below = group
+        session = self.sessions.get(session_id)
+        if session is None:
+            return GroupResult(session_id, first, (), GroupStatus.SESSION_EXPIRED)
+        session.last_active_milliseconds = now_milliseconds
+        last = session.last_sequence
+        if first > last + 1:
+            session.acknowledge(acknowledged_below)
+            return GroupResult(session_id, first, (), GroupStatus.GAP)
+        seen = min(last + 1 - first, len(commands))
+        replies: list[Reply] = [session.reply_of(first + position) for position in range(seen)]
+        if seen < len(commands):
+            fresh = execute(commands[seen:] if seen else commands)
+            session.replies.append((last + 1, fresh))
+            session.last_sequence = last + len(fresh)
+            replies = replies + fresh if seen else fresh
+        session.acknowledge(acknowledged_below)
+        return GroupResult(session_id, first, replies, GroupStatus.APPLIED)
+
+    # --- snapshots ---
+
+    def to_plain(self) -> list[list[Any]]:
+        """Give the whole table as plain lists, by session id, so that equal tables are equal."""
+        return [
+            [
+                session_id,
+                session.last_sequence,
+                session.acknowledged_below,
+                session.last_active_milliseconds,
+                _unacknowledged(session),
+            ]
+            for session_id, session in sorted(self.sessions.items())
+        ]
+
+    def load_plain(self, plain: list[list[Any]]) -> None:
+        """Take over a table from `to_plain`."""
+        for session_id, last, acknowledged_below, active, replies in plain:
+            session = Session(active)
+            session.last_sequence = last
+            session.acknowledged_below = acknowledged_below
+            if replies:
+                session.replies.append((last + 1 - len(replies), replies))
+            self.sessions[session_id] = session
+        self._next_expiry = 0
+
+
+class GroupHeader(NamedTuple):
+    """Whose group it is and where it begins.
+
+    Attributes:
+        session_id: as given by the open_session command.
+        first_sequence: the sequence of the first command in it.
+        acknowledged_below: the origin needs no reply of any sequence below.
+    """
+
+    session_id: int
+    first_sequence: int
+    acknowledged_below: int
+
+
+def _unacknowledged(session: Session) -> list[Reply]:
+    """Give the replies still owed, whatever runs they lie in: acknowledged ones are left out."""
+    owed: list[Reply] = []
+    for first, replies in session.replies:
+        owed.extend(replies[max(0, session.acknowledged_below - first) :])
+    return owed

@@ -1,0 +1,189 @@
+"""The short cut for plain puts: nodes made in one log entry are changed in place.
+
+Publishing one root per entry means that nobody sees what lies between two commands of the same
+entry. So the first put copies the nodes from the root to the parent, this entry *owns* the copies
+from then on, and the next put to the same family costs one look-up and one assignment.
+
+Two rules keep this safe:
+
+- `WorkingTree.seal` gives the state as an immutable value and ends all ownership. Everything but
+  a plain put works on sealed states (``edit.py``), where going back is to keep the old state.
+- A plain put checks everything before it changes anything. Should it raise all the same (a bug),
+  `WorkingTree.recover` goes back to the last sealed state and repeats the puts since then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import immutables
+
+from .children import LARGE
+from .keep_while import IMPLICIT
+from .state import TreeState
+from .tree import NO_CHILDREN, Names, TreeNode
+
+# While owned, a family is a dict or an `immutables.MapMutation`: both have get and item
+# assignment, which is all that is used here.
+_Family = Any
+
+
+class WorkingTree:
+    """The tree between two published states. Used by one thread."""
+
+    __slots__ = ("_owned", "_puts", "_sealed")
+
+    def __init__(self, state: TreeState) -> None:
+        """Begin with a sealed state."""
+        self._sealed = state
+        self._owned: dict[Names, TreeNode] = {}
+        self._puts: list[tuple[Names, bytes]] = []
+
+    def seal(self) -> TreeState:
+        """End all ownership and give the state, immutable from now on."""
+        owned = self._owned
+        if owned:
+            for node in owned.values():
+                family: _Family = node.children
+                if type(family) is not dict:
+                    node.children = family.finish()
+                elif not family:
+                    node.children = NO_CHILDREN
+                elif len(family) > LARGE:
+                    node.children = immutables.Map(family)
+            self._sealed = TreeState(owned[()], self._sealed.watch_index)
+            self._owned = {}
+            self._puts = []
+        return self._sealed
+
+    def replace(self, state: TreeState) -> None:
+        """Go on from another sealed state; nothing may be owned."""
+        assert not self._owned
+        self._sealed = state
+
+    def go_back(self, state: TreeState) -> None:
+        """Throw away everything since a sealed state."""
+        self._owned = {}
+        self._puts = []
+        self._sealed = state
+
+    def recover(self) -> None:
+        """Throw away what a put that raised may have left half done, and seal the rest."""
+        puts, self._puts = self._puts, []
+        self._owned = {}
+        for path, payload in puts:
+            self.put(path, payload)
+        self.seal()
+
+    def put(self, path: Names, payload: bytes) -> bool:
+        """Create or replace a payload, making missing parents.
+
+        Args:
+            path: where; a root's path is refused.
+            payload: the new payload; the same as before changes nothing.
+
+        Returns:
+            Whether it was done. If not, nothing has changed and the put needs a full edit:
+            somebody watches what it would change.
+        """
+        parent_path = path[:-1]
+        if not path or (self._sealed.watch_index and self._is_watched(path, parent_path)):
+            return False
+        parent = self._owned.get(parent_path)
+        if parent is None:
+            parent, depth = self._own(parent_path)
+            if depth < len(parent_path):
+                parent = self._make_parents(parent, parent_path, depth)
+        name = path[-1]
+        node = parent.children.get(name)
+        if node is None:
+            parent.children[name] = TreeNode(payload, 1, 1, NO_CHILDREN)  # type: ignore[index]  # owned
+            parent.child_list_version += 1
+            self._grow(parent_path, 1)
+        elif node.payload != payload:
+            self._set_payload(path, parent, node, payload)
+        self._puts.append((path, payload))
+        return True
+
+    def _is_watched(self, path: Names, parent_path: Names) -> bool:
+        """Tell whether watchers may care; also if parents are missing, which are not looked up."""
+        by_path, by_prefix = self._sealed.watch_index
+        if by_prefix or path in by_path or parent_path in by_path:
+            return True
+        return parent_path not in self._owned and not _exists(self._sealed.root, parent_path)
+
+    def _own(self, path: Names) -> tuple[TreeNode, int]:
+        """Own every node from the root to a path; give the deepest that exists, and its depth."""
+        owned = self._owned
+        node = owned.get(())
+        if node is None:
+            node = owned[()] = _own_copy(self._sealed.root)
+        for depth, name in enumerate(path, 1):
+            here = path[:depth]
+            child = owned.get(here)
+            if child is None:
+                shared = node.children.get(name)
+                if shared is None:
+                    return node, depth - 1
+                child = owned[here] = _own_copy(shared)
+                node.children[name] = child  # type: ignore[index]  # owned
+            node = child
+        return node, len(path)
+
+    def _make_parents(self, node: TreeNode, path: Names, depth: int) -> TreeNode:
+        """Make the missing part of a path, implicitly; give its last node, which has no child."""
+        node.child_list_version += 1
+        self._grow(path[:depth], len(path) - depth)
+        for made in range(depth, len(path)):
+            child = TreeNode(None, 1, 1, {}, IMPLICIT, len(path) - made)
+            node.children[path[made]] = child  # type: ignore[index]  # owned
+            self._owned[path[: made + 1]] = child
+            node = child
+        # The first child, which comes next, is part of the node's creation: the version it raises
+        # must end at 1.
+        node.child_list_version = 0
+        return node
+
+    def _grow(self, path: Names, count: int) -> None:
+        owned = self._owned
+        for depth in range(len(path) + 1):
+            owned[path[:depth]].size += count
+
+    def _set_payload(self, path: Names, parent: TreeNode, node: TreeNode, payload: bytes) -> None:
+        version = node.payload_version + 1
+        if node.children and path in self._owned:
+            node.payload = payload
+            node.payload_version = version
+            return
+        # A node that is not owned may be read by others: it is replaced, never changed.
+        parent.children[path[-1]] = TreeNode(  # type: ignore[index]  # owned
+            payload, version, node.child_list_version, node.children, node.keep_while, node.size
+        )
+
+
+def _own_copy(node: TreeNode) -> TreeNode:
+    children = node.children
+    family: _Family
+    if isinstance(children, dict):
+        family = children.copy()
+    else:
+        assert isinstance(children, immutables.Map)
+        family = children.mutate()
+    return TreeNode(
+        node.payload,
+        node.payload_version,
+        node.child_list_version,
+        family,
+        node.keep_while,
+        node.size,
+    )
+
+
+def _exists(root: TreeNode, path: Names) -> bool:
+    node = root
+    for name in path:
+        child = node.children.get(name)
+        if child is None:
+            return False
+        node = child
+    return True
