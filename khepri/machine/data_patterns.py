@@ -170,10 +170,9 @@ class DataPattern:
         if isinstance(part, Literal) and part.encoded == payload:
             return True
         try:
-            value = decode_value(payload)
-        except EncodingError:
+            return self.matches(decode_value(payload))
+        except (EncodingError, InvalidValueError):
             return False
-        return self.matches(value)
 
 
 def _fits(part: Part, value: object, captured: Captured) -> bool:  # noqa: PLR0911 - a table of cases
