@@ -53,6 +53,16 @@ class FrameKind(IntEnum):
     """Meta: term and vote."""
 
 
+class FrameHeader(NamedTuple):
+    """The header of a frame that passed its own checksum."""
+
+    kind: int
+    length: int
+    sequence: int
+    salt: bytes
+    payload_crc: int
+
+
 class Frame(NamedTuple):
     """A frame that passed its checksums."""
 
@@ -80,16 +90,6 @@ def encode_frame(kind: FrameKind, sequence: int, salt: bytes, payload: bytes = b
     return b"".join((fields, _CRC.pack(crc32(fields)), payload))
 
 
-class FrameHeader(NamedTuple):
-    """The header of a frame that passed its own checksum."""
-
-    kind: int
-    length: int
-    sequence: int
-    salt: bytes
-    payload_crc: int
-
-
 def decode_header(data: bytes | memoryview, offset: int = 0) -> FrameHeader | None:
     """Give the header at `offset`, or None if there is no valid one."""
     if len(data) - offset < HEADER_BYTES:
@@ -99,6 +99,11 @@ def decode_header(data: bytes | memoryview, offset: int = 0) -> FrameHeader | No
     if magic != _MAGIC or header_crc != crc32(data[offset : offset + _FIELDS.size]):
         return None
     return FrameHeader(kind, length, sequence, salt, payload_crc)
+
+
+def payload_matches(header: FrameHeader, payload: bytes | memoryview) -> bool:
+    """Whether the payload is the one the header was written for."""
+    return len(payload) == header.length and crc32(payload) == header.payload_crc
 
 
 def decode_frame(data: memoryview, offset: int) -> Frame | None:
@@ -111,6 +116,6 @@ def decode_frame(data: memoryview, offset: int) -> Frame | None:
     if end > len(data):
         return None
     payload = data[start:end]
-    if crc32(payload) != header.payload_crc:
+    if not payload_matches(header, payload):
         return None
     return Frame(header.kind, header.sequence, header.salt, payload, end)

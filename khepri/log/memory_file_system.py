@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from khepri.errors import DirectoryLockedError
 
 from .file_system import storage_error
+from .paths import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,7 +195,7 @@ class MemoryFileSystem:
         self.epoch = 0
         """Counts deaths; files opened before the last one are unusable."""
         self.open_files = 0
-        self._entries: dict[str, _Node] = {"": _DIRECTORY, ".": _DIRECTORY}
+        self._entries: dict[str, _Node] = {"/": _DIRECTORY, ".": _DIRECTORY}
         self._durable: dict[str, _Node] = dict(self._entries)
         self._changes: dict[str, list[_Change]] = {}
         self._locks: dict[str, _MemoryLock] = {}
@@ -217,7 +218,7 @@ class MemoryFileSystem:
     def rename(self, source: str, target: str) -> None:
         """See `FileSystem.rename`. Only within one directory: nothing here needs more."""
         self.changing("rename", target)
-        assert _parent(source) == _parent(target), "a rename across directories"
+        assert folder_of(source) == folder_of(target), "a rename across directories"
         self._change(target, (source, None), (target, self._file(source)))
 
     def unlink(self, path: str) -> None:
@@ -349,6 +350,9 @@ class MemoryFileSystem:
             self.hook(Operation(self.operations, name, path))
         except OSError as error:
             raise storage_error(error, path) from error
+        except SimulatedCrash:
+            self.hook = _stay_dead
+            raise
 
     def _file(self, path: str) -> _Node:
         node = self._entries.get(path)
@@ -359,7 +363,7 @@ class MemoryFileSystem:
         return node
 
     def _change(self, path: str, *entries: tuple[str, _Node | None]) -> None:
-        folder = _parent(path)
+        folder = folder_of(path)
         if self._entries.get(folder) is not _DIRECTORY:
             raise _posix_error(errno.ENOENT, path)
         change = _Change(entries)
@@ -376,19 +380,20 @@ class MemoryFileSystem:
                 _carry_out(change, self._durable)
 
     def _is_reachable(self, path: str) -> bool:
-        while path not in {"", "."}:
-            path = _parent(path)
+        while path not in {"/", "."}:
+            path = folder_of(path)
             if self._durable.get(path) is not _DIRECTORY:
                 return False
         return True
 
 
+def _stay_dead(operation: Operation) -> None:
+    """Let nothing happen after the death, whatever the code tries while it unwinds."""
+    raise SimulatedCrash(operation)
+
+
 def _posix_error(number: int, path: str) -> Exception:
     return storage_error(OSError(number, os.strerror(number)), path)
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0]
 
 
 def _carry_out(change: _Change, entries: dict[str, _Node]) -> None:

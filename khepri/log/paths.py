@@ -6,11 +6,11 @@
       lock                                    held while a Ra system runs; never removed
       identity                                format, node name, directory uid
       registry                                store id -> uid
-      wal/0000000000000007.wal                write-ahead log, numbered
-      wal/0000000000000005.spare              a used-up file, kept to be written over
+      wal/00000000000000000007.wal                     write-ahead log, numbered
+      wal/00000000000000000005.spare                   a used-up file, kept to be reused
       stores/<uid>/meta                       term and vote
-      stores/<uid>/segments/0000000000000005.segment     numbered like the log file it is from
-      stores/<uid>/snapshots/0000000000000120.snapshot   numbered by the index it covers
+      stores/<uid>/segments/00000000000000000005.segment    numbered like the log file it is from
+      stores/<uid>/snapshots/00000000000000000120.snapshot  numbered by the index it covers
 
 The order of files comes from these numbers alone, never from a clock (case W38).
 Not here: what is in the files.
@@ -28,12 +28,13 @@ SPARE_SUFFIX = ".spare"
 SEGMENT_SUFFIX = ".segment"
 SNAPSHOT_SUFFIX = ".snapshot"
 
-_DIGITS = 16
+_DIGITS = 20
 
 
 def folder_of(path: str) -> str:
     """Give the directory a path lies in."""
-    return path.rpartition("/")[0] or "."
+    parent = path.rpartition("/")[0]
+    return parent or ("/" if path.startswith("/") else ".")
 
 
 def numbered(folder: str, number: int, suffix: str) -> str:
@@ -46,9 +47,29 @@ def list_numbered(file_system: FileSystem, folder: str, suffix: str) -> list[tup
     found: list[tuple[int, str]] = []
     for name in file_system.listdir(folder):
         digits = name.removesuffix(suffix)
-        if name.endswith(suffix) and len(digits) == _DIGITS and digits.isdecimal():
+        if (
+            name.endswith(suffix)
+            and len(digits) == _DIGITS
+            and digits.isascii()
+            and digits.isdecimal()
+        ):
             found.append((int(digits), f"{folder}/{name}"))
     return sorted(found)
+
+
+def lock_path(data_directory: str) -> str:
+    """Give the path of the lock file."""
+    return f"{data_directory}/lock"
+
+
+def identity_path(data_directory: str) -> str:
+    """Give the path of the file that says whose directory it is."""
+    return f"{data_directory}/identity"
+
+
+def registry_path(data_directory: str) -> str:
+    """Give the path of the file that says which stores live in it."""
+    return f"{data_directory}/registry"
 
 
 def wal_folder(data_directory: str) -> str:
@@ -59,6 +80,11 @@ def wal_folder(data_directory: str) -> str:
 def stores_folder(data_directory: str) -> str:
     """Give the folder that has one folder for each store."""
     return f"{data_directory}/stores"
+
+
+def store_folder(stores: str, uid: str) -> str:
+    """Give the folder of one store, in the folder of all."""
+    return f"{stores}/{uid}"
 
 
 def meta_path(store_folder: str) -> str:

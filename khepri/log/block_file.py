@@ -1,0 +1,144 @@
+"""Files that are written once as a whole: a header, blocks, an end. Segments and snapshots.
+
+Under its own name such a file is complete: it is written under a temporary name, synced, renamed,
+and the folder is synced. So everything that is not right in one is damage, and every byte of it
+is covered by a checksum or compared::
+
+    header frame      format, version, facts; a salt of its own
+    block frames      numbered 1, 2, ...
+    end frame         numbered like a block that would follow; nothing behind it
+
+Not here: what the blocks contain.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from khepri.errors import StorageError
+
+from .file_header import (
+    TEMPORARY_SUFFIX,
+    FileHeader,
+    corrupt,
+    decode_file_header,
+    encode_file_header,
+)
+from .framing import (
+    HEADER_BYTES,
+    FrameKind,
+    decode_header,
+    encode_frame,
+    payload_matches,
+)
+from .paths import folder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .file_header import FileFormat
+    from .file_system import File, FileSystem
+
+_FIRST_READ_BYTES = 4096
+"""Holds most headers; a longer one is read once more."""
+
+
+class BlockFileWriter:
+    """Writes one file. Either `finish` or `abort` ends it."""
+
+    def __init__(
+        self,
+        file_system: FileSystem,
+        path: str,
+        file_format: FileFormat,
+        facts: Sequence[object],
+        salt: bytes,
+    ) -> None:
+        """Begin a file that will have the name `path` when it is finished."""
+        self._file_system = file_system
+        self._path = path
+        self._salt = salt
+        self._next_block = 1
+        self._offset = 0
+        self._file = file_system.create(path + TEMPORARY_SUFFIX)
+        try:
+            self._write(encode_file_header(file_format, salt, facts))
+        except StorageError:
+            self.abort()
+            raise
+
+    def append(self, payload: bytes) -> None:
+        """Write a block; not durable yet."""
+        self._write(encode_frame(FrameKind.BLOCK, self._next_block, self._salt, payload))
+        self._next_block += 1
+
+    def finish(self) -> None:
+        """Complete the file; on return it is there under its name, durably."""
+        self._write(encode_frame(FrameKind.END, self._next_block, self._salt))
+        publish_file(self._file_system, self._file, self._path)
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        discard_file(self._file_system, self._file)
+
+    def _write(self, frame: bytes) -> None:
+        self._file.pwrite(frame, self._offset)
+        self._offset += len(frame)
+
+
+def publish_file(file_system: FileSystem, file: File, path: str) -> None:
+    """Sync a temporary file, close it and give it its name, durably."""
+    file.fdatasync()
+    file.close()
+    file_system.rename(file.path, path)
+    file_system.fsync_directory(folder_of(path))
+
+
+def discard_file(file_system: FileSystem, file: File) -> None:
+    """Close and remove a temporary file, if it has not got its name already.
+
+    As well as the disk allows: a leftover is overwritten or removed later.
+    """
+    file.close()
+    with suppress(StorageError):
+        if file_system.exists(file.path):
+            file_system.unlink(file.path)
+
+
+def read_header(file: File, file_format: FileFormat) -> FileHeader:
+    """Check the header of a block file.
+
+    Raises:
+        DataCorruptionError, UnknownFormatError: as `decode_file_header`.
+    """
+    data = file.pread(_FIRST_READ_BYTES, 0)
+    frame = decode_header(data)
+    if frame is not None and HEADER_BYTES + frame.length > len(data):
+        data = file.pread(min(HEADER_BYTES + frame.length, file.size()), 0)
+    return decode_file_header(memoryview(data), file_format, file.path)
+
+
+def read_blocks(file: File, header: FileHeader) -> Iterator[tuple[int, bytes]]:
+    """Give the blocks in order with their offsets, each checked, and at last check the end.
+
+    Raises:
+        DataCorruptionError: with the offset of the first frame that is not as it was written.
+    """
+    offset, number, size = header.end, 1, file.size()
+    while True:
+        frame = decode_header(file.pread(HEADER_BYTES, offset))
+        if frame is None or frame.salt != header.salt or frame.sequence != number:
+            raise corrupt(file.path, offset, f"block {number} is not whole")
+        start = offset + HEADER_BYTES
+        if frame.length > size - start:
+            raise corrupt(file.path, offset, f"block {number} is cut off")
+        payload = file.pread(frame.length, start)
+        if not payload_matches(frame, payload):
+            raise corrupt(file.path, offset, f"block {number} has a wrong checksum")
+        if frame.kind == FrameKind.END:
+            if start != size:
+                raise corrupt(file.path, start, "bytes behind the end")
+            return
+        yield offset, payload
+        offset, number = start + frame.length, number + 1

@@ -1,0 +1,227 @@
+"""The data directory of a Ra system: its lock, whose it is, and which stores live in it.
+
+The directory is made in an order that leaves no doubt: folders, an empty registry, and last the
+identity, whose name in the directory says that all of it is there.
+
+The registry is one small file, replaced as a whole for every change, and durable before
+`register` returns: a registry that is written some time later forgets stores at a power cut.
+
+Not here: what is read at start (`recovery`), and the files of a store (`meta`, `segments`,
+`snapshots`).
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from khepri.errors import DirectoryAccessError, StorageError, WrongDirectoryError
+
+from .file_header import FileFormat, corrupt, read_record_file, write_record_file
+from .log_folder import LogFolder
+from .meta import MetaFile, create_meta
+from .paths import (
+    folder_of,
+    identity_path,
+    lock_path,
+    meta_path,
+    registry_path,
+    segments_folder,
+    snapshots_folder,
+    store_folder,
+    stores_folder,
+    wal_folder,
+)
+from .snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .file_system import DirectoryLock, FileSystem
+
+IDENTITY_FORMAT = FileFormat("identity", 1)
+"""Its version is that of the whole layout."""
+REGISTRY_FORMAT = FileFormat("registry", 1)
+_UID_BYTES = 10
+
+
+class DataDirectory:
+    """See `interface.DataDirectory` for the promises. One thread."""
+
+    def __init__(
+        self,
+        file_system: FileSystem,
+        path: str,
+        lock: DirectoryLock,
+        stores: dict[str, str],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        """Hold an opened directory; callers use `open`."""
+        self.file_system = file_system
+        self.path = path
+        self.random_bytes = random_bytes
+        self._lock = lock
+        self._stores = stores
+
+    @classmethod
+    def open(
+        cls,
+        file_system: FileSystem,
+        path: str,
+        node: str,
+        *,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> Self:
+        """Lock a directory and read its registry; a new one is created with its parents.
+
+        Args:
+            file_system: where it is.
+            path: the directory.
+            node: the name of the node it belongs to.
+            random_bytes: gives that many random bytes, for uids and salts.
+
+        Raises:
+            DirectoryLockedError: another Ra system uses it.
+            WrongDirectoryError: it was made by a node of another name.
+            DirectoryAccessError: it cannot be created or read, or any user may write to it.
+            DataCorruptionError, UnknownFormatError: what is there is not what was written.
+        """
+        path = path.rstrip("/") or "/"
+        _make_directories(file_system, path)
+        if file_system.is_world_writable(path):
+            reason = "every user may write to it; chmod o-w it"
+            raise DirectoryAccessError(f"{path} is not safe: {reason}", path=path, reason=reason)
+        lock = file_system.lock(lock_path(path), _describe_this_process())
+        try:
+            if not file_system.exists(identity_path(path)):
+                _initialise(file_system, path, node, random_bytes)
+            stores = _read(file_system, path, node)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(file_system, path, lock, stores, random_bytes)
+
+    @property
+    def stores(self) -> dict[str, str]:
+        """See `interface.DataDirectory.stores`. A copy."""
+        return dict(self._stores)
+
+    @property
+    def log_folder(self) -> LogFolder:
+        """The files of the write-ahead log."""
+        return LogFolder(self.file_system, wal_folder(self.path), self.random_bytes)
+
+    @property
+    def stores_folder(self) -> str:
+        """The folder that has one folder for each uid."""
+        return stores_folder(self.path)
+
+    def store_folder(self, uid: str) -> str:
+        """Give the folder of a store."""
+        return store_folder(self.stores_folder, uid)
+
+    def register(self, store_id: str) -> str:
+        """See `interface.DataDirectory.register`.
+
+        The uid is new for each incarnation: what an earlier store of the same name left in the
+        log is not this one's (case W26).
+        """
+        assert store_id not in self._stores, f"store {store_id} is registered already"
+        uid = base64.b32encode(self.random_bytes(_UID_BYTES)).decode()
+        folder = self.store_folder(uid)
+        for name in (folder, segments_folder(folder), snapshots_folder(folder)):
+            self.file_system.make_directory(name)
+        create_meta(self.file_system, meta_path(folder), uid=uid, store_id=store_id)
+        self.file_system.fsync_directory(self.stores_folder)
+        self._write_registry({**self._stores, store_id: uid})
+        return uid
+
+    def unregister(self, store_id: str) -> None:
+        """See `interface.DataDirectory.unregister`. What cannot be removed is a leftover."""
+        stores = self.stores
+        uid = stores.pop(store_id)
+        self._write_registry(stores)
+        with suppress(StorageError):
+            remove_store_files(self.file_system, self.store_folder(uid))
+
+    def meta(self, uid: str) -> MetaFile:
+        """See `interface.DataDirectory.meta`."""
+        return MetaFile(self.file_system, meta_path(self.store_folder(uid)), uid)
+
+    def snapshots(self, uid: str) -> Snapshots:
+        """See `interface.DataDirectory.snapshots`."""
+        folder = snapshots_folder(self.store_folder(uid))
+        return Snapshots(self.file_system, folder, self.random_bytes)
+
+    def close(self) -> None:
+        """See `interface.DataDirectory.close`."""
+        self._lock.release()
+
+    def _write_registry(self, stores: dict[str, str]) -> None:
+        facts = [[store_id, uid] for store_id, uid in sorted(stores.items())]
+        write_record_file(self.file_system, registry_path(self.path), REGISTRY_FORMAT, facts)
+        self._stores = stores
+
+
+def remove_store_files(file_system: FileSystem, folder: str) -> None:
+    """Remove the folder of a store that is not registered."""
+    for inner in (segments_folder(folder), snapshots_folder(folder)):
+        if file_system.exists(inner):
+            for name in file_system.listdir(inner):
+                file_system.unlink(f"{inner}/{name}")
+            file_system.remove_directory(inner)
+    for name in file_system.listdir(folder):
+        file_system.unlink(f"{folder}/{name}")
+    file_system.remove_directory(folder)
+
+
+def _make_directories(file_system: FileSystem, path: str) -> None:
+    if not file_system.exists(path):
+        parent = folder_of(path)
+        _make_directories(file_system, parent)
+        file_system.make_directory(path)
+        file_system.fsync_directory(parent)
+
+
+def _initialise(
+    file_system: FileSystem, path: str, node: str, random_bytes: Callable[[int], bytes]
+) -> None:
+    """Make a new directory, or end what an interrupted attempt began."""
+    for folder in (wal_folder(path), stores_folder(path)):
+        if not file_system.exists(folder):
+            file_system.make_directory(folder)
+        elif file_system.listdir(folder):
+            raise corrupt(identity_path(path), 0, f"the file is missing and {folder} is in use")
+    write_record_file(file_system, registry_path(path), REGISTRY_FORMAT, [])
+    directory_uid = random_bytes(_UID_BYTES).hex()
+    write_record_file(file_system, identity_path(path), IDENTITY_FORMAT, [node, directory_uid])
+
+
+def _read(file_system: FileSystem, path: str, node: str) -> dict[str, str]:
+    identity = identity_path(path)
+    match read_record_file(file_system, identity, IDENTITY_FORMAT):
+        case [str(owner), str()]:
+            pass
+        case _:
+            raise corrupt(identity, 0, "the identity makes no sense")
+    if owner != node:
+        raise WrongDirectoryError(
+            f"{path} belongs to node {owner}, not to {node}", path=path, expected=node, found=owner
+        )
+    for needed in (registry_path(path), wal_folder(path), stores_folder(path)):
+        if not file_system.exists(needed):
+            raise corrupt(needed, 0, "it is missing")
+    stores: dict[str, str] = {}
+    for line in read_record_file(file_system, registry_path(path), REGISTRY_FORMAT):
+        match line:
+            case [str(store_id), str(uid)]:
+                stores[store_id] = uid
+            case _:
+                raise corrupt(registry_path(path), 0, "the registry makes no sense")
+    return stores
+
+
+def _describe_this_process() -> str:
+    return f"process {os.getpid()} on {os.uname().nodename}"

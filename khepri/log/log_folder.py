@@ -1,0 +1,147 @@
+"""The folder of the write-ahead log: making new files, keeping a spare, dropping old ones.
+
+Two threads use it, each for its own part: the log's writer makes files, the segment writer drops
+them. They meet only in spare files, which one makes and the other takes.
+
+Not here: what is in a file (`log_file`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from khepri.errors import StorageError
+
+from .file_header import TEMPORARY_SUFFIX, corrupt
+from .framing import SALT_BYTES
+from .log_file import LogHeader, encode_log_header, read_log_file, read_log_header
+from .paths import LOG_SUFFIX, SPARE_SUFFIX, list_numbered, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .file_system import File, FileSystem
+    from .log_file import LogFile
+
+_ZEROS = bytes(1 << 20)
+
+
+class NewLogFile(NamedTuple):
+    """A log file, open for writing; it has no name in the log until it is published."""
+
+    file: File
+    path: str
+    header: LogHeader
+
+
+class LogFolder:
+    """The files of one write-ahead log."""
+
+    def __init__(
+        self, file_system: FileSystem, path: str, random_bytes: Callable[[int], bytes]
+    ) -> None:
+        """Look at a folder; nothing is read yet.
+
+        Args:
+            file_system: where it is.
+            path: the folder.
+            random_bytes: gives that many random bytes (`os.urandom`).
+        """
+        self._file_system = file_system
+        self.path = path
+        self._random_bytes = random_bytes
+
+    def list_files(self) -> list[tuple[int, str]]:
+        """Give number and path of the files, oldest first."""
+        return list_numbered(self._file_system, self.path, LOG_SUFFIX)
+
+    def read_all(self) -> Iterator[LogFile]:
+        """Read and check the whole log, oldest file first. Changes nothing.
+
+        Raises:
+            DataCorruptionError, UnknownFormatError: as `read_log_file`; also when a file between
+                others is missing.
+        """
+        names = self.list_files()
+        for (sequence, path), follower in zip(names, [*names[1:], None], strict=True):
+            if follower is None:
+                yield read_log_file(self._file_system, sequence, path, None)
+                return
+            if follower[0] != sequence + 1:
+                raise corrupt(self._log_path(sequence + 1), 0, "the file is missing")
+            end_batch = read_log_header(self._file_system, follower[1]).first_batch
+            yield read_log_file(self._file_system, sequence, path, end_batch)
+
+    def prepare(self, sequence: int, first_batch: int, size_bytes: int) -> NewLogFile:
+        """Make a file with all its space and its header, synced, under a temporary name.
+
+        The log is not changed by it. A spare file that is large enough is taken instead of
+        writing new space.
+
+        Raises:
+            DiskFullError, DiskFailedError, DirectoryAccessError: what was begun is removed.
+        """
+        path = self._log_path(sequence)
+        file = self._take_spare(size_bytes)
+        is_new = file is None
+        if file is None:
+            file = self._file_system.create(path + TEMPORARY_SUFFIX)
+        try:
+            size_bytes = size_bytes if is_new else file.size()
+            header = LogHeader(sequence, first_batch, size_bytes, self._random_bytes(SALT_BYTES))
+            if is_new:
+                _write_zeros(file, size_bytes)
+            file.pwrite(encode_log_header(header), 0)
+            file.fdatasync()
+        except StorageError:
+            file.close()
+            self._file_system.unlink(file.path)
+            raise
+        return NewLogFile(file, path, header)
+
+    def publish(self, new: NewLogFile) -> None:
+        """Give a prepared file its name, durably. From here on no older file may be written.
+
+        Its header seals the file before it: batches from its first one on in that one are void.
+
+        Raises:
+            DiskFullError, DiskFailedError: it may have its name or not; prepare another one with
+                the same number.
+        """
+        self._file_system.rename(new.file.path, new.path)
+        self._file_system.fsync_directory(self.path)
+
+    def drop(self, sequence: int) -> None:
+        """Remove a file from the log, durably; one is kept as a spare.
+
+        Overwriting an old file saves writing new space, which for a large file takes a tenth of
+        a second.
+        """
+        path = self._log_path(sequence)
+        if list_numbered(self._file_system, self.path, SPARE_SUFFIX):
+            self._file_system.unlink(path)
+        else:
+            self._file_system.rename(path, numbered(self.path, sequence, SPARE_SUFFIX))
+        self._file_system.fsync_directory(self.path)
+
+    def _log_path(self, sequence: int) -> str:
+        return numbered(self.path, sequence, LOG_SUFFIX)
+
+    def _take_spare(self, size_bytes: int) -> File | None:
+        """Open a spare file of at least that size; smaller ones are removed."""
+        for _, path in list_numbered(self._file_system, self.path, SPARE_SUFFIX):
+            # Its removal from the log must be durable before it is overwritten: else a power
+            # loss could bring back the old name with the new content.
+            self._file_system.fsync_directory(self.path)
+            file = self._file_system.open(path, writable=True)
+            if file.size() >= size_bytes:
+                return file
+            file.close()
+            self._file_system.unlink(path)
+        return None
+
+
+def _write_zeros(file: File, size_bytes: int) -> None:
+    """Fill a new file: written blocks, unlike reserved ones, need no metadata at a later sync."""
+    for offset in range(0, size_bytes, len(_ZEROS)):
+        file.pwrite(_ZEROS[: size_bytes - offset], offset)

@@ -1,0 +1,250 @@
+"""Start-up: everything is read and checked, then made durable, then the leftovers go.
+
+The order of a recovery:
+
+1. Of each registered store: term and vote, the newest snapshot, the segments.
+2. The write-ahead log, oldest file first; its appends are done upon what the segments gave.
+3. The entries above the snapshot must be without a gap, and the term must not be behind them.
+   Up to here nothing was modified: a refusal leaves the directory as it was.
+4. What was read but perhaps never synced, because the process died in between, is synced now:
+   folders whose renames count, and the last batch of the log if nothing proves its sync.
+5. Leftovers are removed: temporary files, stores that are not registered, older snapshots.
+
+Old log files are not continued: they go to the segment writer, and the first write makes a new
+file, whose header voids the torn tail of the one before.
+
+Not here: what makes a single file valid (`log_file`, `block_file`, `meta`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from khepri.errors import StorageError
+from khepri.raft.types import Index
+
+from .directory import remove_store_files
+from .file_header import TEMPORARY_SUFFIX, corrupt
+from .interface import ClosedFile, RecoveredStore
+from .log_file import encode_confirmation
+from .log_tail import LogTail, Source
+from .meta import read_meta
+from .paths import (
+    SEGMENT_SUFFIX,
+    list_numbered,
+    meta_path,
+    segments_folder,
+    snapshots_folder,
+    wal_folder,
+)
+from .segments import SegmentWriter, read_segment
+from .snapshots import check_newest_snapshot, remove_older_snapshots
+from .write_ahead_log import MAX_FILE_BYTES, WriteAheadLog
+
+if TYPE_CHECKING:
+    from khepri.raft.types import HardState, SnapshotMeta
+
+    from .directory import DataDirectory
+    from .log_file import LogFile
+
+_NO_INDEX = Index(0)
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredSystem:
+    """See `interface.RecoveredSystem`."""
+
+    stores: dict[str, RecoveredStore]
+    damaged: dict[str, StorageError]
+    write_ahead_log: WriteAheadLog
+    segment_writer: SegmentWriter
+    closed_files: list[ClosedFile]
+
+
+class _Reading(NamedTuple):
+    """What was read of one store so far."""
+
+    store_id: str
+    uid: str
+    hard_state: HardState
+    snapshot: SnapshotMeta | None
+    tail: LogTail
+
+
+def recover(
+    directory: DataDirectory, *, max_log_file_bytes: int = MAX_FILE_BYTES
+) -> RecoveredSystem:
+    """Read a directory and give all that is needed to go on with it.
+
+    Args:
+        directory: locked and opened.
+        max_log_file_bytes: see `WriteAheadLog`.
+
+    Raises:
+        DataCorruptionError, UnknownFormatError: the log that the stores share is damaged;
+            nothing was modified. A store whose own files are damaged is in ``damaged`` instead.
+        DiskFailedError, DirectoryAccessError: what was read cannot be made durable.
+    """
+    readings, damaged = _read_stores(directory)
+    closed_files, newest = _read_log(directory, readings)
+    stores: dict[str, RecoveredStore] = {}
+    for reading in readings.values():
+        try:
+            stores[reading.store_id] = _complete(directory, reading)
+        except StorageError as error:
+            damaged[reading.store_id] = error
+    _make_durable(directory, newest)
+    segment_writer = _make_segment_writer(directory, stores)
+    _remove_leftovers(directory, stores, segment_writer)
+    write_ahead_log = WriteAheadLog(
+        directory.log_folder,
+        next_sequence=_next_sequence(directory, closed_files),
+        next_batch=closed_files[-1].end_batch if closed_files else 1,
+        last_indexes={store.uid: _last_index(store) for store in stores.values()},
+        max_file_bytes=max_log_file_bytes,
+    )
+    return RecoveredSystem(stores, damaged, write_ahead_log, segment_writer, closed_files)
+
+
+def _read_stores(
+    directory: DataDirectory,
+) -> tuple[dict[str, _Reading], dict[str, StorageError]]:
+    """Read the files that belong to one store each; damage in them concerns only that store."""
+    readings: dict[str, _Reading] = {}
+    damaged: dict[str, StorageError] = {}
+    for store_id, uid in directory.stores.items():
+        try:
+            readings[uid] = _read_store(directory, store_id, uid)
+        except StorageError as error:
+            damaged[store_id] = error
+    return readings, damaged
+
+
+def _read_store(directory: DataDirectory, store_id: str, uid: str) -> _Reading:
+    file_system, folder = directory.file_system, directory.store_folder(uid)
+    for needed in (meta_path(folder), segments_folder(folder), snapshots_folder(folder)):
+        if not file_system.exists(needed):
+            raise corrupt(needed, 0, "it is missing")
+    record = read_meta(file_system, meta_path(folder), uid)
+    snapshot = check_newest_snapshot(file_system, snapshots_folder(folder))
+    tail = LogTail()
+    for sequence, path in list_numbered(file_system, segments_folder(folder), SEGMENT_SUFFIX):
+        segment = read_segment(file_system, path, uid, sequence)
+        source = Source(path, 0)
+        assert segment.lowest_index is not None
+        tail.append(segment.lowest_index, (), source)
+        if segment.entries:
+            tail.append(segment.entries[0].index, segment.entries, source)
+    return _Reading(store_id, uid, record.hard_state, snapshot, tail)
+
+
+def _read_log(
+    directory: DataDirectory, readings: dict[str, _Reading]
+) -> tuple[list[ClosedFile], LogFile | None]:
+    """Do the appends of the log upon the tails; those of other uids are ignored (case W26)."""
+    closed_files: list[ClosedFile] = []
+    newest: LogFile | None = None
+    for log_file in directory.log_folder.read_all():
+        newest = log_file
+        sequence = log_file.header.sequence
+        closed_files.append(ClosedFile(sequence, log_file.path, log_file.end_batch))
+        for offset, (uid, first_index, entries) in log_file.appends():
+            reading = readings.get(uid)
+            if reading is not None:
+                reading.tail.append(first_index, entries, Source(log_file.path, offset))
+    return closed_files, newest
+
+
+def _complete(directory: DataDirectory, reading: _Reading) -> RecoveredStore:
+    store_id, uid, hard_state, snapshot, tail = reading
+    entries = tail.after_snapshot(snapshot.index if snapshot else 0)
+    term = entries[-1].term if entries else snapshot.term if snapshot else 0
+    if term > hard_state.term:
+        path = meta_path(directory.store_folder(uid))
+        raise corrupt(path, 0, f"term {hard_state.term} is behind the log's term {term}")
+    return RecoveredStore(store_id, uid, hard_state, snapshot, entries)
+
+
+def _make_durable(directory: DataDirectory, newest: LogFile | None) -> None:
+    """Sync what a process that died may have left in the cache alone."""
+    file_system = directory.file_system
+    folders = [directory.path, wal_folder(directory.path), directory.stores_folder]
+    for uid in directory.stores.values():
+        folder = directory.store_folder(uid)
+        folders += [folder, segments_folder(folder), snapshots_folder(folder)]
+    for folder in folders:
+        if file_system.exists(folder):
+            file_system.fsync_directory(folder)
+    if newest is None or newest.tail_is_confirmed:
+        return
+    # Written again and not only synced: a sync that failed before has marked the pages clean.
+    offset, frame = newest.last_frame()
+    file = file_system.open(newest.path, writable=True)
+    try:
+        file.pwrite(frame, offset)
+        file.fdatasync()
+        confirmation = encode_confirmation(newest.end_batch - 1, newest.header.salt)
+        file.pwrite(confirmation, offset + len(frame))
+    finally:
+        file.close()
+
+
+def _make_segment_writer(
+    directory: DataDirectory, stores: dict[str, RecoveredStore]
+) -> SegmentWriter:
+    """Keep the entries of all registered stores, of damaged ones everything."""
+    snapshot_indexes: dict[str, Index] = {}
+    for store_id, uid in directory.stores.items():
+        store = stores.get(store_id)
+        if directory.file_system.exists(segments_folder(directory.store_folder(uid))):
+            covered = store.snapshot.index if store and store.snapshot else _NO_INDEX
+            snapshot_indexes[uid] = covered
+    return SegmentWriter(
+        directory.file_system,
+        directory.log_folder,
+        directory.stores_folder,
+        snapshot_indexes=snapshot_indexes,
+        random_bytes=directory.random_bytes,
+    )
+
+
+def _next_sequence(directory: DataDirectory, closed_files: list[ClosedFile]) -> int:
+    """Give a number above all log files and segments: their order is the order of writing."""
+    highest = closed_files[-1].sequence if closed_files else 0
+    for uid in directory.stores.values():
+        folder = segments_folder(directory.store_folder(uid))
+        if directory.file_system.exists(folder):
+            names = list_numbered(directory.file_system, folder, SEGMENT_SUFFIX)
+            highest = max(highest, *(number for number, _ in names), 0)
+    return highest + 1
+
+
+def _last_index(store: RecoveredStore) -> Index:
+    if store.entries:
+        return store.entries[-1].index
+    return store.snapshot.index if store.snapshot else _NO_INDEX
+
+
+def _remove_leftovers(
+    directory: DataDirectory, stores: dict[str, RecoveredStore], segment_writer: SegmentWriter
+) -> None:
+    """Remove what a crash left, as well as the disk allows; damaged stores are not touched."""
+    file_system = directory.file_system
+    folders = [directory.path, wal_folder(directory.path)]
+    with suppress(StorageError):
+        for store in stores.values():
+            folder = directory.store_folder(store.uid)
+            remove_older_snapshots(file_system, snapshots_folder(folder))
+            if store.snapshot is not None:
+                segment_writer.release(store.uid, store.snapshot.index)
+            folders += [folder, segments_folder(folder), snapshots_folder(folder)]
+        for folder in folders:
+            for name in file_system.listdir(folder):
+                if name.endswith(TEMPORARY_SUFFIX):
+                    file_system.unlink(f"{folder}/{name}")
+        registered = set(directory.stores.values())
+        for uid in file_system.listdir(directory.stores_folder):
+            if uid not in registered:
+                remove_store_files(file_system, directory.store_folder(uid))

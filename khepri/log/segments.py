@@ -1,0 +1,236 @@
+"""Segments: the entries of one store that a filled log file still had to keep.
+
+One segment holds what one log file did to one store's log, summed up: from which index on it made
+the log void, and the entries it left behind. It carries the number of the log file, so the order
+of segments is the order of writing. The header frame of the block file has the uid, the log file
+number, the lowest index, and first and last index of the entries (0, 0 if there are none); the
+blocks have the entries, up to a mebibyte in each.
+
+Not here: reading log files (`log_file`), putting segments together (`recovery`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from khepri.encoding import EncodingError, pack, unpack
+from khepri.errors import StorageError
+from khepri.raft.types import Index
+
+from .block_file import BlockFileWriter, read_blocks, read_header
+from .file_header import FileFormat, corrupt
+from .framing import SALT_BYTES
+from .log_file import decode_entries, read_log_file
+from .log_tail import LogTail, Source
+from .paths import SEGMENT_SUFFIX, list_numbered, numbered, segments_folder, store_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from khepri.raft.types import Entry
+
+    from .file_header import FileHeader
+    from .file_system import FileSystem
+    from .interface import ClosedFile
+    from .log_folder import LogFolder
+
+SEGMENT_FORMAT = FileFormat("segment", 1)
+_BLOCK_BYTES = 1 << 20
+_NO_INDEX = Index(0)
+
+
+class SegmentSpan(NamedTuple):
+    """What the header of a segment says."""
+
+    path: str
+    lowest_index: Index
+    """The log from here on, as older segments have it, is void."""
+    last_index: Index
+    """Of its entries; 0 if it has none."""
+
+
+def read_segment(file_system: FileSystem, path: str, uid: str, sequence: int) -> LogTail:
+    """Read and check a segment.
+
+    Raises:
+        DataCorruptionError, UnknownFormatError: it is not what was written.
+    """
+    file = file_system.open(path, writable=False)
+    try:
+        header = read_header(file, SEGMENT_FORMAT)
+        lowest_index, first_index, last_index = _check_facts(header, path, uid, sequence)
+        tail = LogTail()
+        tail.append(lowest_index, (), Source(path, 0))
+        expected = first_index
+        for offset, block in read_blocks(file, header):
+            entries = _decode_block(block, path, offset)
+            if entries[0].index != expected:
+                raise corrupt(path, offset, f"entry {expected} is missing")
+            tail.append(expected, entries, Source(path, offset))
+            expected = Index(expected + len(entries))
+        if expected != (last_index + 1 if last_index else first_index):
+            raise corrupt(path, file.size(), f"entry {expected} is missing")
+    finally:
+        file.close()
+    return tail
+
+
+class SegmentWriter:
+    """Empties closed log files; see `interface.SegmentWriter` for the promises. One thread."""
+
+    def __init__(
+        self,
+        file_system: FileSystem,
+        log_folder: LogFolder,
+        stores_folder: str,
+        *,
+        snapshot_indexes: Mapping[str, Index],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        """Know the stores whose entries are kept.
+
+        Args:
+            file_system: where all is.
+            log_folder: of the write-ahead log.
+            stores_folder: has one folder for each uid.
+            snapshot_indexes: by uid of every registered store: the index its durable snapshot
+                covers, 0 without one.
+            random_bytes: gives that many random bytes.
+        """
+        self._file_system = file_system
+        self._log_folder = log_folder
+        self._stores_folder = stores_folder
+        self._snapshot_indexes = dict(snapshot_indexes)
+        self._random_bytes = random_bytes
+
+    def open_store(self, uid: str, snapshot_index: Index) -> None:
+        """See `interface.SegmentWriter.open_store`."""
+        self._snapshot_indexes[uid] = snapshot_index
+
+    def close_store(self, uid: str) -> None:
+        """See `interface.SegmentWriter.close_store`."""
+        self._snapshot_indexes.pop(uid, None)
+
+    def release(self, uid: str, snapshot_index: Index) -> None:
+        """See `interface.SegmentWriter.release`.
+
+        Segments go oldest first, each removal durable before the next: a segment that makes an
+        older one void must not be gone while that one is still there (case W08).
+        """
+        if uid not in self._snapshot_indexes:
+            return
+        self._snapshot_indexes[uid] = snapshot_index
+        folder = self._segments_folder(uid)
+        for path in _find_needless(self._read_spans(folder), snapshot_index):
+            self._file_system.unlink(path)
+            self._file_system.fsync_directory(folder)
+
+    def flush(self, closed_file: ClosedFile) -> None:
+        """See `interface.SegmentWriter.flush`."""
+        sequence, path, end_batch = closed_file
+        names = self._log_folder.list_files()
+        if all(number != sequence for number, _ in names):
+            return  # it was dropped by a call before
+        assert names[0][0] == sequence, "log files are flushed oldest first"
+        log_file = read_log_file(self._file_system, sequence, path, end_batch)
+        tails: dict[str, LogTail] = {}
+        for offset, append in log_file.appends():
+            if append.uid in self._snapshot_indexes:
+                tail = tails.setdefault(append.uid, LogTail())
+                tail.append(append.first_index, append.entries, Source(path, offset))
+        for uid, tail in tails.items():
+            self._write_segment(uid, sequence, tail)
+        self._log_folder.drop(sequence)
+
+    def _write_segment(self, uid: str, sequence: int, tail: LogTail) -> None:
+        folder = self._segments_folder(uid)
+        snapshot_index = self._snapshot_indexes[uid]
+        entries = [entry for entry in tail.entries if entry.index > snapshot_index]
+        if not entries and not list_numbered(self._file_system, folder, SEGMENT_SUFFIX):
+            return  # nothing to keep and nothing that must be made void
+        first, last = (entries[0].index, entries[-1].index) if entries else (0, 0)
+        writer = BlockFileWriter(
+            self._file_system,
+            numbered(folder, sequence, SEGMENT_SUFFIX),
+            SEGMENT_FORMAT,
+            [uid, sequence, tail.lowest_index, first, last],
+            self._random_bytes(SALT_BYTES),
+        )
+        try:
+            for block in _split_into_blocks(entries):
+                writer.append(pack(block))
+            writer.finish()
+        except StorageError:
+            writer.abort()
+            raise
+
+    def _segments_folder(self, uid: str) -> str:
+        return segments_folder(store_folder(self._stores_folder, uid))
+
+    def _read_spans(self, folder: str) -> list[SegmentSpan]:
+        names = list_numbered(self._file_system, folder, SEGMENT_SUFFIX)
+        return [self._read_span(path) for _, path in names]
+
+    def _read_span(self, path: str) -> SegmentSpan:
+        file = self._file_system.open(path, writable=False)
+        try:
+            _, _, lowest_index, _, last_index = _facts(read_header(file, SEGMENT_FORMAT), path)
+        finally:
+            file.close()
+        return SegmentSpan(path, lowest_index, last_index)
+
+
+def _find_needless(spans: Sequence[SegmentSpan], snapshot_index: Index) -> list[str]:
+    """Give the oldest segments of which nothing above the snapshot is alive."""
+    alive_up_to: list[int] = []
+    void_from: int | None = None
+    for span in reversed(spans):
+        last = span.last_index if void_from is None else min(span.last_index, void_from - 1)
+        alive_up_to.insert(0, last)
+        void_from = span.lowest_index if void_from is None else min(void_from, span.lowest_index)
+    needless: list[str] = []
+    for span, last in zip(spans, alive_up_to, strict=True):
+        if last > snapshot_index:
+            break
+        needless.append(span.path)
+    return needless
+
+
+def _split_into_blocks(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    block: list[Entry] = []
+    size = 0
+    for entry in entries:
+        block.append(entry)
+        size += len(entry.data)
+        if size >= _BLOCK_BYTES:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
+def _facts(header: FileHeader, path: str) -> tuple[str, int, Index, Index, Index]:
+    match header.facts:
+        case [str(uid), int(sequence), int(lowest), int(first), int(last)]:
+            return uid, sequence, Index(lowest), Index(first), Index(last)
+        case _:
+            raise corrupt(path, 0, "the header makes no sense")
+
+
+def _check_facts(
+    header: FileHeader, path: str, uid: str, sequence: int
+) -> tuple[Index, Index, Index]:
+    found_uid, found_sequence, lowest, first, last = _facts(header, path)
+    if (found_uid, found_sequence) != (uid, sequence):
+        raise corrupt(path, 0, f"it is segment {found_sequence} of store {found_uid}")
+    return lowest, first, last
+
+
+def _decode_block(block: bytes, path: str, offset: int) -> list[Entry]:
+    try:
+        entries = decode_entries(unpack(block))
+    except (EncodingError, TypeError, ValueError, IndexError) as error:
+        raise corrupt(path, offset, f"the block makes no sense: {error}") from error
+    if not entries:
+        raise corrupt(path, offset, "the block is empty")
+    return entries

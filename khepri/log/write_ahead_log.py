@@ -1,0 +1,170 @@
+"""The write-ahead log: one batch, one write, one sync, for all stores of a Ra system.
+
+The life of a batch:
+
+1. What would leave a hole in a store's log is put aside as a `Gap`.
+2. The rest becomes one frame, written behind the last one with a single pwrite.
+3. One fdatasync. When it returns the batch is durable: this is the moment of acknowledgement.
+4. The confirmed frame is written behind it, not synced: it proves after the death of the process
+   that the batch was acknowledged, and the next batch overwrites it.
+
+When the batch does not fit, the next file is made first; the filled one goes to the segment
+writer. When a write or sync fails, the file is never written again (a later fdatasync would say
+nothing about the lost write) and the batch is written to a new file, whose header voids whatever
+the failed write left behind.
+
+Not here: the format (`log_file`), the files (`log_folder`), reading it all back (`recovery`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from khepri.errors import StorageError
+from khepri.raft.types import Index
+
+from .file_header import NO_SALT
+from .framing import HEADER_BYTES
+from .interface import ClosedFile, Gap
+from .log_file import DATA_OFFSET, encode_batch, encode_confirmation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .interface import Append
+    from .log_folder import LogFolder, NewLogFile
+
+FIRST_FILE_BYTES = 1 << 20
+"""Size of the first file of a run: a small store does not pay for a large one."""
+MAX_FILE_BYTES = 64 << 20
+_ALIGNMENT = 4096
+_BEFORE_THE_LOG = Index(0)
+_GROWTH = 4
+"""Each filled file makes the next one so many times larger, up to the maximum."""
+
+
+class WriteAheadLog:
+    """The writing end of the log. One thread; see `interface.WriteAheadLog` for the promises."""
+
+    def __init__(
+        self,
+        folder: LogFolder,
+        *,
+        next_sequence: int,
+        next_batch: int,
+        last_indexes: Mapping[str, Index],
+        max_file_bytes: int = MAX_FILE_BYTES,
+    ) -> None:
+        """Continue a log that was read; the first file is made by the first write.
+
+        Args:
+            folder: its files.
+            next_sequence: number of the next file, above all there are or were.
+            next_batch: number of the next batch.
+            last_indexes: where the log of each store ends, by uid.
+            max_file_bytes: files grow up to this size; a larger batch gets a file of its own.
+        """
+        self._folder = folder
+        self._next_sequence = next_sequence
+        self._next_batch = next_batch
+        self._last_indexes = dict(last_indexes)
+        self._max_file_bytes = max_file_bytes
+        self._file_bytes = min(FIRST_FILE_BYTES, max_file_bytes)
+        self._current: NewLogFile | None = None
+        self._offset = DATA_OFFSET
+        self._closed: list[ClosedFile] = []
+
+    def write(self, appends: Sequence[Append]) -> list[Gap]:
+        """See `interface.WriteAheadLog.write`."""
+        accepted: list[Append] = []
+        gaps: list[Gap] = []
+        reached: dict[str, Index] = {}
+        for append in appends:
+            uid, first_index, entries = append
+            last = reached.get(uid, self._last_indexes.get(uid, _BEFORE_THE_LOG))
+            if first_index > last + 1:
+                gaps.append(Gap(uid, Index(last + 1)))
+            else:
+                accepted.append(append)
+                reached[uid] = Index(first_index + len(entries) - 1)
+        if accepted:
+            self._write_batch(accepted)
+            self._last_indexes.update(reached)
+        return gaps
+
+    def take_closed_files(self) -> list[ClosedFile]:
+        """See `interface.WriteAheadLog.take_closed_files`."""
+        closed, self._closed = self._closed, []
+        return closed
+
+    def set_last_index(self, uid: str, last_index: Index) -> None:
+        """See `interface.WriteAheadLog.set_last_index`."""
+        self._last_indexes[uid] = last_index
+
+    def forget(self, uid: str) -> None:
+        """See `interface.WriteAheadLog.forget`."""
+        self._last_indexes.pop(uid, None)
+
+    def close(self) -> None:
+        """See `interface.WriteAheadLog.close`."""
+        current, self._current = self._current, None
+        if current is not None:
+            with suppress(StorageError):  # all batches are durable, only the last proof is not
+                current.file.fdatasync()
+            current.file.close()
+
+    def _write_batch(self, appends: Sequence[Append]) -> None:
+        current = self._current
+        if current is not None:
+            frame = encode_batch(self._next_batch, current.header.salt, appends)
+            if self._offset + len(frame) + HEADER_BYTES <= current.header.size_bytes:
+                with suppress(StorageError):
+                    self._write_frame(current, frame)
+                    return
+            else:
+                self._file_bytes = min(self._file_bytes * _GROWTH, self._max_file_bytes)
+        self._write_to_next_file(appends)
+
+    def _write_to_next_file(self, appends: Sequence[Append]) -> None:
+        """Write a batch that the current file cannot take: none, full, or failed."""
+        frame = encode_batch(self._next_batch, NO_SALT, appends)
+        needed = DATA_OFFSET + len(frame) + HEADER_BYTES
+        size_bytes = -(-max(self._file_bytes, needed) // _ALIGNMENT) * _ALIGNMENT
+        new = self._folder.prepare(self._next_sequence, self._next_batch, size_bytes)
+        # Whatever comes of the publication, it may have sealed the current file.
+        self._retire_current()
+        try:
+            self._folder.publish(new)
+        except StorageError:
+            new.file.close()
+            raise
+        self._next_sequence += 1
+        self._current = new
+        self._offset = DATA_OFFSET
+        self._write_frame(new, encode_batch(self._next_batch, new.header.salt, appends))
+
+    def _write_frame(self, current: NewLogFile, frame: bytes) -> None:
+        """Write, sync, confirm. A file that fails once is never written again."""
+        file = current.file
+        try:
+            file.pwrite(frame, self._offset)
+            file.fdatasync()
+            self._offset += len(frame)
+            self._next_batch += 1
+        except StorageError:
+            self._retire_current()
+            raise
+        try:
+            file.pwrite(
+                encode_confirmation(self._next_batch - 1, current.header.salt), self._offset
+            )
+        except StorageError:
+            self._retire_current()  # the batch is durable all the same
+
+    def _retire_current(self) -> None:
+        current, self._current = self._current, None
+        if current is not None:
+            current.file.close()
+            sequence = current.header.sequence
+            self._closed.append(ClosedFile(sequence, current.path, self._next_batch))
