@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _HEADER_SCALARS: Final = 4
 _MESSAGE_SCALARS: Final = len(Message._fields)
+_MESSAGE_TYPES: Final = {(bytes, str, int, bytes)}
 _MAXIMUM_SCALARS: Final = 2 + _HEADER_SCALARS + _MESSAGE_SCALARS * MAXIMUM_MESSAGES
 
 
@@ -159,21 +160,18 @@ def _welcome(scalars: list[Any]) -> Welcome:
 
 
 def _batch(scalars: list[Any]) -> Batch:
-    """Check whole columns at once, which costs a tenth of checking message by message."""
+    """Check all messages at once, column by column: in C, without a step per message."""
     sender, receiver = _parties(scalars)
     del scalars[: 1 + _HEADER_SCALARS]
+    if not scalars:
+        return Batch(sender, receiver, [])
     _require(len(scalars) % _MESSAGE_SCALARS == 0)
-    clusters, stores, kinds, bodies = (
-        scalars[offset::_MESSAGE_SCALARS] for offset in range(_MESSAGE_SCALARS)
-    )
-    _require(_all_are(bytes, clusters) and max(map(len, clusters), default=0) <= IDENTIFIER_BYTES)
-    _require(_all_are(str, stores) and max(map(len, stores), default=0) <= TEXT_LENGTH)
-    _require(_all_are(int, kinds) and min(kinds, default=0) >= 0)
-    _require(max(kinds, default=0) <= MAXIMUM_KIND)
-    _require(_all_are(bytes, bodies))
-    header = map(repeat, (*sender, *receiver))
-    return Batch(sender, receiver, list(map(Envelope, *header, clusters, stores, kinds, bodies)))
-
-
-def _all_are(kind: type, values: list[Any]) -> bool:
-    return set(map(type, values)) <= {kind}
+    types_of_messages = set(zip(*[map(type, scalars)] * _MESSAGE_SCALARS, strict=True))
+    _require(types_of_messages == _MESSAGE_TYPES)
+    clusters, stores, kinds, bodies = (scalars[offset::_MESSAGE_SCALARS] for offset in range(4))
+    _require(max(map(len, clusters)) <= IDENTIFIER_BYTES)
+    _require(max(map(len, stores)) <= TEXT_LENGTH)
+    _require(min(kinds) >= 0)
+    _require(max(kinds) <= MAXIMUM_KIND)
+    rows = zip(*map(repeat, (*sender, *receiver)), clusters, stores, kinds, bodies, strict=False)
+    return Batch(sender, receiver, list(map(Envelope._make, rows)))

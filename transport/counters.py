@@ -67,23 +67,54 @@ class Counters:
         """Start with nothing counted."""
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self._sent = [0, 0, 0]
+        self._received = [0, 0, 0]
 
     def add(self, what: str, number: int = 1) -> None:
         """Count `what`, `number` times.
 
         Args:
-            what: one of `Traffic`, `Drop`, `Refusal`, or a name of the caller's own.
+            what: one of `Drop`, `Refusal`, or a name of the caller's own.
             number: how many to add.
         """
         with self._lock:
             self._counts[what] += number
 
+    def sent(self, messages: int, size_bytes: int) -> None:
+        """Count a frame that went out. Only the transport calls this, from one thread at a time.
+
+        That is why it needs no lock; it is in the way of every frame.
+        """
+        _count_frame(self._sent, messages, size_bytes)
+
+    def received(self, messages: int, size_bytes: int) -> None:
+        """Count a frame that came in; as `sent`."""
+        _count_frame(self._received, messages, size_bytes)
+
     def __getitem__(self, what: str) -> int:
         """Give the count of `what`, 0 if there was none."""
-        with self._lock:
-            return self._counts[what]
+        return self.snapshot().get(what, 0)
 
     def snapshot(self) -> dict[str, int]:
         """Give a copy of all counts, by name in alphabetical order."""
         with self._lock:
-            return {str(name): self._counts[name] for name in sorted(self._counts)}
+            counts = {str(name): number for name, number in self._counts.items()}
+        frames = (*self._sent, *self._received)
+        counts |= {str(name): count for name, count in zip(_OF_FRAMES, frames, strict=True)}
+        return dict(sorted(counts.items()))
+
+
+_OF_FRAMES = (
+    Traffic.SENT_FRAMES,
+    Traffic.SENT_MESSAGES,
+    Traffic.SENT_BYTES,
+    Traffic.RECEIVED_FRAMES,
+    Traffic.RECEIVED_MESSAGES,
+    Traffic.RECEIVED_BYTES,
+)
+
+
+def _count_frame(counts: list[int], messages: int, size_bytes: int) -> None:
+    counts[0] += 1
+    counts[1] += messages
+    counts[2] += size_bytes

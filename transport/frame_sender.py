@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from .codec import encode_messages
-from .counters import Drop, Traffic
+from .counters import Drop
 from .wire import MAXIMUM_MESSAGES
 
 if TYPE_CHECKING:
@@ -76,10 +76,7 @@ class FrameSender:
             self._socket.send(self._frame, zmq.NOBLOCK)
         except zmq.Again:
             return False
-        counters = self._services.counters
-        counters.add(Traffic.SENT_FRAMES)
-        counters.add(Traffic.SENT_MESSAGES, self._frame_messages)
-        counters.add(Traffic.SENT_BYTES, len(self._frame))
+        self._services.counters.sent(self._frame_messages, len(self._frame))
         self.sent_messages += self._frame_messages
         self._forget_frame()
         return True

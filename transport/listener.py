@@ -11,8 +11,8 @@ import zmq
 from khepri.errors import ListenError
 
 from .codec import FrameReader, encode_welcome
-from .counters import Drop, Refusal, Traffic
-from .sockets import next_event
+from .counters import Drop, Refusal
+from .sockets import has_input, next_event
 from .strangers import Strangers
 from .wire import Batch, FrameError, Hello, Welcome
 from .zap import DOOR, Admissions, ZapHandler
@@ -104,35 +104,37 @@ class Listener:
         """Read what waits and hand it on as one batch."""
         envelopes: list[Envelope] = []
         for _ in range(_FRAMES_PER_TURN):
-            try:
-                parts = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            if not has_input(self._router):
                 break
             try:
-                envelopes += self._read(parts)
+                envelopes += self._read(*self._receive_parts())
             except FrameError as error:
                 self._services.counters.add(error.reason)
         if envelopes:
             self._deliver(envelopes)
 
-    def _read(self, parts: list[zmq.Frame]) -> list[Envelope]:
-        """Give the envelopes of one frame, if all about it is as it should be."""
-        if len(parts) != 2:  # noqa: PLR2004 - the ROUTER's routing id, and the frame
+    def _receive_parts(self) -> tuple[bytes, zmq.Frame]:
+        """Give the ROUTER's routing id and the one part there should be, not copied."""
+        routing_id = self._router.recv(zmq.NOBLOCK)
+        content = self._router.recv(zmq.NOBLOCK, copy=False)
+        if content.more:
+            while content.more:
+                content = self._router.recv(zmq.NOBLOCK, copy=False)
             raise FrameError(Drop.GARBLED)
-        routing_id, content = parts
+        return routing_id, content
+
+    def _read(self, routing_id: bytes, content: zmq.Frame) -> list[Envelope]:
+        """Give the envelopes of one frame, if all about it is as it should be."""
         if self._strangers:
             self._strangers.forget(int(content.get(zmq.SRCFD)))
         user = str(content.get("User-Id"))
         match self._reader.read(content.buffer):
             case Batch() as batch:
                 self._check_parties(user, batch)
-                counters = self._services.counters
-                counters.add(Traffic.RECEIVED_FRAMES)
-                counters.add(Traffic.RECEIVED_MESSAGES, len(batch.envelopes))
-                counters.add(Traffic.RECEIVED_BYTES, len(content.buffer))
+                self._services.counters.received(len(batch.envelopes), len(content))
                 return batch.envelopes
             case Hello() as hello:
-                self._welcome(routing_id.bytes, user, hello)
+                self._welcome(routing_id, user, hello)
                 return []
             case Welcome():  # answers go to the socket that knocked, never here
                 raise FrameError(Drop.GARBLED)

@@ -38,7 +38,7 @@ class Timer:
 class Reactor:
     """Waits for whatever comes first and calls who asked for it.
 
-    Waking it from another thread costs one system call for all tasks handed over until it wakes.
+    A task costs its giver a system call only if the loop sleeps and nobody has woken it yet.
     """
 
     def __init__(self) -> None:
@@ -48,23 +48,23 @@ class Reactor:
         self._tasks: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
-        self._is_woken = False
+        self._is_awake = False
         self._is_ending = False
         self._is_closed = False
         self._descriptor_lock = threading.Lock()
         self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._wake_descriptor, zmq.POLLIN)
-        self._handlers[self._wake_descriptor] = self._run_tasks
+        self._handlers[self._wake_descriptor] = self._wake_up
 
     def call_soon(self, task: Callable[[], None]) -> None:
         """Run `task` on the loop's thread. Any thread; never blocks; no effect when closed."""
         self._tasks.append(task)
-        # The loop clears the flag before it looks for tasks. So either it sees this task, or this
-        # thread sees the flag cleared; in a race both happen, and one wake-up is for nothing.
-        if not self._is_woken:
+        # Before it sleeps, the loop first clears the flag and then looks for tasks. So either it
+        # sees this task, or this thread sees the flag cleared; in a race both, which is harmless.
+        if not self._is_awake:
             with self._descriptor_lock:
                 if not self._is_closed:
-                    self._is_woken = True
+                    self._is_awake = True
                     os.eventfd_write(self._wake_descriptor, 1)
 
     def call_later(self, delay_seconds: float, callback: Callable[[], None]) -> Timer:
@@ -87,10 +87,14 @@ class Reactor:
     def run(self) -> None:
         """Run until `end`. What a handler raises comes out of here: it is a bug."""
         while not self._is_ending:
-            for ready, _events in self._poller.poll(self._patience_milliseconds()):
-                handler = self._handlers.get(ready)
+            self._is_awake = False
+            ready = self._poller.poll(0 if self._tasks else self._patience_milliseconds())
+            self._is_awake = True
+            for who, _events in ready:
+                handler = self._handlers.get(who)
                 if handler is not None:  # a handler before it may have closed this one
                     handler()
+            self._run_tasks()
             self._run_timers()
 
     def end(self) -> None:
@@ -106,10 +110,11 @@ class Reactor:
     def _end(self) -> None:
         self._is_ending = True
 
-    def _run_tasks(self) -> None:
+    def _wake_up(self) -> None:
         os.eventfd_read(self._wake_descriptor)
-        self._is_woken = False
-        for _ in range(len(self._tasks)):  # those that come meanwhile wake the loop again
+
+    def _run_tasks(self) -> None:
+        for _ in range(len(self._tasks)):  # those that come meanwhile have their turn next time
             self._tasks.popleft()()
 
     def _run_timers(self) -> None:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Final
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from .zap import ZAP_DOMAIN
-
 if TYPE_CHECKING:
     from .curve import ClusterKeys, KeyPair
     from .settings import TransportSettings
 
 Socket = zmq.Socket[bytes]
 Context = zmq.Context[Socket]
+
+ZAP_DOMAIN: Final = b"khepri"
+"""Names the questions libzmq asks about keys; without a domain it would ask none."""
 
 _CURVE_OVERHEAD_BYTES: Final = 64
 _ROOM_TO_NOTICE_BYTES: Final = 64 * 1024
@@ -103,9 +104,14 @@ class SocketFactory:
         return socket
 
 
+def has_input(socket: Socket) -> bool:
+    """Say whether a message waits. Cheaper than a receive that fails, or a poll."""
+    return bool(int(socket.get(zmq.EVENTS)) & int(zmq.POLLIN))
+
+
 def next_event(monitor: Socket) -> tuple[zmq.Event, int] | None:
     """Give what a monitor has to tell next, and its value; None when there is nothing."""
-    if not monitor.poll(0):
+    if not has_input(monitor):
         return None
     event = parse_monitor_message(monitor.recv_multipart())
     return zmq.Event(event["event"]), event["value"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import zmq
 
 from .counters import Refusal
+from .sockets import ZAP_DOMAIN, has_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .curve import ClusterKeys
     from .interface import NodeIncarnation
 
-ZAP_DOMAIN: Final = b"khepri"
 DOOR: Final = "?"
 """The User-Id of a connection made with the door key. No node can be called so."""
 
@@ -92,7 +92,7 @@ class ZapHandler:
 
     def answer(self) -> None:
         """Answer all questions that wait."""
-        while self.socket.poll(0):
+        while has_input(self.socket):
             self.socket.send_multipart(self._decide(self.socket.recv_multipart()))
 
     def _decide(self, request: list[bytes]) -> list[bytes]:
