@@ -25,15 +25,14 @@ import pykka
 from pykka.messages import _ActorStop
 
 from .actor_errors import StoppedNotice
+from .envelope import Envelope
 from .exit_reason import NORMAL, SHUTDOWN, Exit, ExitKind, crash
-from .future import KhepriFuture
+from .future import KhepriFuture, resolve_all
 from .mailbox import Mailbox, fail
-from .reference import ActorReference, envelope_of
+from .reference import ActorReference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from pykka._envelope import Envelope
 
     from .label import ActorLabel
 
@@ -69,8 +68,8 @@ class KhepriActor(pykka.ThreadingActor):
         self.clock = clock
         self._exit: Exit | None = None
         # Of the batch in hand: what a hook has seen, and what came after a stop.
-        self._taken: Sequence[Envelope[Any]] = ()
-        self._unseen: Sequence[Envelope[Any]] = ()
+        self._taken: Sequence[Envelope] = ()
+        self._unseen: Sequence[Envelope] = ()
         assert isinstance(self.actor_inbox, Mailbox)
         self.mailbox = self.actor_inbox
         self.reference: ActorReference = ActorReference(self)
@@ -94,7 +93,7 @@ class KhepriActor(pykka.ThreadingActor):
 
     # --- hooks for subclasses
 
-    def on_batch(self, envelopes: Sequence[Envelope[Any]]) -> None:
+    def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Handle all messages that were waiting, oldest first.
 
         By default each goes to `on_receive`, and what that returns is the reply. Override it to
@@ -102,10 +101,14 @@ class KhepriActor(pykka.ThreadingActor):
         (`KhepriFuture.resolve`, `KhepriFuture.fail`, `resolve_all`) or None, and may be resolved
         at any time by any thread; name those still open in `owed_replies`.
         """
-        for envelope in envelopes:
-            reply = self._handle_receive(envelope.message)
-            if envelope.reply_to is not None:
-                envelope.reply_to.set(reply)
+        replies: list[tuple[KhepriFuture[Any], object]] = []
+        try:
+            for envelope in envelopes:
+                reply = self._handle_receive(envelope.message)
+                if envelope.reply_to is not None:
+                    replies.append((envelope.reply_to, reply))
+        finally:
+            resolve_all(replies)
 
     def next_deadline(self) -> float | None:
         """Give the time on `clock` when `on_deadline` is due; None if nothing is planned.
@@ -117,7 +120,7 @@ class KhepriActor(pykka.ThreadingActor):
     def on_deadline(self) -> None:
         """Do what is due; called when the clock has reached `next_deadline`."""
 
-    def owed_replies(self) -> Iterable[pykka.Future[Any] | None]:
+    def owed_replies(self) -> Iterable[KhepriFuture[Any] | None]:
         """Give the futures that the actor has taken and not resolved yet.
 
         Those of the batch in hand are known already. Asked once, at the actor's end; each gets an
@@ -140,7 +143,7 @@ class KhepriActor(pykka.ThreadingActor):
 
     def stop(self) -> None:
         """End this actor normally after what is in its mailbox now."""
-        self.mailbox.put(envelope_of(_StopSelf()))
+        self.mailbox.put(Envelope(_StopSelf()))
 
     def exit_now(self, reason: Exit) -> None:
         """End this actor when the current hook returns."""
@@ -203,7 +206,7 @@ class KhepriActor(pykka.ThreadingActor):
         if self._exit is None and self.clock() >= deadline:
             self.on_deadline()
 
-    def _handle(self, envelopes: list[Envelope[Any]]) -> None:
+    def _handle(self, envelopes: list[Envelope]) -> None:
         for position, envelope in enumerate(envelopes):
             kind = envelope.message.__class__
             if kind is _ActorStop or kind is _StopSelf:
@@ -239,7 +242,7 @@ class KhepriActor(pykka.ThreadingActor):
             return crash(error) if reason.error is None else reason
         return reason
 
-    def _owed(self) -> Sequence[pykka.Future[Any] | None]:
+    def _owed(self) -> Sequence[KhepriFuture[Any] | None]:
         try:
             return tuple(self.owed_replies())
         except BaseException:

@@ -13,6 +13,7 @@ import pykka
 
 from khepri.errors import (
     ForkedProcessError,
+    KhepriError,
     KhepriTimeoutError,
     NoSuchServerError,
     ServerStoppedError,
@@ -44,6 +45,29 @@ class ForkedActorError(ForkedProcessError, pykka.ActorDeadError):
 
 class ReplyTimeoutError(KhepriTimeoutError, pykka.Timeout):
     """No answer came in time. Facts: ``timeout_seconds``, ``outcome`` (``"unknown"``)."""
+
+
+class SupervisionError(KhepriError):
+    """Something about a supervisor's children."""
+
+
+class NoSuchChildError(SupervisionError):
+    """The supervisor has no child of that id. Facts: ``child_id``."""
+
+
+class ChildExistsError(SupervisionError):
+    """The supervisor has a child of that id already. Facts: ``child_id``, ``reference``."""
+
+
+class ChildIsRunningError(SupervisionError):
+    """The child is not stopped. Facts: ``child_id``."""
+
+
+class RestartIntensityExceededError(SupervisionError):
+    """A supervisor gave up: its children ended too often within the period.
+
+    Facts: ``supervisor``, ``child_id``, ``reason`` (the last `Exit`).
+    """
 
 
 class DeathNotice(Protocol):

@@ -128,6 +128,12 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         """Tell whether `get` would answer at once. Never blocks."""
         return self._outcome is not _PENDING
 
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception it was resolved with; None if there is none (yet). Never blocks."""
+        outcome = self._outcome
+        return outcome.error if isinstance(outcome, _Failure) else None
+
     def add_done_callback(self, callback: Callable[[KhepriFuture[T]], object]) -> None:
         """Have `callback(future)` called once there is an outcome, at once if there is one.
 

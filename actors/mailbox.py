@@ -14,21 +14,20 @@ What an actor does with a batch is in `actor.py`.
 
 from __future__ import annotations
 
-import contextlib
 import queue
 from typing import TYPE_CHECKING, Any
 
 from . import fork_guard
 from .actor_errors import ForkedNotice
-from .future import KhepriFuture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pykka import Future
-    from pykka._envelope import Envelope
+    import pykka._envelope
 
     from .actor_errors import DeathNotice
+    from .envelope import Envelope
+    from .future import KhepriFuture
 
 MAXIMUM_BATCH_LENGTH = 8192
 """As many envelopes as one `take` hands over at most (Ra's ``wal_max_batch_size``)."""
@@ -46,14 +45,14 @@ class Mailbox:
 
     def __init__(self) -> None:
         """Make an open, empty mailbox."""
-        self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._put = self._queue.put
         self._closed = False
         self._ended = False
         self._notice: DeathNotice | None = None
         fork_guard.watch(self)
 
-    def put(self, envelope: Envelope[Any], /) -> None:
+    def put(self, envelope: pykka._envelope.Envelope[Any], /) -> None:
         """Add an envelope; never blocks, never raises.
 
         In a closed mailbox an envelope that wants a reply gets the error of `close` at once, one
@@ -69,7 +68,7 @@ class Mailbox:
 
     def take(
         self, timeout_seconds: float | None = None, limit: int = MAXIMUM_BATCH_LENGTH
-    ) -> list[Envelope[Any]]:
+    ) -> list[Envelope]:
         """Wait for the first envelope, then give all that wait, oldest first.
 
         Args:
@@ -87,7 +86,7 @@ class Mailbox:
                 first = self._queue.get(timeout=max(timeout_seconds, 0.0))
         except queue.Empty:
             return []
-        envelopes = [first]
+        envelopes: list[Envelope] = [first]
         append = envelopes.append
         get = self._queue.get_nowait
         try:
@@ -98,9 +97,10 @@ class Mailbox:
             assert self._closed
         return envelopes
 
-    def get(self) -> Envelope[Any]:
+    def get(self) -> Envelope:
         """Give the oldest envelope, wait for one if there is none (Pykka's inbox protocol)."""
-        return self._queue.get()
+        envelope: Envelope = self._queue.get()
+        return envelope
 
     def empty(self) -> bool:
         """Tell whether nothing waits (Pykka's inbox protocol)."""
@@ -160,9 +160,9 @@ class Mailbox:
         for envelope in self._drain():
             fail(envelope.reply_to, self.notice.too_late)
 
-    def _drain(self) -> list[Envelope[Any]]:
+    def _drain(self) -> list[Envelope]:
         # Several threads may drain at once; each envelope is given to one of them.
-        envelopes: list[Envelope[Any]] = []
+        envelopes: list[Envelope] = []
         try:
             while True:
                 envelopes.append(self._queue.get_nowait())
@@ -170,17 +170,12 @@ class Mailbox:
             return envelopes
 
 
-def fail(reply_to: Future[Any] | None, make_error: Callable[[], BaseException]) -> None:
+def fail(reply_to: KhepriFuture[Any] | None, make_error: Callable[[], BaseException]) -> None:
     """Resolve a future with an error, if there is one and it has no outcome yet.
 
     Args:
-        reply_to: a future of ours or, from a host's own actor, any other of Pykka's.
+        reply_to: a future, or None.
         make_error: makes the error.
     """
-    if isinstance(reply_to, KhepriFuture):
+    if reply_to is not None:
         reply_to.fail(make_error())
-    elif reply_to is not None:
-        error = make_error()
-        # Pykka says that setting twice raises, not what.
-        with contextlib.suppress(Exception):
-            reply_to.set_exception((type(error), error, None))

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pykka
-from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from .actor_errors import StoppedNotice
+from .envelope import Envelope
 from .exit_reason import SHUTDOWN, Exit
 from .future import KhepriFuture
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from .mailbox import Mailbox
 
 T = TypeVar("T")
-
-envelope_of = Envelope
-"""Pykka's envelope: what a mailbox holds. Slots ``message`` and ``reply_to``."""
 
 
 class ActorReference(pykka.ActorRef[Any]):

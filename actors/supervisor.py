@@ -1,0 +1,402 @@
+"""The supervisor: starts its children in order, notices their end, restarts or gives up.
+
+OTP's meaning throughout: strategies, restart types, intensity and period, shutdown in reverse
+order with a time limit. It departs from OTP where Python asks for it:
+
+- A thread cannot be killed. A child that does not stop in time is abandoned and logged; everybody
+  who waits for it is answered (`ActorReference.abandon`).
+- A host may stop any actor (`pykka.ActorRegistry.stop_all`). That is an order: a child that was
+  stopped from outside stays down, with what is tied to it, even if it is permanent. So does a
+  child that `terminate_child` has stopped, whatever happens to its siblings.
+- A supervisor never waits for a child. Starting and stopping are messages, so one store that
+  recovers for a minute does not hold up the restart of another one. The one exception is its own
+  end (`Supervisor.on_terminate`): then its mailbox is closed and everybody answered already, and
+  it waits for its children one by one, each within its time limit.
+
+Who is next is decided in `child_table.py`; this file carries it out.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, assert_never
+
+from . import supervision
+from .actor import KhepriActor
+from .actor_errors import (
+    ActorStoppedError,
+    ChildExistsError,
+    ChildIsRunningError,
+    NoSuchChildError,
+    ReplyTimeoutError,
+    RestartIntensityExceededError,
+)
+from .child_spec import AutoShutdown, ChildKind, Restart
+from .child_table import Child, ChildStatus, ChildTable
+from .exit_reason import SHUTDOWN, Exit, ExitKind, crash
+from .future import KhepriFuture
+from .mailbox import fail
+from .restart_intensity import RestartIntensity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from .child_spec import ChildSpec, SupervisorFlags
+    from .envelope import Envelope
+    from .label import ActorLabel
+    from .reference import ActorReference
+
+_logger = logging.getLogger("khepri.actors.supervisor")
+
+
+class Supervisor(KhepriActor):
+    """Keeps its children running.
+
+    `ActorReference.started` is resolved when all children are ready. If one of them fails to
+    start, those before it are stopped and `started` has that child's error.
+    """
+
+    started_by_itself = True
+
+    def __init__(
+        self,
+        label: ActorLabel,
+        flags: SupervisorFlags,
+        children: Sequence[ChildSpec],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make a supervisor; `start` makes it and starts its thread.
+
+        Args:
+            label: who it is.
+            flags: strategy, intensity and period.
+            children: those it starts with, in start order.
+            clock: monotonic seconds, for the period and for time limits.
+        """
+        super().__init__(label, clock=clock)
+        self._flags = flags
+        self._intensity = RestartIntensity(flags.intensity, flags.period_seconds)
+        self._table = ChildTable(flags.strategy)
+        for spec in children:
+            self._table.add(Child(spec))
+
+    # --- the actor's hooks
+
+    def on_start(self) -> None:
+        """Start the first child; the others follow as it is ready."""
+        self._reconcile()
+
+    def on_batch(self, envelopes: Sequence[Envelope]) -> None:
+        """Take note of what happened to the children, and do what is asked."""
+        for envelope in envelopes:
+            message = envelope.message
+            if isinstance(message, supervision.ChildStarted):
+                self._child_started(message.child, message.reference)
+            elif isinstance(message, supervision.ChildDown):
+                self._child_down(message.child, message.reference, message.reason)
+            elif isinstance(message, supervision.Request):
+                self._answer(message, envelope.reply_to)
+            else:
+                super().on_batch([envelope])
+            self._reconcile()
+
+    def next_deadline(self) -> float | None:
+        """Give the time at which the next stopping child is abandoned."""
+        deadlines = [
+            child.stop_deadline for child in self._table if child.stop_deadline is not None
+        ]
+        return min(deadlines, default=None)
+
+    def on_deadline(self) -> None:
+        """Abandon the children that did not stop in time."""
+        now = self.clock()
+        for child in self._table:
+            if child.stop_deadline is not None and child.stop_deadline <= now:
+                child.stop_deadline = None
+                self._abandon(child)
+
+    def on_terminate(self, reason: Exit) -> None:
+        """Stop all children in reverse order, each within its time limit."""
+        del reason
+        for child in reversed(self._table):
+            if child.reference is None:
+                continue
+            child.reference.stop(block=False)
+            limit = child.spec.shutdown_seconds
+            try:
+                child.reference.down.get(timeout=None if math.isinf(limit) else limit)
+            except ReplyTimeoutError:
+                self._abandon(child)
+
+    def owed_replies(self) -> Iterable[KhepriFuture[Any] | None]:
+        """Give those who wait for a child to start or to stop."""
+        for child in self._table:
+            yield from child.waiting_for_start
+            yield from child.waiting_for_stop
+
+    # --- carrying out
+
+    def _reconcile(self) -> None:
+        """Stop and start what the table says can be stopped and started now."""
+        for child in self._table.to_stop_now():
+            assert child.reference is not None
+            child.status = ChildStatus.STOPPING
+            if not math.isinf(child.spec.shutdown_seconds):
+                child.stop_deadline = self.clock() + child.spec.shutdown_seconds
+            child.reference.stop(block=False)
+        while self._exit is None and (children := self._table.to_start_now()):
+            for child in children:
+                self._start(child)
+        if self._table.is_initial and self._table.all_wanted_are_running():
+            self._table.is_initial = False
+            self.confirm_started()
+
+    def _start(self, child: Child) -> None:
+        try:
+            reference = child.spec.start(self._table.running())
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is this child's failure
+            self._start_failed(child, error)
+            return
+        child.status = ChildStatus.STARTING
+        child.reference = reference
+        reference.started.add_done_callback(partial(self._tell_started, child, reference))
+        reference.down.add_done_callback(partial(self._tell_down, child, reference))
+
+    # These two run in the child's thread.
+
+    def _tell_started(
+        self, child: Child, reference: ActorReference, started: KhepriFuture[None]
+    ) -> None:
+        if started.failure is None:
+            self.reference.cast(supervision.ChildStarted(child, reference))
+
+    def _tell_down(
+        self, child: Child, reference: ActorReference, down: KhepriFuture[Exit]
+    ) -> None:
+        self.reference.cast(supervision.ChildDown(child, reference, down.get()))
+
+    def _abandon(self, child: Child) -> None:
+        assert child.reference is not None
+        self._log(
+            logging.ERROR,
+            child,
+            "did not stop in %g s and is left behind",
+            child.spec.shutdown_seconds,
+        )
+        child.reference.abandon()
+
+    # --- what happened to a child
+
+    def _child_started(self, child: Child, reference: ActorReference) -> None:
+        if child.reference is not reference or child.status is not ChildStatus.STARTING:
+            return  # it has been told to stop meanwhile
+        child.status = ChildStatus.RUNNING
+        child.is_new = False
+        _resolve_all(child.waiting_for_start, reference)
+
+    def _child_down(self, child: Child, reference: ActorReference, reason: Exit) -> None:
+        if child.reference is not reference:
+            return
+        was_starting = child.status is ChildStatus.STARTING
+        was_doomed = child.doomed
+        child.status = ChildStatus.STOPPED
+        child.reference = None
+        child.doomed = False
+        child.stop_deadline = None
+        if was_doomed:
+            self._stopped_as_ordered(child, reason)
+        elif was_starting:
+            self._start_failed(child, reason.error or _stopped_while_starting(child))
+        else:
+            self._ended_by_itself(child, reason)
+
+    def _stopped_as_ordered(self, child: Child, reason: Exit) -> None:
+        if reason.kind is ExitKind.CRASHED:
+            self._log(logging.ERROR, child, "ended badly when it was stopped (%s)", reason)
+        _resolve_all(child.waiting_for_stop, None)
+        if not child.wanted:
+            _fail_all(child.waiting_for_start, _stopped_while_starting(child))
+            if child.spec.restart is Restart.TEMPORARY:
+                self._table.remove(child)
+
+    def _start_failed(self, child: Child, error: BaseException) -> None:
+        if child.waiting_for_start:
+            # Somebody asked for this start: it is their failure, not one to repair.
+            _fail_all(child.waiting_for_start, error)
+            child.wanted = False
+            if child.is_new or child.spec.restart is Restart.TEMPORARY:
+                self._table.remove(child)
+        elif self._table.is_initial:
+            self._log(logging.ERROR, child, "failed to start (%r)", error)
+            self.exit_now(crash(error))
+        else:
+            self._restart(child, crash(error))
+
+    def _ended_by_itself(self, child: Child, reason: Exit) -> None:
+        if child.spec.restart is Restart.TEMPORARY:
+            child.wanted = False
+            self._table.remove(child)
+        elif reason.kind is ExitKind.SHUTDOWN:
+            # The host has stopped it. What is tied to it cannot go on without it.
+            child.wanted = False
+            self._table.doom_tied(child, restart=False)
+        elif child.spec.restart is Restart.TRANSIENT and reason.kind is not ExitKind.CRASHED:
+            child.wanted = False
+        else:
+            self._restart(child, reason)
+            return
+        self._log(logging.INFO, child, "has ended (%s) and stays down", reason)
+        if child.spec.significant and self._flags.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT:
+            self.exit_now(SHUTDOWN)
+
+    def _restart(self, child: Child, reason: Exit) -> None:
+        if self._intensity.allows_restart(self.clock()):
+            self._log(
+                logging.WARNING, child, "has ended (%s); restart %s", reason, self._intensity
+            )
+            self._table.doom_tied(child, restart=True)
+            return
+        self._log(logging.ERROR, child, "has ended (%s); giving up, too many restarts", reason)
+        error = RestartIntensityExceededError(
+            f"{self.label}: child {child.spec.id} ended too often, last {reason}",
+            supervisor=str(self.label),
+            child_id=child.spec.id,
+            reason=reason,
+        )
+        error.__cause__ = reason.error
+        self.exit_now(Exit(ExitKind.GAVE_UP, error))
+
+    # --- what is asked
+
+    def _answer(self, request: supervision.Request, reply_to: KhepriFuture[Any] | None) -> None:
+        future = reply_to or KhepriFuture[Any]()
+        match request:
+            case supervision.WhichChildren():
+                future.set(tuple(_info(child) for child in self._table))
+            case supervision.CountChildren():
+                future.set(_count(self._table))
+            case supervision.StartChild(spec):
+                self._start_child(spec, future)
+            case supervision.TerminateChild(child_id):
+                self._terminate_child(child_id, future)
+            case supervision.RestartChild(child_id):
+                self._restart_child(child_id, future)
+            case supervision.DeleteChild(child_id):
+                self._delete_child(child_id, future)
+            case _:
+                assert_never(request)
+
+    def _start_child(self, spec: ChildSpec, future: KhepriFuture[Any]) -> None:
+        child = self._table.find(spec.id)
+        if child is None:
+            self._table.add(Child(spec, is_new=True, waiting_for_start=[future]))
+        else:
+            _fail_all(
+                [future],
+                ChildExistsError(
+                    f"{self.label} has a child {spec.id} ({child.status.value})",
+                    child_id=spec.id,
+                    reference=child.reference,
+                ),
+            )
+
+    def _terminate_child(self, child_id: str, future: KhepriFuture[Any]) -> None:
+        child = self._find(child_id, future)
+        if child is None:
+            return
+        child.wanted = False
+        if child.status is ChildStatus.STOPPED:
+            _fail_all(child.waiting_for_start, _stopped_while_starting(child))
+            future.set(None)
+        else:
+            child.doomed = True
+            child.waiting_for_stop.append(future)
+
+    def _restart_child(self, child_id: str, future: KhepriFuture[Any]) -> None:
+        child = self._find_stopped(child_id, future)
+        if child is not None:
+            child.wanted = True
+            child.waiting_for_start.append(future)
+
+    def _delete_child(self, child_id: str, future: KhepriFuture[Any]) -> None:
+        child = self._find_stopped(child_id, future)
+        if child is not None:
+            self._table.remove(child)
+            future.set(None)
+
+    def _find(self, child_id: str, future: KhepriFuture[Any]) -> Child | None:
+        child = self._table.find(child_id)
+        if child is None:
+            _fail_all(
+                [future],
+                NoSuchChildError(f"{self.label} has no child {child_id}", child_id=child_id),
+            )
+        return child
+
+    def _find_stopped(self, child_id: str, future: KhepriFuture[Any]) -> Child | None:
+        child = self._find(child_id, future)
+        if child is None or (child.status is ChildStatus.STOPPED and not child.wanted):
+            return child
+        _fail_all(
+            [future],
+            ChildIsRunningError(
+                f"child {child_id} of {self.label} is not stopped", child_id=child_id
+            ),
+        )
+        return None
+
+    def _log(self, level: int, child: Child, what: str, *values: object) -> None:
+        _logger.log(
+            level,
+            "%s: child %s %s",
+            self.label,
+            child.spec.id,
+            what % values,
+            extra={
+                "store_id": self.label.store_id,
+                "node": self.label.node,
+                "child": child.spec.id,
+            },
+        )
+
+
+def _info(child: Child) -> supervision.ChildInfo:
+    spec = child.spec
+    return supervision.ChildInfo(spec.id, child.status, child.reference, spec.kind, spec.restart)
+
+
+def _count(table: ChildTable) -> supervision.ChildCounts:
+    children = list(table)
+    supervisors = sum(child.spec.kind is ChildKind.SUPERVISOR for child in children)
+    return supervision.ChildCounts(
+        specs=len(children),
+        active=sum(child.reference is not None for child in children),
+        supervisors=supervisors,
+        workers=len(children) - supervisors,
+    )
+
+
+def _stopped_while_starting(child: Child) -> BaseException:
+    return ActorStoppedError(
+        f"child {child.spec.id} was stopped before it was ready",
+        actor=child.spec.id,
+        store_id=None,
+        reason=SHUTDOWN,
+        outcome="unknown",
+    )
+
+
+def _resolve_all(futures: list[KhepriFuture[Any]], value: object) -> None:
+    for future in futures:
+        future.set(value)
+    futures.clear()
+
+
+def _fail_all(futures: list[KhepriFuture[Any]], error: BaseException) -> None:
+    for future in futures:
+        fail(future, lambda: error)
+    futures.clear()
