@@ -123,14 +123,6 @@ class WriteAheadLog(Protocol):
 class SegmentWriter(Protocol):
     """Moves entries out of closed write-ahead-log files. Owner: the SegmentWriter actor."""
 
-    def open_store(self, uid: str, snapshot_index: Index) -> None:
-        """Keep the entries of this store from now on (new stores; recovered ones are known)."""
-        ...
-
-    def close_store(self, uid: str) -> None:
-        """Forget a deleted store: its entries in closed files are skipped (cases W26, W27)."""
-        ...
-
     def release(self, uid: str, snapshot_index: Index) -> None:
         """Drop segments made needless by a snapshot, which must be durable already."""
         ...
@@ -138,8 +130,9 @@ class SegmentWriter(Protocol):
     def flush(self, closed_file: ClosedFile) -> None:
         """Write what is still needed of the file to segments, sync them, then drop the file.
 
-        Files must come oldest first. Idempotent: after a crash or an error in the middle the
-        file is still there and the call can be repeated.
+        Needed are entries above the snapshot (see `release`) of stores that have a folder: those
+        of a deleted store are skipped (cases W26, W27). Files must come oldest first. Idempotent:
+        after a crash or an error in the middle the file is still there, repeat the call.
 
         Raises:
             DiskFullError, DiskFailedError: the file stays, repeat the call later.

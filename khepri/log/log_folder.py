@@ -8,10 +8,12 @@ Not here: what is in a file (`log_file`).
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.errors import StorageError
 
+from .block_file import discard_file
 from .file_header import TEMPORARY_SUFFIX, corrupt
 from .framing import SALT_BYTES
 from .log_file import LogHeader, encode_log_header, read_log_file, read_log_header
@@ -63,7 +65,7 @@ class LogFolder:
                 others is missing.
         """
         names = self.list_files()
-        for (sequence, path), follower in zip(names, [*names[1:], None], strict=True):
+        for (sequence, path), follower in zip_longest(names, names[1:]):
             if follower is None:
                 yield read_log_file(self._file_system, sequence, path, None)
                 return
@@ -94,8 +96,7 @@ class LogFolder:
             file.pwrite(encode_log_header(header), 0)
             file.fdatasync()
         except StorageError:
-            file.close()
-            self._file_system.unlink(file.path)
+            discard_file(self._file_system, file)
             raise
         return NewLogFile(file, path, header)
 

@@ -194,18 +194,14 @@ def _make_durable(directory: DataDirectory, newest: LogFile | None) -> None:
 def _make_segment_writer(
     directory: DataDirectory, stores: dict[str, RecoveredStore]
 ) -> SegmentWriter:
-    """Keep the entries of all registered stores, of damaged ones everything."""
-    snapshot_indexes: dict[str, Index] = {}
-    for store_id, uid in directory.stores.items():
-        store = stores.get(store_id)
-        if directory.file_system.exists(segments_folder(directory.store_folder(uid))):
-            covered = store.snapshot.index if store and store.snapshot else _NO_INDEX
-            snapshot_indexes[uid] = covered
+    """Of stores that are damaged all entries are kept, as if they had no snapshot."""
     return SegmentWriter(
         directory.file_system,
         directory.log_folder,
         directory.stores_folder,
-        snapshot_indexes=snapshot_indexes,
+        snapshot_indexes={
+            store.uid: store.snapshot.index for store in stores.values() if store.snapshot
+        },
         random_bytes=directory.random_bytes,
     )
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 SEGMENT_FORMAT = FileFormat("segment", 1)
 _BLOCK_BYTES = 1 << 20
-_NO_INDEX = Index(0)
 
 
 class SegmentSpan(NamedTuple):
@@ -87,14 +86,13 @@ class SegmentWriter:
         snapshot_indexes: Mapping[str, Index],
         random_bytes: Callable[[int], bytes],
     ) -> None:
-        """Know the stores whose entries are kept.
+        """Begin with what recovery found.
 
         Args:
             file_system: where all is.
             log_folder: of the write-ahead log.
-            stores_folder: has one folder for each uid.
-            snapshot_indexes: by uid of every registered store: the index its durable snapshot
-                covers, 0 without one.
+            stores_folder: has one folder for each uid; entries of other uids are dropped.
+            snapshot_indexes: by uid: the index that the durable snapshot covers; 0 if left out.
             random_bytes: gives that many random bytes.
         """
         self._file_system = file_system
@@ -103,24 +101,16 @@ class SegmentWriter:
         self._snapshot_indexes = dict(snapshot_indexes)
         self._random_bytes = random_bytes
 
-    def open_store(self, uid: str, snapshot_index: Index) -> None:
-        """See `interface.SegmentWriter.open_store`."""
-        self._snapshot_indexes[uid] = snapshot_index
-
-    def close_store(self, uid: str) -> None:
-        """See `interface.SegmentWriter.close_store`."""
-        self._snapshot_indexes.pop(uid, None)
-
     def release(self, uid: str, snapshot_index: Index) -> None:
         """See `interface.SegmentWriter.release`.
 
         Segments go oldest first, each removal durable before the next: a segment that makes an
         older one void must not be gone while that one is still there (case W08).
         """
-        if uid not in self._snapshot_indexes:
+        folder = self._segments_folder(uid)
+        if not self._file_system.exists(folder):
             return
         self._snapshot_indexes[uid] = snapshot_index
-        folder = self._segments_folder(uid)
         for path in _find_needless(self._read_spans(folder), snapshot_index):
             self._file_system.unlink(path)
             self._file_system.fsync_directory(folder)
@@ -135,16 +125,16 @@ class SegmentWriter:
         log_file = read_log_file(self._file_system, sequence, path, end_batch)
         tails: dict[str, LogTail] = {}
         for offset, append in log_file.appends():
-            if append.uid in self._snapshot_indexes:
-                tail = tails.setdefault(append.uid, LogTail())
-                tail.append(append.first_index, append.entries, Source(path, offset))
+            tail = tails.setdefault(append.uid, LogTail())
+            tail.append(append.first_index, append.entries, Source(path, offset))
         for uid, tail in tails.items():
-            self._write_segment(uid, sequence, tail)
+            if self._file_system.exists(self._segments_folder(uid)):
+                self._write_segment(uid, sequence, tail)
         self._log_folder.drop(sequence)
 
     def _write_segment(self, uid: str, sequence: int, tail: LogTail) -> None:
         folder = self._segments_folder(uid)
-        snapshot_index = self._snapshot_indexes[uid]
+        snapshot_index = self._snapshot_indexes.get(uid, 0)
         entries = [entry for entry in tail.entries if entry.index > snapshot_index]
         if not entries and not list_numbered(self._file_system, folder, SEGMENT_SUFFIX):
             return  # nothing to keep and nothing that must be made void
@@ -162,7 +152,9 @@ class SegmentWriter:
             writer.finish()
         except StorageError:
             writer.abort()
-            raise
+            if self._file_system.exists(folder):
+                raise
+            # Else the store was deleted meanwhile, and nothing is missed (case W27).
 
     def _segments_folder(self, uid: str) -> str:
         return segments_folder(store_folder(self._stores_folder, uid))

@@ -83,11 +83,16 @@ class WriteAheadLog:
         for append in appends:
             uid, first_index, entries = append
             last = reached.get(uid, self._last_indexes.get(uid, _BEFORE_THE_LOG))
-            if first_index > last + 1:
+            if (
+                not entries
+            ):  # written even where it seems to do nothing: a failed write may be there
+                accepted.append(append)
+                reached[uid] = min(last, Index(first_index - 1))
+            elif first_index > last + 1:
                 gaps.append(Gap(uid, Index(last + 1)))
             else:
                 accepted.append(append)
-                reached[uid] = Index(first_index + len(entries) - 1)
+                reached[uid] = entries[-1].index
         if accepted:
             self._write_batch(accepted)
             self._last_indexes.update(reached)
