@@ -170,8 +170,8 @@ def decode_entries(plain: Iterable[tuple[int, int, int, bytes]]) -> list[Entry]:
     Raises:
         TypeError, ValueError, IndexError: it is something else.
     """
-    kinds = _ENTRY_KINDS
-    return [Entry(i, t, kinds[k], d) for i, t, k, d in plain]  # type: ignore[arg-type] # unchecked
+    kinds, make = _ENTRY_KINDS, Entry._make
+    return [make((index, term, kinds[kind], data)) for index, term, kind, data in plain]
 
 
 def _decode_log_header(data: memoryview, path: str) -> LogHeader:

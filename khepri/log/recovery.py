@@ -18,7 +18,8 @@ Not here: what makes a single file valid (`log_file`, `block_file`, `meta`).
 
 from __future__ import annotations
 
-from contextlib import suppress
+import gc
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,6 +45,8 @@ from .snapshots import check_newest_snapshot, remove_older_snapshots
 from .write_ahead_log import MAX_FILE_BYTES, WriteAheadLog
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from khepri.raft.types import HardState, SnapshotMeta
 
     from .directory import DataDirectory
@@ -87,8 +90,9 @@ def recover(
             nothing was modified. A store whose own files are damaged is in ``damaged`` instead.
         DiskFailedError, DirectoryAccessError: what was read cannot be made durable.
     """
-    readings, damaged = _read_stores(directory)
-    closed_files, newest = _read_log(directory, readings)
+    with _garbage_collector_paused():
+        readings, damaged = _read_stores(directory)
+        closed_files, newest = _read_log(directory, readings)
     stores: dict[str, RecoveredStore] = {}
     for reading in readings.values():
         try:
@@ -106,6 +110,21 @@ def recover(
         max_file_bytes=max_log_file_bytes,
     )
     return RecoveredSystem(stores, damaged, write_ahead_log, segment_writer, closed_files)
+
+
+@contextmanager
+def _garbage_collector_paused() -> Generator[None]:
+    """Make many objects without the collector walking them again and again.
+
+    Measured with 400,000 entries: 0.25 instead of 1.0 seconds. All that is made here lives on.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _read_stores(
