@@ -41,4 +41,8 @@ def _is_doomed(edit: Edit, watcher: Names) -> bool:
     node = edit.node_at(watcher)
     assert node is not None, "the index names a watcher that is not there"
     assert node.keep_while is not None
-    return first_unmet(edit.root, node.keep_while) is not None
+    # What a newcomer asks of itself and of what lies below it cannot be met yet: it counts from
+    # the next operation on.
+    is_newcomer = edit.before.get(watcher, node) is None
+    newcomer = watcher if is_newcomer else None
+    return first_unmet(edit.root, node.keep_while, newcomer) is not None

@@ -36,11 +36,12 @@ from .sessions import (
     GroupStatus,
     SessionTable,
 )
+from .snapshot_codec import Snapshot, read_chunks, write_chunks
 from .state import EMPTY_STATE
 from .working_tree import WorkingTree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .commands import Operation
     from .replies import Reply
@@ -170,6 +171,44 @@ class Machine:
         assert index > self.view.index, "entries are applied once, in order"
         self.view = View(self.view.root, index, term)
 
+    def snapshot_chunks(self) -> Iterator[bytes]:
+        """Capture the state as it is now and give it as chunks (``snapshot_codec.py``).
+
+        Call it in the applying thread, between two entries. The chunks may then be taken in any
+        thread while the machine goes on; they are made one by one, so that taking them can be
+        paced.
+        """
+        view = self.view
+        return write_chunks(
+            Snapshot(
+                self._working.seal(),
+                view.index,
+                view.term,
+                self._time_milliseconds,
+                self._sessions.to_plain(),
+            )
+        )
+
+    @classmethod
+    def restore(cls, chunks: Iterable[bytes], settings: MachineSettings | None = None) -> Machine:
+        """Make a machine from a snapshot.
+
+        Args:
+            chunks: what `snapshot_chunks` gave, on this or on another member.
+            settings: as for a new machine.
+
+        Raises:
+            DataCorruptionError: the chunks are not a whole snapshot.
+            UnknownFormatError: they are of a format this release does not know.
+        """
+        snapshot = read_chunks(chunks)
+        machine = cls(settings)
+        machine._sessions.load_plain(snapshot.sessions)
+        machine._working = WorkingTree(snapshot.state)
+        machine._time_milliseconds = snapshot.time_milliseconds
+        machine.view = View(snapshot.state.root, snapshot.applied_index, snapshot.applied_term)
+        return machine
+
     def _open_sessions(self, index: int, opened: int, encoded: Sequence[bytes]) -> list[Reply]:
         """Open a session per command; the place in the log makes the id unique for ever."""
         replies: list[Reply] = []
@@ -230,14 +269,14 @@ class Machine:
         change_count = len(self._changes)
         replies: list[Reply] = []
         try:
-            for position, part in enumerate(operations):
+            for part in operations:
                 reply = self._run_part(part)
                 if is_error(reply):
                     break
                 replies.append(reply)
             else:
                 return DONE if not any(replies) else batch_reply(replies)
-            outcome = batch_failed(position, reply)
+            outcome = batch_failed(len(replies), reply)
         except BaseException:
             self._go_back(state, change_count)
             raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from khepri.errors import InvalidOptionError
 
 from .paths import Path
-from .tree import is_procedure, procedure_name
+from .tree import is_procedure
 from .values import decode_value
 
 if TYPE_CHECKING:
@@ -113,5 +113,5 @@ def decoded_properties(plain: NodeProperties) -> NodeProperties:
         properties["data"] = decode_value(data)
     procedure = plain.get("sproc")
     if procedure is not None:
-        properties["sproc"] = procedure_name(procedure)
+        properties["sproc"] = decode_value(procedure)
     return properties

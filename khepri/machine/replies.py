@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .properties import NodeProperties
     from .tree import Names
 
-Reply: TypeAlias = None | list[Any]
+Reply: TypeAlias = list[Any] | None
 """What is kept of an outcome; None is "done, nothing to tell"."""
 
 DONE: Final[Reply] = None

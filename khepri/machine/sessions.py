@@ -33,7 +33,7 @@ class GroupStatus(enum.IntEnum):
     """Every command of it has a reply, newly applied or from before."""
 
     GAP = 1
-    """It begins after commands never seen: ignored as a whole, the origin sends from the gap on."""
+    """It begins after commands never seen: ignored as a whole; the origin repeats the missing."""
 
     SESSION_EXPIRED = 2
     """The session is unknown, or no more: nothing of it was applied now."""

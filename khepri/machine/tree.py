@@ -27,6 +27,9 @@ Code is never stored, only names of functions registered in the process. No user
 this code (see ``values.py``), so the payload's own first bytes tell its kind.
 """
 
+MAX_PROCEDURE_NAME_BYTES: Final = 255
+"""The longest name of a stored procedure: its length has one byte."""
+
 _PROCEDURE_MARK: Final = 0xC7  # msgpack's "ext 8": mark, length, code, name
 _PROCEDURE_CODE_BYTE: Final = bytes((PROCEDURE_CODE,))
 
@@ -114,8 +117,3 @@ def procedure_payload(name: str) -> bytes:
     """
     encoded = name.encode()
     return bytes((_PROCEDURE_MARK, len(encoded), PROCEDURE_CODE)) + encoded
-
-
-def procedure_name(payload: bytes) -> str:
-    """Give the name back from `procedure_payload`."""
-    return payload[3:].decode()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID
 
 import msgpack
@@ -25,7 +25,7 @@ import msgpack
 from khepri.encoding import EncodingError
 from khepri.errors import InvalidValueError
 
-from .tree import PROCEDURE_CODE
+from .tree import MAX_PROCEDURE_NAME_BYTES, PROCEDURE_CODE, procedure_payload
 
 DEPTH_LIMIT: Final = 64
 """How many containers may lie inside each other."""
@@ -47,13 +47,36 @@ _NOT_CONTAINER: Final = bytes(set(range(256)) - set(_CONTAINER_MARKS))
 _NOT_EXTENSION: Final = bytes(set(range(256)) - set(_EXTENSION_MARKS))
 
 
+class ProcedureName(str):
+    """The name of a stored procedure, where a payload is one: a payload of its own kind.
+
+    It stands alone: inside another value it is refused.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, name: str) -> Self:
+        """Make a name.
+
+        Raises:
+            InvalidValueError: it is empty, or longer than 255 bytes in UTF-8.
+        """
+        if not 0 < len(name.encode()) <= MAX_PROCEDURE_NAME_BYTES:
+            raise InvalidValueError(
+                f"the name of a stored procedure has 1 to {MAX_PROCEDURE_NAME_BYTES} bytes,"
+                f" not {name!r:.300}",
+                where=(),
+            )
+        return super().__new__(cls, name)
+
+
 def encode_value(value: object) -> bytes:
     """Give the bytes that stand for a value in commands, in the tree and on disk.
 
     Called in the caller's thread; any thread may call it at any time.
 
     Args:
-        value: what `decode_value` gives back, equal and of the same types.
+        value: what `decode_value` gives back, equal and of the same types; or a `ProcedureName`.
 
     Raises:
         InvalidValueError: something in it cannot be carried; ``where`` says what part.
@@ -61,6 +84,8 @@ def encode_value(value: object) -> bytes:
     try:
         data: bytes = _packers.pack(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
+        if type(value) is ProcedureName:
+            return procedure_payload(value)
         _inspect(value)
         raise  # unreachable unless the value was changed meanwhile
     if type(value) not in _SCALARS and (
@@ -106,7 +131,7 @@ def _shrink(code: int, data: bytes) -> object:
     if code == UUID_CODE:
         return UUID(bytes=data)
     if code == PROCEDURE_CODE:
-        raise ValueError("the name of a stored procedure is not a value")
+        return ProcedureName(data.decode())
     raise ValueError(f"unknown extension code {code}")
 
 

@@ -1,0 +1,167 @@
+"""Reading the tree: every question the store's read functions ask, on one immutable root.
+
+All functions take the root of a published view, change nothing, and may be called in any thread:
+a long walk works on the tree as it was when it began and stops nobody. Many nodes always come in
+path order (parents first, siblings by name). Nothing recurses, so no tree is too deep.
+
+Patterns are resolved ones (``paths.resolve_path``). Payloads are decoded on the way out, so what
+a caller gets is its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .conditions import IfPathMatches
+from .outcomes import Found, MismatchingNode, to_error
+from .paths import Path
+from .patterns import find_many, find_one
+from .properties import (
+    DEFAULT_PROPERTIES,
+    PAYLOAD,
+    PAYLOAD_VERSION,
+    decoded_properties,
+    known_path,
+    plain_properties,
+)
+from .values import decode_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .patterns import Pattern
+    from .properties import NodeProperties
+    from .tree import TreeNode
+
+
+# --- one node ---
+
+
+def get(root: TreeNode, pattern: Pattern) -> Any:  # noqa: ANN401 - what was stored decides
+    """Give the payload of one node; None if it has none.
+
+    A stored procedure comes as its `values.ProcedureName`.
+
+    Raises:
+        NodeNotFoundError: it does not exist.
+        MismatchingNodeError: it does not meet the pattern's conditions.
+        ManyNodesDeniedError: the pattern may match several nodes.
+    """
+    if type(pattern) is Path:
+        node = root
+        try:
+            for name in pattern:
+                node = node.children[name]
+        except KeyError:
+            node = find_node(root, pattern)  # raises, and knows how far the path exists
+    else:
+        node = find_node(root, pattern)
+    payload = node.payload
+    return None if payload is None else decode_value(payload)
+
+
+def find_node(root: TreeNode, pattern: Pattern) -> TreeNode:
+    """Give one tree node itself. Errors as for `get`."""
+    outcome = find_one(root, pattern)
+    if isinstance(outcome, Found):
+        return outcome.node
+    if isinstance(outcome, MismatchingNode):
+        node = outcome.node
+        plain = plain_properties(node, PAYLOAD | PAYLOAD_VERSION, node.payload)
+        raise to_error(outcome, decoded_properties(plain))
+    raise to_error(outcome)
+
+
+def get_or(root: TreeNode, pattern: Pattern, default: object) -> Any:  # noqa: ANN401 - see get
+    """Give the payload of one node; the default if it has none, is not there or does not match.
+
+    Raises:
+        ManyNodesDeniedError: the pattern may match several nodes.
+    """
+    outcome = find_one(root, pattern)
+    if isinstance(outcome, Found) and outcome.node.payload is not None:
+        return decode_value(outcome.node.payload)
+    return default
+
+
+def get_properties(root: TreeNode, pattern: Pattern, mask: int) -> dict[Path, NodeProperties]:
+    """Give the asked properties of one node, under its path. Errors as for `get`."""
+    outcome = find_one(root, pattern)
+    if isinstance(outcome, Found):
+        return {known_path(outcome.path): properties_of(outcome.node, mask)}
+    find_node(root, pattern)
+    raise AssertionError("find_node raises where find_one finds nothing")
+
+
+def exists(root: TreeNode, pattern: Pattern) -> bool:
+    """Tell whether a node is there and meets the pattern.
+
+    Raises:
+        ManyNodesDeniedError: the pattern may match several nodes.
+    """
+    return isinstance(find_one(root, pattern), Found)
+
+
+def has_data(root: TreeNode, pattern: Pattern) -> bool:
+    """Tell whether a node is there, meets the pattern and has data. Errors as for `exists`."""
+    outcome = find_one(root, pattern)
+    return isinstance(outcome, Found) and outcome.node.has_data
+
+
+def is_sproc(root: TreeNode, pattern: Pattern) -> bool:
+    """Tell the same of a stored procedure. Errors as for `exists`."""
+    outcome = find_one(root, pattern)
+    return isinstance(outcome, Found) and outcome.node.has_procedure
+
+
+# --- many nodes ---
+
+
+def walk(
+    root: TreeNode,
+    pattern: Pattern,
+    mask: int = DEFAULT_PROPERTIES,
+    *,
+    include_root: bool = False,
+) -> Iterator[tuple[Path, NodeProperties]]:
+    """Give all matches with the asked properties, lazily, in path order.
+
+    Fold, foreach, map and filter are loops over this. What the loop does cannot disturb it: it
+    walks the root it was given.
+
+    Args:
+        root: the tree.
+        pattern: what to match.
+        mask: which properties (``properties.property_mask``).
+        include_root: whether the root comes too if the pattern begins with a condition.
+    """
+    for path, node in find_many(root, pattern, include_root=include_root):
+        yield known_path(path), properties_of(node, mask)
+
+
+def get_many(
+    root: TreeNode, pattern: Pattern, default: object = None, *, include_root: bool = False
+) -> dict[Path, Any]:
+    """Give the payloads of all matches, by path and in path order; the default where none is."""
+    return {
+        known_path(path): default if node.payload is None else decode_value(node.payload)
+        for path, node in find_many(root, pattern, include_root=include_root)
+    }
+
+
+def count(root: TreeNode, pattern: Pattern, *, include_root: bool = False) -> int:
+    """Give the number of matches, with or without payload.
+
+    Counting everything below one node (``/a/b/**``) does not walk: nodes know their size.
+    """
+    if pattern and pattern[-1] == IfPathMatches() and not include_root:
+        above = pattern[:-1]
+        if all(isinstance(component, str) for component in above):
+            top = find_one(root, above)
+            return top.node.size - 1 if isinstance(top, Found) else 0
+    return sum(1 for _ in find_many(root, pattern, include_root=include_root))
+
+
+def properties_of(node: TreeNode, mask: int) -> NodeProperties:
+    """Give the asked properties of a node with its payload decoded."""
+    return decoded_properties(plain_properties(node, mask, node.payload))

@@ -1,0 +1,305 @@
+"""Random operations on the machine and on a naive second tree must agree in everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from khepri.errors import KeepWhileConditionsNotMetError, MismatchingNodeError, NodeNotFoundError
+from khepri.machine import commands, operations, working_tree
+from khepri.machine.conditions import (
+    IfChildListLength,
+    IfDataMatches,
+    IfHasPayload,
+    IfNameMatches,
+    IfNodeExists,
+    IfPathMatches,
+    IfPayloadVersion,
+)
+from khepri.machine.edit import Edit
+from khepri.machine.keep_while import EMPTY_INDEX, IMPLICIT
+from khepri.machine.machine import Machine
+from khepri.machine.paths import Path, resolve_path
+from khepri.machine.values import decode_value
+from tests.machine import naive_model
+from tests.machine.machine_helpers import ALL, Origin, nodes, snapshot_bytes, value
+from tests.machine.naive_model import NaiveTree, Refused
+
+names = st.sampled_from(["a", "b", "c"])
+paths = st.lists(names, min_size=1, max_size=4).map(tuple)
+values = st.sampled_from([0, 1, 1.0, "x", None, [1, 2]])
+conditions = st.one_of(
+    st.tuples(st.just("exists"), st.booleans()),
+    st.tuples(st.just("has_payload"), st.booleans()),
+    st.tuples(st.just("children"), st.integers(0, 2)),
+    st.tuples(st.just("version"), st.integers(1, 2)),
+    st.tuples(st.just("data"), st.sampled_from([0, 1, 1.0, "x"])),
+)
+selections = st.tuples(st.sampled_from(["has_payload"]), st.booleans())
+patterns = st.lists(st.one_of(names, st.sampled_from(["*", "**"]), selections), max_size=3).map(
+    tuple
+)
+watches = st.lists(
+    st.tuples(st.one_of(paths, st.just(()), patterns), conditions), max_size=2
+).map(lambda items: tuple(dict(items).items()))
+payloads = st.one_of(st.none(), values.map(lambda it: (it,)))
+
+
+def real_condition(condition: naive_model.Condition) -> Any:
+    kind, argument = condition
+    make: dict[str, Any] = {
+        "exists": IfNodeExists,
+        "has_payload": IfHasPayload,
+        "children": IfChildListLength,
+        "version": IfPayloadVersion,
+        "data": IfDataMatches,
+    }
+    return make[kind](argument)
+
+
+def real_pattern(pattern: naive_model.Pattern) -> Any:
+    return resolve_path(
+        [
+            IfNameMatches()
+            if component == "*"
+            else IfPathMatches()
+            if component == "**"
+            else component
+            if isinstance(component, str)
+            else real_condition(component)
+            for component in pattern
+        ]
+    )
+
+
+def real_keep_while(keep_while: naive_model.KeepWhile | None) -> Any:
+    if keep_while is None:
+        return None
+    return {real_pattern(pattern): real_condition(it) for pattern, it in keep_while}
+
+
+def real_payload(payload: Any) -> bytes | None:
+    return None if payload is None else value(payload[0])
+
+
+class MachineAndModel(RuleBasedStateMachine):
+    """One operation after the other on both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.naive = NaiveTree()
+        self.origin = Origin()
+        self.origin.machine.wants_changes = True
+        self.in_place = Machine()  # the same log, where plain puts take the short cut
+
+    def both(self, operation: commands.Operation, expected: Any) -> None:
+        """Compare what the machine tells with what the model says, events included."""
+        try:
+            told = self.origin.run(operation)
+        except KeepWhileConditionsNotMetError:
+            assert expected == "keep_while"
+            return
+        except MismatchingNodeError:
+            assert expected == "mismatching"
+            return
+        except NodeNotFoundError:
+            assert expected == "not_found"
+            return
+        if told is not None:
+            assert {at: _typed(it) for at, it in told.items()} == {
+                at: _typed(it) for at, it in expected.items()
+            }
+            assert list(told) == sorted(told)
+        kinds = [
+            (at, "create" if old is None else "delete" if new is None else "update")
+            for at, old, new in self.origin.last.changes  # type: ignore[union-attr]  # it ran
+        ]
+        created_and_deleted = {
+            at for at, _kind in kinds if at in self.naive.created and at in self.naive.deleted
+        }
+        assert created_and_deleted <= {at for at, kind in kinds if kind == "delete"}
+        assert kinds == self.naive.changes()
+
+    @rule(path=paths, payload=values)
+    def put(self, path: Any, payload: Any) -> None:
+        expected = self.naive.put(path, (payload,))
+        self.both(commands.put(Path(path), value(payload)), expected)
+
+    @rule(path=st.one_of(paths, st.just(())), payload=payloads)
+    def put_and_tell(self, path: Any, payload: Any) -> None:
+        expected = self.naive.put(path, payload)
+        self.both(commands.put(Path(path), real_payload(payload), returning=ALL), expected)
+
+    @rule(path=paths, payload=payloads, keep_while=watches)
+    def put_keep_while(self, path: Any, payload: Any, keep_while: Any) -> None:
+        expected: Any
+        try:
+            expected = self.naive.put(path, payload, keep_while)
+        except Refused as refused:
+            expected = str(refused)
+        operation = commands.put(
+            Path(path),
+            real_payload(payload),
+            keep_while=real_keep_while(keep_while),
+            returning=ALL,
+        )
+        self.both(operation, expected)
+
+    @rule(pattern=patterns, payload=payloads)
+    def put_many(self, pattern: Any, payload: Any) -> None:
+        if len(self.naive.nodes) > 40:
+            return  # ``**/x`` doubles the tree
+        expected = self.naive.put(pattern, payload)
+        operation = commands.put(
+            real_pattern(pattern), real_payload(payload), many=True, returning=ALL
+        )
+        self.both(operation, expected)
+
+    @rule(pattern=patterns.filter(len), payload=payloads, keep_while=watches)
+    def put_many_keep_while(self, pattern: Any, payload: Any, keep_while: Any) -> None:
+        if len(self.naive.nodes) > 40:
+            return
+        expected: Any
+        try:
+            expected = self.naive.put(pattern, payload, keep_while)
+        except Refused as refused:
+            expected = str(refused)
+        operation = commands.put(
+            real_pattern(pattern),
+            real_payload(payload),
+            many=True,
+            keep_while=real_keep_while(keep_while),
+            returning=ALL,
+        )
+        self.both(operation, expected)
+
+    @rule(path=st.one_of(paths, st.just(())), payload=values, tell=st.booleans())
+    def create(self, path: Any, payload: Any, tell: bool) -> None:
+        known = path in self.naive.nodes
+        expected = "mismatching" if known else self.naive.put(path, (payload,))
+        returning = ALL if tell else None
+        self.both(commands.create(Path(path), value(payload), returning=returning), expected)
+
+    @rule(path=st.one_of(paths, st.just(())), payload=values, tell=st.booleans())
+    def update(self, path: Any, payload: Any, tell: bool) -> None:
+        known = path in self.naive.nodes
+        expected = self.naive.put(path, (payload,)) if known else "not_found"
+        returning = ALL if tell else None
+        self.both(commands.update(Path(path), value(payload), returning=returning), expected)
+
+    @rule(path=st.one_of(paths, st.just(())), wanted=st.sampled_from([0, 1, 1.0]), payload=values)
+    def compare_and_swap(self, path: Any, wanted: Any, payload: Any) -> None:
+        expected: Any
+        if path not in self.naive.nodes:
+            expected = "not_found"
+        elif not self.naive.holds(path, ("data", wanted)):
+            expected = "mismatching"
+        else:
+            expected = self.naive.put(path, (payload,))
+        operation = commands.compare_and_swap(Path(path), wanted, value(payload), returning=ALL)
+        self.both(operation, expected)
+
+    @precondition(lambda self: len(self.naive.nodes) > 3)
+    @rule(path=paths, tell=st.booleans())
+    def delete(self, path: Any, tell: bool) -> None:
+        expected = self.naive.delete(path)
+        self.both(commands.delete(Path(path), returning=ALL if tell else None), expected)
+
+    @precondition(lambda self: len(self.naive.nodes) > 6)
+    @rule(pattern=patterns)
+    def delete_many(self, pattern: Any) -> None:
+        expected = self.naive.delete(pattern)
+        self.both(commands.delete(real_pattern(pattern), many=True, returning=ALL), expected)
+
+    @rule(path=st.one_of(paths, st.just(())))
+    def clear(self, path: Any) -> None:
+        expected = self.naive.clear(path)
+        self.both(commands.clear_payload(Path(path), returning=ALL), expected)
+
+    @rule(pattern=patterns)
+    def clear_many(self, pattern: Any) -> None:
+        expected = self.naive.clear(pattern)
+        self.both(
+            commands.clear_payload(real_pattern(pattern), many=True, returning=ALL), expected
+        )
+
+    @rule(path=paths)
+    def failing_batch(self, path: Any) -> None:
+        """A batch whose last operation fails leaves nothing behind, not even in place."""
+        operations = [
+            commands.put(Path(path), value("lost")),
+            commands.delete(Path((path[0],))),
+            commands.put(Path((*path, "d")), value("lost too")),
+            commands.update(Path(("nowhere",)), value(1)),
+        ]
+        self.both(commands.batch(operations), "not_found")
+
+    @invariant()
+    def the_trees_are_equal(self) -> None:
+        found = nodes(self.origin.machine.view.root)
+        assert found.keys() == self.naive.nodes.keys()
+        for at, node in found.items():
+            other = self.naive.nodes[at]
+            payload = None if node.payload is None else (decode_value(node.payload),)
+            assert naive_model.same(payload, other.payload)
+            assert node.payload_version == other.payload_version
+            assert node.child_list_version == other.child_list_version
+            assert (node.keep_while is IMPLICIT) is (other.keep_while == naive_model.IMPLICIT)
+
+    @invariant()
+    def the_index_follows_from_the_tree(self) -> None:
+        index = EMPTY_INDEX
+        for at, node in nodes(self.origin.machine.view.root).items():
+            if node.keep_while is not None:
+                index = index.with_watcher(at, node.keep_while)
+        assert self.origin.machine._working.seal().watch_index == index
+
+    def teardown(self) -> None:
+        for number, data in enumerate(self.origin.log, 1):
+            self.in_place.apply(number, 1, data)
+        bytes_now = snapshot_bytes(self.origin.machine)
+        assert snapshot_bytes(self.in_place) == bytes_now
+        restored = Machine.restore(self.origin.machine.snapshot_chunks())
+        assert snapshot_bytes(restored) == bytes_now
+        nodes(restored.view.root)
+
+
+def _typed(told: dict[str, Any]) -> dict[str, Any]:
+    """Make 1 and 1.0 different in comparisons."""
+    return {**told, "data": repr(told["data"])} if "data" in told else told
+
+
+TestMachineAndModel = MachineAndModel.TestCase
+TestMachineAndModel.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, derandomize=True
+)
+
+
+def test_the_model_notices_what_an_operation_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison must be able to fail: each of these breaks one rule of the machine."""
+    broken: list[tuple[object, str, Any]] = [
+        (Edit, "_drop_if_idle", lambda *_: None),
+        (operations, "settle", lambda _edit: None),
+        (Edit, "changes", lambda _edit: []),
+        (working_tree.WorkingTree, "_grow", lambda *_: None),
+    ]
+    for owner, name, replacement in broken:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, replacement)
+            with pytest.raises(AssertionError):
+                run_state_machine_as_test(
+                    MachineAndModel,
+                    settings=settings(
+                        TestMachineAndModel.settings, phases=[Phase.generate], max_examples=200
+                    ),
+                )
