@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from khepri.errors import InvalidConditionError, InvalidValueError
 
 from .same_data import in_order, same_data
+from .shown import shown
 from .values import encode_value
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Var:
         if type(name) is not str or not 0 < len(name) <= MAX_VARIABLE_NAME_LENGTH:
             raise InvalidConditionError(
                 f"the name of a variable has 1 to {MAX_VARIABLE_NAME_LENGTH} characters,"
-                f" {name!r} has not",
+                f" {shown(name)} has not",
                 condition=name,
                 reason="variable name",
             )
@@ -66,7 +67,7 @@ class Comparison:
             problem = str(error)
         if problem is not None:
             raise InvalidConditionError(
-                f"{type(self).__name__} cannot compare with {operand!r}: {problem}",
+                f"{type(self).__name__} cannot compare with {shown(operand)}: {problem}",
                 condition=type(self).__name__,
                 reason=problem,
             )

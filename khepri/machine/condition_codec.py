@@ -40,6 +40,7 @@ from .data_pattern_codec import (
     list_of,
 )
 from .names import Special, problem_with_name
+from .shown import shown
 
 _SPECIAL_CODES: Final = {Special.ROOT: 0, Special.THIS: 1, Special.PARENT: 2}
 _SPECIALS: Final = {code: special for special, code in _SPECIAL_CODES.items()}
@@ -112,7 +113,7 @@ def _component(plain: object, levels_left: int) -> Component:
         return _SPECIALS[plain]
     code, argument = list_of(plain, length=2)
     if type(code) is not int or code not in _KINDS or levels_left == 0:
-        raise EncodingError(f"not a condition: {plain!r:.200}")
+        raise EncodingError(f"not a condition: {shown(plain)}")
     return _condition(_KINDS[code], argument, levels_left - 1)
 
 

@@ -21,6 +21,7 @@ from .data_patterns import DataPattern, Guard
 from .globs import glob_matches, merge_stars
 from .names import Special, problem_with_name
 from .regular_expressions import compile_regex
+from .shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .tree import TreeNode
 
 MAX_CONDITION_DEPTH: Final = 32
-"""How deep `IfAll`, `IfAny` and `IfNot` may be nested."""
+"""How deep conditions may be nested."""
 
 MAX_NUMBER: Final = 2**63 - 1
 """The largest version or count that can be asked for."""
@@ -150,10 +151,10 @@ class IfNameLike(NameCondition):
             raise _invalid(self, "a glob has a tuple of at least two parts, around its star")
         for part in self.parts:
             if type(part) is not str:
-                raise _invalid(self, f"{part!r} is not text")
+                raise _invalid(self, f"{shown(part)} is not text")
             problem = problem_with_name(part)
             if problem is not None:
-                raise _invalid(self, f"{part!r} cannot be part of a name: {problem}")
+                raise _invalid(self, f"{shown(part)} cannot be part of a name: {problem}")
         object.__setattr__(self, "parts", merge_stars(self.parts))
 
     def fits(self, name: str) -> bool:
@@ -405,7 +406,7 @@ def _name_test(condition: Condition, regex: object) -> Callable[[str], bool]:
     if regex is None:
         return _always
     if type(regex) is not str:
-        raise _invalid(condition, f"a regular expression is text, not {regex!r}")
+        raise _invalid(condition, f"a regular expression is text, not {shown(regex)}")
     return compile_regex(regex)
 
 
@@ -415,13 +416,13 @@ def _always(_name: str) -> bool:
 
 def _check_flag(condition: Condition, flag: object) -> None:
     if type(flag) is not bool:
-        raise _invalid(condition, f"{flag!r} is neither True nor False")
+        raise _invalid(condition, f"{shown(flag)} is neither True nor False")
 
 
 def _check_number(condition: Condition, number: object) -> None:
     operand = number.operand if isinstance(number, Comparison) else number
     if type(operand) is not int or not 0 <= operand <= MAX_NUMBER:
-        raise _invalid(condition, f"{operand!r} is not a whole number from 0 to 2**63 - 1")
+        raise _invalid(condition, f"{shown(operand)} is not a whole number from 0 to 2**63 - 1")
 
 
 def _compares(actual: int, number: Number) -> bool:
@@ -451,18 +452,19 @@ def _member(condition: object, member: object) -> Component:
             )
         return member
     if type(member) is not str:
-        raise _invalid(condition, f"{member!r} is neither a condition nor a name")
+        raise _invalid(condition, f"{shown(member)} is neither a condition nor a name")
     problem = problem_with_name(member)
     if problem is not None:
-        raise _invalid(condition, f"{member!r} is not a name: {problem}")
+        raise _invalid(condition, f"{shown(member)} is not a name: {problem}")
     return member
 
 
 def _depth(component: Component) -> int:
     # Recursion is safe: every member was checked when it was made, so it is not deeper than the
     # limit itself.
-    members = component.members if isinstance(component, Condition) else ()
-    return 1 + max(map(_depth, members), default=0)
+    if not isinstance(component, Condition):
+        return 0
+    return 1 + max(map(_depth, component.members), default=0)
 
 
 def _invalid(condition: object, reason: str) -> InvalidConditionError:

@@ -27,6 +27,7 @@ from .data_patterns import (
     Part,
     literal,
 )
+from .shown import shown
 from .values import decode_value, encode_value
 
 _COMPARISONS: Final[dict[int, type[Comparison]]] = {0: Eq, 1: Ne, 2: Lt, 3: Le, 4: Gt, 5: Ge}
@@ -97,7 +98,7 @@ def _part_from_plain(plain: object, levels_left: int) -> Part:
         return literal(decode_value(plain))
     code, argument = list_of(plain, length=2)
     if type(code) is not int or levels_left == 0:
-        raise EncodingError(f"not a part of a data pattern: {plain!r:.200}")
+        raise EncodingError(f"not a part of a data pattern: {shown(plain)}")
     return _coded_part(code, argument, levels_left - 1)
 
 
@@ -113,7 +114,7 @@ def _coded_part(code: int, argument: object, levels_left: int) -> Part:
             return comparison
     if code == _TYPE and type(argument) is str and argument in STORABLE_TYPES:
         return OfType(STORABLE_TYPES[argument])
-    raise EncodingError(f"not a part of a data pattern: {[code, argument]!r:.200}")
+    raise EncodingError(f"not a part of a data pattern: {shown([code, argument])}")
 
 
 def _entries_from_plain(plain: list[object], levels_left: int, *, exact: bool) -> Entries:
@@ -121,7 +122,7 @@ def _entries_from_plain(plain: list[object], levels_left: int, *, exact: bool) -
     for entry in plain:
         encoded_key, element = list_of(entry, length=2)
         if type(encoded_key) is not bytes:
-            raise EncodingError(f"not a key: {encoded_key!r:.200}")
+            raise EncodingError(f"not a key: {shown(encoded_key)}")
         key = literal(decode_value(encoded_key))
         entries[key.encoded] = (key, _part_from_plain(element, levels_left))
     if len(entries) < len(plain):
@@ -132,7 +133,7 @@ def _entries_from_plain(plain: list[object], levels_left: int, *, exact: bool) -
 def _guard_from_plain(plain: object) -> Guard:
     variable, comparison = list_of(plain, length=2)
     if type(variable) is not str:
-        raise EncodingError(f"not a variable: {variable!r:.200}")
+        raise EncodingError(f"not a variable: {shown(variable)}")
     return Guard(variable, comparison_from_plain(comparison))
 
 
@@ -146,11 +147,11 @@ def comparison_from_plain(plain: object) -> Comparison:
     code, operand = list_of(plain, length=2)
     kind = _COMPARISONS.get(code) if type(code) is int else None
     if kind is None:
-        raise EncodingError(f"not a comparison: {plain!r:.200}")
+        raise EncodingError(f"not a comparison: {shown(plain)}")
     if type(operand) is str:
         return kind(Var(operand))
     if type(operand) is not bytes:
-        raise EncodingError(f"not an operand: {operand!r:.200}")
+        raise EncodingError(f"not an operand: {shown(operand)}")
     return kind(decode_value(operand))
 
 
@@ -163,5 +164,5 @@ def list_of(plain: object, *, length: int | None = None) -> list[Any]:
     kind = type(plain)
     items: Any = plain
     if kind is not list or (length is not None and len(items) != length):
-        raise EncodingError(f"not a list of the right length: {plain!r:.200}")
+        raise EncodingError(f"not a list of the right length: {shown(plain)}")
     return cast("list[Any]", items)

@@ -26,6 +26,7 @@ from khepri.errors import InvalidConditionError, InvalidValueError
 
 from .comparisons import Comparison, Var
 from .same_data import KeyFinder, same_data
+from .shown import shown
 from .values import decode_value, encode_value
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ def _union(sets: Iterable[set[str]]) -> set[str]:
 
 def _invalid(pattern: object, reason: str) -> InvalidConditionError:
     return InvalidConditionError(
-        f"{pattern!r:.200} cannot be used in a data pattern: {reason}",
+        f"{shown(pattern)} cannot be used in a data pattern: {reason}",
         condition=pattern,
         reason=reason,
     )

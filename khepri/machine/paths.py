@@ -23,6 +23,7 @@ from khepri.errors import InvalidPathError, ManyNodesDeniedError
 from .condition_rules import named_target, normalise
 from .conditions import Component, Condition, IfAll
 from .names import MAX_PATH_COMPONENTS, PARENT, ROOT, THIS, Special, problem_with_name
+from .shown import shown
 from .unix_paths import parse_unix, too_many_components, unix_form
 
 _CACHED_PATHS: Final = 8192
@@ -47,7 +48,7 @@ class Path(tuple[str, ...]):
         resolved = resolve_path(path)
         if isinstance(resolved, PathPattern):
             raise InvalidPathError(
-                f"{path!r:.200} is a pattern, not the path of one tree node",
+                f"{shown(path)} is a pattern, not the path of one tree node",
                 path=path,
                 component=next(part for part in resolved if not isinstance(part, str)),
             )
@@ -153,7 +154,7 @@ def _checked(components: tuple[object, ...], path: object) -> Path | PathPattern
 
 def _invalid(path: object, component: object, problem: str) -> InvalidPathError:
     return InvalidPathError(
-        f"the path {path!r:.200} has the component {component!r:.200} that {problem}",
+        f"the path {shown(path)} has the component {shown(component)} that {problem}",
         path=path,
         component=component,
     )
@@ -189,7 +190,7 @@ def _components_of(path: object) -> tuple[Component, ...]:
     # Bytes are a sequence too, of numbers, and no path.
     if not issubclass(type(path), Sequence) or type(path) in (bytes, bytearray, memoryview):
         raise InvalidPathError(
-            f"a path is text or a sequence of components, not {path!r:.200}",
+            f"a path is text or a sequence of components, not {shown(path)}",
             path=path,
             component=None,
         )
@@ -309,7 +310,7 @@ def ensure_specific(path: Path | PathPattern) -> Path:
     names = targets_specific_node(path)
     if names is None:
         raise ManyNodesDeniedError(
-            f"{path!r:.200} may match many tree nodes where one is required", path=path
+            f"{shown(path)} may match many tree nodes where one is required", path=path
         )
     return names
 

@@ -44,7 +44,7 @@ Key = TypeVar("Key", bound=Sortable)
 
 
 class _Fork(Generic[Key]):
-    """One place in the trie: whose patterns end here (and how many), and what follows in others."""
+    """One place in the trie: whose patterns end here, how many, and what follows."""
 
     __slots__ = ("conditions", "keys", "names")
 

@@ -28,6 +28,7 @@ from .conditions import Component, unmet
 from .names import PARENT, ROOT
 from .outcomes import Found, MismatchingNode, Missing, NodeNotFound
 from .paths import Path
+from .shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +85,7 @@ def _locate(root: TreeNode, pattern: Pattern, *, may_create: bool) -> PlaceOutco
         target = component if isinstance(component, str) else named_target(component)
         if target is None:
             raise ManyNodesDeniedError(
-                f"{pattern!r:.200} may match many tree nodes where one is required", path=pattern
+                f"{shown(pattern)} may match many tree nodes where one is required", path=pattern
             )
         if isinstance(target, str):
             names.append(target)

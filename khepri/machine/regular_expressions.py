@@ -16,6 +16,8 @@ import re2  # type: ignore[import-untyped]  # it has no stubs; `compile_regex` i
 
 from khepri.errors import InvalidConditionError
 
+from .shown import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,7 +26,7 @@ _re2: Any = re2
 MAX_REGEX_BYTES: Final = 1024
 """The longest source of a regular expression, in bytes of UTF-8."""
 
-MAX_REGEX_INSTRUCTIONS: Final = 2000
+MAX_REGEX_INSTRUCTIONS: Final = 4000
 """The largest compiled program. A text of n bytes costs at most n times this many steps."""
 
 _MEMORY_BYTES: Final = 1 << 20  # the program and RE2's caches; above it matching gets slower
@@ -74,7 +76,7 @@ def compile_regex(source: str) -> Callable[[str], bool]:
 
 def _invalid(source: str, reason: str) -> InvalidConditionError:
     return InvalidConditionError(
-        f"the regular expression {source!r} cannot be used: {reason}",
+        f"the regular expression {shown(source)} cannot be used: {reason}",
         condition=source,
         reason=reason,
     )

@@ -23,6 +23,7 @@ from khepri.errors import InvalidPathError
 
 from .conditions import Component, Condition, IfNameLike, IfNameMatches, IfPathMatches
 from .names import MAX_PATH_COMPONENTS, PARENT, THIS, Special, problem_with_name
+from .shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,15 +84,15 @@ def _decoded(text: str, path: str) -> str:
             text = unquote(text, errors="strict")
         except UnicodeDecodeError as error:
             raise InvalidPathError(
-                f"the component {text!r} of the path {path!r:.200} is not UTF-8 when its escapes"
-                " are decoded",
+                f"the path {shown(path)} has the component {shown(text)} that is not UTF-8"
+                " when its escapes are decoded",
                 path=path,
                 component=text,
             ) from error
     problem = problem_with_name(text)
     if problem is not None:
         raise InvalidPathError(
-            f"the path {path!r:.200} has the component {text!r:.200} that is not a name:"
+            f"the path {shown(path)} has the component {shown(text)} that is not a name:"
             f" {problem}",
             path=path,
             component=text,
@@ -102,7 +103,7 @@ def _decoded(text: str, path: str) -> str:
 def too_many_components(path: object) -> InvalidPathError:
     """Make the error for a path beyond `MAX_PATH_COMPONENTS`."""
     return InvalidPathError(
-        f"the path {path!r:.200} has more than {MAX_PATH_COMPONENTS} components",
+        f"the path {shown(path)} has more than {MAX_PATH_COMPONENTS} components",
         path=path,
         component=None,
     )
