@@ -38,16 +38,19 @@ class LogTail:
     def append(self, first_index: Index, entries: Sequence[Entry], source: Source) -> None:
         """Do what an append says.
 
-        One that leaves a hole starts the log anew: the writer lets that happen only when a
+        Entries that leave a hole start the log anew: the writer lets that happen only when a
         durable snapshot covers the hole, and `after_snapshot` checks that it is still there.
         """
         mine = self.entries
-        if not mine or not mine[0].index < first_index <= mine[-1].index + 1:
-            mine.clear()
-            self._start = source
-        else:
+        if mine and first_index > mine[0].index:
             del mine[first_index - mine[0].index :]
-        mine.extend(entries)
+        else:
+            mine.clear()
+        if entries:
+            if not mine or mine[-1].index + 1 < first_index:
+                mine.clear()
+                self._start = source
+            mine.extend(entries)
         if self.lowest_index is None or first_index < self.lowest_index:
             self.lowest_index = first_index
 

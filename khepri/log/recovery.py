@@ -92,11 +92,11 @@ def recover(
     """
     with _garbage_collector_paused():
         readings, damaged = _read_stores(directory)
-        closed_files, newest = _read_log(directory, readings)
+        closed_files, newest = read_log(directory, readings)
     stores: dict[str, RecoveredStore] = {}
     for reading in readings.values():
         try:
-            stores[reading.store_id] = _complete(directory, reading)
+            stores[reading.store_id] = complete_reading(directory, reading)
         except StorageError as error:
             damaged[reading.store_id] = error
     _make_durable(directory, newest)
@@ -135,13 +135,13 @@ def _read_stores(
     damaged: dict[str, StorageError] = {}
     for store_id, uid in directory.stores.items():
         try:
-            readings[uid] = _read_store(directory, store_id, uid)
+            readings[uid] = read_store_files(directory, store_id, uid)
         except StorageError as error:
             damaged[store_id] = error
     return readings, damaged
 
 
-def _read_store(directory: DataDirectory, store_id: str, uid: str) -> _Reading:
+def read_store_files(directory: DataDirectory, store_id: str, uid: str) -> _Reading:
     file_system, folder = directory.file_system, directory.store_folder(uid)
     for needed in (meta_path(folder), segments_folder(folder), snapshots_folder(folder)):
         if not file_system.exists(needed):
@@ -159,7 +159,7 @@ def _read_store(directory: DataDirectory, store_id: str, uid: str) -> _Reading:
     return _Reading(store_id, uid, record.hard_state, snapshot, tail)
 
 
-def _read_log(
+def read_log(
     directory: DataDirectory, readings: dict[str, _Reading]
 ) -> tuple[list[ClosedFile], LogFile | None]:
     """Do the appends of the log upon the tails; those of other uids are ignored (case W26)."""
@@ -176,7 +176,7 @@ def _read_log(
     return closed_files, newest
 
 
-def _complete(directory: DataDirectory, reading: _Reading) -> RecoveredStore:
+def complete_reading(directory: DataDirectory, reading: _Reading) -> RecoveredStore:
     store_id, uid, hard_state, snapshot, tail = reading
     entries = tail.after_snapshot(snapshot.index if snapshot else 0)
     term = entries[-1].term if entries else snapshot.term if snapshot else 0

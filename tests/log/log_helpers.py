@@ -7,11 +7,15 @@ the contents that were acknowledged.
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.log.directory import DataDirectory
+from khepri.log.framing import HEADER_BYTES
 from khepri.log.interface import Append
+from khepri.log.log_file import read_log_file
+from khepri.log.paths import LOG_SUFFIX, list_numbered, wal_folder
 from khepri.log.recovery import recover
 from khepri.raft.types import (
     Configuration,
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
     from khepri.log.file_system import FileSystem
     from khepri.log.interface import Gap, RecoveredStore
+    from khepri.log.memory_file_system import Operation
     from khepri.log.meta import MetaFile
     from khepri.log.recovery import RecoveredSystem
     from khepri.log.snapshots import Snapshots
@@ -191,3 +196,41 @@ def reopened(harness: LogHarness, **options: int) -> LogHarness:
     """Close a directory and open it again."""
     harness.close()
     return LogHarness(harness.file_system, harness.path, **options)
+
+
+class Place(NamedTuple):
+    """Where something stands in a file."""
+
+    path: str
+    start: int
+    end: int
+
+
+def batches_of(file_system: FileSystem, folder: str) -> list[Place]:
+    """Give where the batches of the newest log file stand, headers included."""
+    sequence, path = list_numbered(file_system, wal_folder(folder), LOG_SUFFIX)[-1]
+    log_file = read_log_file(file_system, sequence, path, None)
+    return [Place(path, start - HEADER_BYTES, end) for start, end in log_file.payloads]
+
+
+def overwrite(file_system: FileSystem, path: str, offset: int, data: bytes) -> None:
+    """Change bytes behind the log's back."""
+    file = file_system.open(path, writable=True)
+    file.pwrite(data, offset)
+    file.fdatasync()
+    file.close()
+
+
+def fail(
+    number: int, *names: str, times: int = 1, path_part: str = ""
+) -> Callable[[Operation], None]:
+    """Give a hook that makes the next operations of these names fail with that errno."""
+    left = times
+
+    def hook(operation: Operation) -> None:
+        nonlocal left
+        if left and operation.name in names and path_part in operation.path:
+            left -= 1
+            raise OSError(number, os.strerror(number))
+
+    return hook

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import random
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from khepri.errors import (
     DiskFullError,
 )
 from khepri.log.memory_file_system import SECTOR_BYTES, MemoryFileSystem, SimulatedCrash
+from tests.log.log_helpers import fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,18 +46,6 @@ def after_power_loss(
         memory.power_loss(random.Random(seed))
         found.add(memory.contents().get(path))
     return found
-
-
-def fail_once(name: str, number: int) -> Callable[[Operation], None]:
-    """Give a hook that fails the first operation of that name."""
-    failed: list[Operation] = []
-
-    def hook(operation: Operation) -> None:
-        if operation.name == name and not failed:
-            failed.append(operation)
-            raise OSError(number, os.strerror(number))
-
-    return hook
 
 
 def test_synced_writes_survive_a_power_loss() -> None:
@@ -185,7 +173,7 @@ def test_a_failed_sync_loses_the_write_and_a_later_one_does_not_help() -> None:
     def prepare(memory: MemoryFileSystem) -> None:
         file = durable_file(memory, b"old")
         file.pwrite(b"new", 0)
-        memory.hook = fail_once("fdatasync", errno.EIO)
+        memory.hook = fail(errno.EIO, "fdatasync")
         with pytest.raises(DiskFailedError):
             file.fdatasync()
         file.fdatasync()
@@ -198,7 +186,7 @@ def test_after_a_failed_sync_writing_again_and_syncing_helps() -> None:
     def prepare(memory: MemoryFileSystem) -> None:
         file = durable_file(memory, b"old")
         file.pwrite(b"new", 0)
-        memory.hook = fail_once("fdatasync", errno.EIO)
+        memory.hook = fail(errno.EIO, "fdatasync")
         with pytest.raises(DiskFailedError):
             file.fdatasync()
         file.pwrite(b"new", 0)
@@ -225,7 +213,7 @@ def test_a_full_disk_takes_what_fits_and_works_again_when_there_is_space() -> No
 )
 def test_any_operation_can_be_made_to_fail(memory: MemoryFileSystem, name: str) -> None:
     file = durable_file(memory, b"old")
-    memory.hook = fail_once(name, errno.EIO)
+    memory.hook = fail(errno.EIO, name)
 
     def do_all() -> None:
         file.pwrite(b"x", 0)
