@@ -1,11 +1,44 @@
 """The core of one member: events in, effects out.
 
-Under construction: the signatures are settled.
+Here: the order of a step, and which part of the member each event and message goes to.
+Not here: the state (`server.py`), what the roles do (`follower.py`, `candidate.py`, `leader.py`).
+
+A step takes a whole batch. Events are handled in order; then timers, so that a message that
+already waits wins over a timer; then conclusions are drawn once for the whole batch: commit,
+write, replicate, apply, serve reads.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, assert_never
+
+from .effects import AppendEntries, ApplyEntries, PersistHardState, RejectReason
+from .events import (
+    AddMember,
+    ForceSingleMember,
+    LogRecovered,
+    LogWriteFailed,
+    LogWritten,
+    MessageReceived,
+    Propose,
+    ReadRequest,
+    RemoveMember,
+    SnapshotAcceptFailed,
+    SnapshotChunkRead,
+    SnapshotChunkStored,
+    SnapshotInstalled,
+    SnapshotReadFailed,
+    SnapshotTaken,
+    TimePassed,
+    TransferLeadership,
+    TriggerElection,
+)
+from .follower import Follower
+from .inbox import receive
+from .leader import Leader
+from .server import Server
+from .types import HardState, Index, SnapshotMeta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,12 +49,9 @@ if TYPE_CHECKING:
     from .types import (
         Configuration,
         Entry,
-        HardState,
-        Index,
         MemberKind,
         Role,
         ServerId,
-        SnapshotMeta,
         Term,
     )
 
@@ -56,7 +86,19 @@ class RaftCore:
             settings: the numbers.
             random: gives floats in [0, 1), different on each member.
         """
-        raise NotImplementedError
+        self._server = Server(
+            server_id=server_id,
+            uid=uid,
+            hard_state=hard_state,
+            snapshot=snapshot,
+            entries=entries,
+            configuration=configuration,
+            settings=settings,
+            random=random,
+        )
+        self._started = False
+
+    # --- the step --------------------------------------------------------------------------
 
     def step(self, events: Sequence[Event], now: float) -> list[Effect]:
         """Take a batch of events, give what is to be done, in order.
@@ -67,7 +109,61 @@ class RaftCore:
             events: all that waits, in order of arrival; may be empty.
             now: monotonic seconds, read *after* the batch was taken from the mailbox.
         """
-        raise NotImplementedError
+        server = self._server
+        server.now = now
+        server.effects = []
+        if not self._started:
+            self._start()
+        for event in events:
+            self._handle(event)
+        if now >= server.receiver.deadline:
+            server.receiver.on_deadline()
+        if now >= server.role.deadline:
+            server.role.on_deadline()
+        server.role.decide()
+        self._submit()
+        server.role.speak()
+        self._apply()
+        server.confirmed_reads.serve(server.last_applied, server.effects)
+        if server.hard_state_changed:
+            server.hard_state_changed = False
+            hard_state = HardState(server.term, server.voted_for)
+            server.effects.insert(0, PersistHardState(hard_state))
+        return server.effects
+
+    def _start(self) -> None:
+        """Elect ourselves if nobody else votes; otherwise wait for a leader.
+
+        A fresh member among several waits for ever: it must not disturb a cluster that it may
+        be joining. `TriggerElection` at one of them forms a new cluster.
+        """
+        self._started = True
+        server = self._server
+        if server.is_only_voter:
+            server.become_pre_candidate()
+        elif not server.is_fresh:
+            server.role.deadline = server.election_deadline()
+
+    def _submit(self) -> None:
+        """Hand out for writing what came to the log in this step."""
+        server = self._server
+        first, last = server.written.first_unsubmitted, server.log.last_index
+        if first <= last and server.disk_failure is None:
+            entries = server.log.between(first, last)
+            server.effects.append(AppendEntries(entries, server.written.submit(last)))
+
+    def _apply(self) -> None:
+        """Hand out for applying what is committed, some thousand entries at a time."""
+        server = self._server
+        first, last = server.last_applied + 1, server.commit_index
+        if first > last or server.receiver.installing:
+            return
+        last = min(last, Index(server.last_applied + server.settings.max_apply_entries))
+        entries = server.log.between(first, last)
+        server.last_applied = last
+        server.effects.append(ApplyEntries(entries))
+        if isinstance(server.role, Leader):
+            server.role.on_applied(entries)
 
     def next_deadline(self) -> float:
         """Give the `now` at which `step` wants to be called at the latest; `math.inf` if never.
@@ -75,7 +171,115 @@ class RaftCore:
         Before the first step, and while more waits to be applied than fits one step, it is
         `-math.inf`: call at once.
         """
-        raise NotImplementedError
+        server = self._server
+        if not self._started:
+            return -math.inf
+        if server.last_applied < server.commit_index and not server.receiver.installing:
+            return -math.inf
+        return min(server.role.deadline, server.receiver.deadline)
+
+    # --- events ----------------------------------------------------------------------------
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case MessageReceived():
+                receive(self._server, event.sender, event.message)
+            case Propose():
+                role = self._server.role
+                if isinstance(role, Leader):
+                    role.propose(event)
+                else:
+                    self._server.reject(event.ticket, RejectReason.NOT_LEADER)
+            case LogWritten() | LogWriteFailed() | LogRecovered():
+                self._handle_log(event)
+            case TimePassed():
+                pass  # the timers are looked at in every step
+            case ReadRequest():
+                self._handle_read(event)
+            case AddMember() | RemoveMember() | TransferLeadership() | ForceSingleMember():
+                self._handle_cluster_change(event)
+            case TriggerElection():
+                if self._server.may_campaign and not isinstance(self._server.role, Leader):
+                    self._server.become_pre_candidate()
+            case _:
+                self._handle_snapshot(event)
+
+    def _handle_log(self, event: LogWritten | LogWriteFailed | LogRecovered) -> None:
+        server = self._server
+        match event:
+            case LogWritten():
+                term_there = server.log.term_at(event.index)
+                if server.written.confirm(event.sequence, event.index, term_there, event.term):
+                    server.role.on_log_written()
+                if server.disk_failure is not None and server.written.is_newest(event.sequence):
+                    server.disk_failure = None
+            case LogWriteFailed():
+                server.disk_failure = event.reason
+                if isinstance(server.role, Leader):
+                    server.role.on_disk_failed()
+                elif not isinstance(server.role, Follower):
+                    server.become_follower(server.term, leader=None)
+            case LogRecovered():
+                server.disk_failure = None
+                server.written.submit_again()
+            case _:
+                assert_never(event)
+
+    def _handle_read(self, event: ReadRequest) -> None:
+        role = self._server.role
+        if isinstance(role, Leader | Follower):
+            role.on_read_request(event.ticket)
+        else:
+            self._server.reject(event.ticket, RejectReason.NOT_LEADER)
+
+    def _handle_cluster_change(
+        self, event: AddMember | RemoveMember | TransferLeadership | ForceSingleMember
+    ) -> None:
+        server = self._server
+        role = server.role
+        if isinstance(event, ForceSingleMember):
+            if server.disk_failure is not None:
+                server.reject(event.ticket, RejectReason.DISK_FAILED, server.disk_failure)
+            elif server.receiver.installing:
+                server.reject(event.ticket, RejectReason.CLUSTER_CHANGE_NOT_PERMITTED)
+            else:
+                server.become_only_member(event.ticket)
+        elif not isinstance(role, Leader):
+            server.reject(event.ticket, RejectReason.NOT_LEADER)
+        elif isinstance(event, TransferLeadership):
+            role.transfer_leadership(event)
+        else:
+            role.change_members(event)
+
+    def _handle_snapshot(
+        self,
+        event: SnapshotTaken
+        | SnapshotChunkRead
+        | SnapshotReadFailed
+        | SnapshotChunkStored
+        | SnapshotInstalled
+        | SnapshotAcceptFailed,
+    ) -> None:
+        server = self._server
+        match event:
+            case SnapshotTaken():
+                server.snapshot_taken(event.meta)
+            case SnapshotChunkRead():
+                if isinstance(server.role, Leader):
+                    server.role.on_chunk_read(event)
+            case SnapshotReadFailed():
+                if isinstance(server.role, Leader):
+                    server.role.on_chunk_unreadable(event.transfer_id)
+            case SnapshotChunkStored():
+                server.receiver.on_stored(event.transfer_id, event.next_offset)
+            case SnapshotInstalled():
+                server.receiver.on_installed(event.meta)
+            case SnapshotAcceptFailed():
+                server.receiver.on_failed(event.transfer_id)
+            case _:
+                assert_never(event)
+
+    # --- questions -------------------------------------------------------------------------
 
     def snapshot_meta(self, index: Index) -> SnapshotMeta:
         """Give what a snapshot of the machine as of `index` stands for.
@@ -83,49 +287,53 @@ class RaftCore:
         Args:
             index: between the newest snapshot's index and the last applied one.
         """
-        raise NotImplementedError
+        server = self._server
+        assert index <= server.last_applied, "a snapshot holds what is applied"
+        term = server.log.term_at(index)
+        assert term is not None, "the index is covered by a newer snapshot"
+        return SnapshotMeta(index, term, server.configurations.at(index))
 
     @property
     def role(self) -> Role:
         """What this member is at the moment."""
-        raise NotImplementedError
+        return self._server.role.kind
 
     @property
     def term(self) -> Term:
         """The current term."""
-        raise NotImplementedError
+        return self._server.term
 
     @property
     def leader(self) -> ServerId | None:
         """The leader of the current term, where known."""
-        raise NotImplementedError
+        return self._server.leader
 
     @property
     def commit_index(self) -> Index:
         """The highest index known to be committed."""
-        raise NotImplementedError
+        return self._server.commit_index
 
     @property
     def last_applied(self) -> Index:
         """The highest index handed out for applying."""
-        raise NotImplementedError
+        return self._server.last_applied
 
     @property
     def last_index(self) -> Index:
         """The index of the last entry in memory, written or not."""
-        raise NotImplementedError
+        return self._server.log.last_index
 
     @property
     def last_written(self) -> Index:
         """The last index known to be durable here."""
-        raise NotImplementedError
+        return self._server.written.last_index
 
     @property
     def configuration(self) -> Configuration:
         """The configuration in effect, committed or not."""
-        raise NotImplementedError
+        return self._server.configuration
 
     @property
     def membership(self) -> MemberKind | None:
         """How this member takes part; None if the configuration does not name this incarnation."""
-        raise NotImplementedError
+        return self._server.kind

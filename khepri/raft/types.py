@@ -87,12 +87,15 @@ class Entry(NamedTuple):
             entry_kind = _ENTRY_KINDS[as_natural(kind, "entry kind")]
         except IndexError:
             raise EncodingError(f"unknown entry kind {kind}") from None
-        return cls(
+        entry = cls(
             Index(as_natural(index, "entry index")),
             Term(as_natural(term, "entry term")),
             entry_kind,
             as_bytes(data, "entry data"),
         )
+        if entry_kind is EntryKind.MEMBERSHIP:
+            Configuration.decode(entry.data)  # refused here, it cannot fail in the core
+        return entry
 
 
 _ENTRY_KINDS = tuple(EntryKind)

@@ -1,0 +1,365 @@
+"""The role of the leader: appends, commits, confirms reads, changes the members, hands over.
+
+Here: what the leader does with requests, and what it concludes at the end of a step.
+Not here: what its peers' answers teach (`peers.py`), messages to peers (`replication.py`,
+`snapshot_sender.py`), which membership change is possible (`membership.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from .effects import Completed, RejectReason
+from .events import AddMember, Propose, RemoveMember, TransferLeadership
+from .membership import plan_addition, plan_promotion, plan_removal
+from .messages import ReadIndexResponse, TimeoutNow
+from .peers import Peers
+from .reads import LeaderReads, RemoteReader
+from .replication import Replication
+from .role import RoleState
+from .snapshot_sender import SnapshotSender
+from .transfer import Transfer, best_target, refusal
+from .types import Configuration, Entry, EntryKind, Index, Member, MemberKind, Role, ServerId
+
+if TYPE_CHECKING:
+    from .events import SnapshotChunkRead
+    from .messages import InstallSnapshotResponse
+    from .progress import Progress
+    from .server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A membership change that somebody waits for."""
+
+    index: Index
+    ticket: object
+
+
+class Leader(RoleState):
+    """What a leader knows beyond the shared state; of one term, volatile, leader only.
+
+    Attributes:
+        deadline: when the next heartbeat is due; `math.inf` without peers.
+        peers: the others, and what a majority of them has.
+    """
+
+    kind: ClassVar[Role] = Role.LEADER
+
+    def __init__(self, server: Server) -> None:
+        """Know nothing about the peers yet; `begin` starts the work."""
+        self._server = server
+        self._snapshots = SnapshotSender(server)
+        self._replication = Replication(server, self._snapshots)
+        self._reads = LeaderReads()
+        self._transfer: Transfer | None = None
+        self._change: _Change | None = None
+        self._round = 0
+        self._first_own_index = Index(server.log.last_index + 1)
+        self._unapplied_bytes = _size_of_unapplied(server)
+        self.peers = Peers(server, self._snapshots)
+        self.deadline = server.now if self.peers.all else math.inf
+
+    def begin(self) -> None:
+        """Append the first entry of the term (Raft §8); it carries what went before with it.
+
+        In a log without any configuration it is the initial configuration, so that newcomers
+        find it there, and otherwise a no-op.
+        """
+        configurations = self._server.configurations
+        if configurations.index == 0:
+            self._append(EntryKind.MEMBERSHIP, configurations.current.encode())
+        else:
+            self._append(EntryKind.NOOP, b"")
+
+    def begin_alone(self, ticket: object) -> None:
+        """Append as the first entry of the term a configuration with this member only."""
+        server = self._server
+        alone = Configuration((Member(server.server_id, server.uid, MemberKind.VOTER),))
+        self._append(EntryKind.MEMBERSHIP, alone.encode())
+        self._change = _Change(server.log.last_index, ticket)
+
+    def configuration_changed(self) -> None:
+        """Follow and count the members of the configuration now in effect."""
+        self.peers.configuration_changed()
+        if self.peers.all and self.deadline == math.inf:
+            self.deadline = self._server.now
+
+    # --- requests --------------------------------------------------------------------------
+
+    def propose(self, event: Propose) -> None:
+        """Append an entry, or say why not."""
+        reason = self._not_now()
+        size_bytes = len(event.data)
+        limit = self._server.settings.max_uncommitted_bytes
+        if reason is None and 0 < self._unapplied_bytes > limit - size_bytes:
+            reason = RejectReason.OVERLOADED
+        if reason is not None:
+            self._server.reject(event.ticket, reason, self._server.disk_failure or "")
+            return
+        self._unapplied_bytes += size_bytes
+        self._append(EntryKind.COMMANDS, event.data)
+
+    def _not_now(self) -> RejectReason | None:
+        """Give why nothing at all can be appended at the moment, if so."""
+        if self._server.disk_failure is not None:
+            return RejectReason.DISK_FAILED
+        return None if self._transfer is None else RejectReason.TRANSFER_IN_PROGRESS
+
+    def _append(self, kind: EntryKind, data: bytes) -> None:
+        server = self._server
+        entry = Entry(Index(server.log.last_index + 1), server.term, kind, data)
+        server.append((entry,))
+
+    def change_members(self, event: AddMember | RemoveMember) -> None:
+        """Append another configuration, or say why not.
+
+        One change at a time, and none before an entry of this term is committed: without the
+        second condition two changes of different leaders can have majorities that do not meet.
+        """
+        planned: Configuration | RejectReason | None = self._not_now()
+        if planned is None and not self._may_change_members:
+            planned = RejectReason.CLUSTER_CHANGE_NOT_PERMITTED
+        if planned is None:
+            planned = _plan(self._server.configuration, event)
+        if isinstance(planned, RejectReason):
+            self._server.reject(event.ticket, planned, self._server.disk_failure or "")
+            return
+        self._append(EntryKind.MEMBERSHIP, planned.encode())
+        self._change = _Change(self._server.log.last_index, event.ticket)
+
+    @property
+    def _own_term_committed(self) -> bool:
+        return self._server.commit_index >= self._first_own_index
+
+    @property
+    def _may_change_members(self) -> bool:
+        server = self._server
+        return self._own_term_committed and server.configurations.index <= server.commit_index
+
+    def on_read_request(self, ticket: object) -> None:
+        """Let the next round of heartbeats confirm a read made here."""
+        self._reads.gathering.tickets.append(ticket)
+
+    def on_read_index_request(self, sender: ServerId, read_id: int) -> None:
+        """Let the next round of heartbeats confirm a read made elsewhere."""
+        self._reads.gathering.remote.append(RemoteReader(sender, read_id))
+
+    def transfer_leadership(self, event: TransferLeadership) -> None:
+        """Begin to hand over, or say why not."""
+        server = self._server
+        target = event.target or best_target(self.peers.voters, self.peers.heard_since)
+        if self._transfer is not None:
+            reason: RejectReason | None = RejectReason.TRANSFER_IN_PROGRESS
+        elif target is None:
+            reason = RejectReason.NOT_MEMBER
+        else:
+            reason = refusal(server.configuration, server.server_id, target)
+        if reason is not None or target is None:
+            server.reject(event.ticket, reason or RejectReason.NOT_MEMBER)
+            return
+        timeout_seconds = server.settings.leadership_transfer_timeout_seconds
+        self._transfer = Transfer(target, event.ticket, server.now + timeout_seconds)
+
+    # --- snapshots on their way ------------------------------------------------------------
+
+    def on_install_snapshot_response(
+        self, sender: ServerId, response: InstallSnapshotResponse
+    ) -> None:
+        """Send the next piece."""
+        progress = self.peers.contact(sender)
+        if progress is not None:
+            self._snapshots.on_response(progress, response)
+
+    def on_chunk_read(self, chunk: SnapshotChunkRead) -> None:
+        """Send the piece that was read."""
+        progress = self._find_transfer(chunk.transfer_id)
+        if progress is not None:
+            self._snapshots.on_chunk_read(progress, chunk)
+
+    def on_chunk_unreadable(self, transfer_id: int) -> None:
+        """Try again later, with the snapshot that is the newest then."""
+        progress = self._find_transfer(transfer_id)
+        if progress is not None:
+            self._snapshots.fail(progress)
+
+    def _find_transfer(self, transfer_id: int) -> Progress | None:
+        for progress in self.peers.all.values():
+            if progress.transfer is not None and progress.transfer.transfer_id == transfer_id:
+                return progress
+        return None
+
+    # --- the end of a step -----------------------------------------------------------------
+
+    def on_log_written(self) -> None:
+        """Count the own disk like that of any voter."""
+        self.peers.recount = True
+
+    def on_applied(self, entries: tuple[Entry, ...]) -> None:
+        """Make room for proposals."""
+        self._unapplied_bytes -= sum([len(entry.data) for entry in entries])
+
+    def decide(self) -> None:
+        """Commit what a majority has, then what follows from that."""
+        if self.peers.recount:
+            self.peers.recount = False
+            self._advance_commit_index()
+        if self.peers.promotable:
+            self._promote()
+        reads = self._reads
+        if reads.under_way is not None:
+            self._confirm_reads()
+        if reads.under_way is None and reads.gathering and self._own_term_committed:
+            self._start_read_round()
+
+    def _advance_commit_index(self) -> None:
+        """Commit up to where a majority of the voters has the log on disk (Raft §5.4.2).
+
+        Only an entry of this term is committed by counting; earlier ones with it.
+        """
+        server = self._server
+        index = self.peers.majority_holds()
+        if index > server.commit_index and server.log.term_at(index) == server.term:
+            server.commit_to(index)
+            if self._change is not None and self._change.index <= index:
+                server.effects.append(Completed(self._change.ticket, index))
+                self._change = None
+
+    def _promote(self) -> None:
+        """Make a promotable member a voter that has caught up (dissertation §4.2.1)."""
+        server = self._server
+        if not self._may_change_members or self._not_now() is not None:
+            return
+        enough = max(
+            server.configurations.index,
+            server.commit_index - server.settings.promotion_lag_entries,
+        )
+        for progress in self.peers.promotable:
+            if progress.match_index >= enough and progress.last_contact >= self.peers.heard_since:
+                planned = plan_promotion(server.configuration, progress.server_id)
+                self._append(EntryKind.MEMBERSHIP, planned.encode())
+                return
+
+    def _start_read_round(self) -> None:
+        """Ask the voters whether we still lead, on behalf of all reads that wait."""
+        self._reads.start_round(self._round + 1, self._server.commit_index)
+        if self.peers.voters:
+            self._send_heartbeats()
+        else:
+            self._round += 1
+            self._confirm_reads()
+
+    def _confirm_reads(self) -> None:
+        """Let the reads go whose round a majority has answered."""
+        server = self._server
+        confirmed = self._reads.take_confirmed(self.peers.majority_answered(self._round))
+        if confirmed is None:
+            return
+        if confirmed.tickets:
+            server.confirmed_reads.add(confirmed.index, confirmed.tickets)
+        for reader in confirmed.remote:
+            server.send(reader.server_id, ReadIndexResponse(reader.read_id, confirmed.index))
+
+    def speak(self) -> None:
+        """Send the peers what they lack; then make way if that is what was wanted."""
+        if self.peers.all:
+            for progress in self.peers.all.values():
+                self._replication.advance(progress)
+            if self._transfer is not None:
+                self._ask_target_to_campaign(self._transfer)
+        if not self.peers.counts_itself and self._may_change_members:
+            self._hand_over()  # our removal is committed
+
+    # --- heartbeats and other things that are due ------------------------------------------
+
+    def on_deadline(self) -> None:
+        """Send heartbeats, unless nobody answers them any more."""
+        server = self._server
+        if not self.peers.majority_heard():
+            server.become_follower(server.term, leader=None)
+            return
+        self._tick_transfer()
+        for progress in self.peers.all.values():
+            self._snapshots.tick(progress)
+        self.peers.follow_out()
+        self._send_heartbeats()
+
+    def _send_heartbeats(self) -> None:
+        """Begin another round."""
+        self._round += 1
+        interval_seconds = self._server.settings.heartbeat_interval_seconds
+        self.deadline = self._server.now + interval_seconds if self.peers.all else math.inf
+        for progress in self.peers.all.values():
+            self._replication.send_heartbeat(progress, self._round)
+
+    def greet(self, peer: ServerId) -> None:
+        """Make ourselves known at once to a peer that wants an election."""
+        progress = self.peers.all.get(peer)
+        if progress is not None:
+            self._replication.send_heartbeat(progress, max(self._round, 1))
+
+    # --- making way ------------------------------------------------------------------------
+
+    def _ask_target_to_campaign(self, transfer: Transfer) -> None:
+        """Tell the target to take over once it has confirmed everything."""
+        progress = self.peers.all.get(transfer.target)
+        if (
+            progress is not None
+            and not transfer.timeout_sent
+            and progress.match_index == self._server.log.last_index
+        ):
+            transfer.timeout_sent = True
+            self._server.send(transfer.target, TimeoutNow(self._server.term))
+
+    def _tick_transfer(self) -> None:
+        transfer = self._transfer
+        if transfer is None:
+            return
+        transfer.timeout_sent = False  # said again, should it have been lost
+        if self._server.now >= transfer.deadline:
+            self._transfer = None
+            self._server.reject(transfer.ticket, RejectReason.TRANSFER_TIMED_OUT)
+
+    def on_disk_failed(self) -> None:
+        """Hand over to a voter whose disk works; alone, go on for the sake of the reads."""
+        if self.peers.voters:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Have the best other voter campaign, and step down without waiting for it."""
+        server = self._server
+        target = best_target(self.peers.voters, self.peers.heard_since)
+        if target is not None:
+            server.send(target, TimeoutNow(server.term))
+        server.become_follower(server.term, leader=None)
+
+    def leave(self) -> None:
+        """Refuse what waits; let the readers of snapshots be closed."""
+        server = self._server
+        for progress in self.peers.all.values():
+            self._snapshots.end(progress)
+        for reads in self._reads.take_all():
+            for ticket in reads.tickets:
+                server.reject(ticket, RejectReason.NOT_LEADER)
+            for reader in reads.remote:
+                server.send(reader.server_id, ReadIndexResponse(reader.read_id, None))
+        if self._change is not None:
+            server.reject(self._change.ticket, RejectReason.LEADERSHIP_LOST)
+        if self._transfer is not None:
+            server.effects.append(Completed(self._transfer.ticket, server.commit_index))
+
+
+def _plan(current: Configuration, event: AddMember | RemoveMember) -> Configuration | RejectReason:
+    match event:
+        case AddMember():
+            return plan_addition(current, event.member)
+        case RemoveMember():
+            return plan_removal(current, event.server_id)
+
+
+def _size_of_unapplied(server: Server) -> int:
+    """Give how much data waits to be applied: what earlier leaders left behind counts too."""
+    waiting = server.log.between(server.last_applied + 1, server.log.last_index)
+    return sum(len(entry.data) for entry in waiting)

@@ -1,0 +1,44 @@
+"""What every role can be told, and does nothing about unless it says otherwise.
+
+Here: the hooks. Not here: the roles (`follower.py`, `candidate.py`, `leader.py`), when they are
+told (`core.py`), how one becomes another (`server.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from .types import Role
+
+
+class RoleState(ABC):
+    """The state that belongs to one role; made when the role begins, dropped when it ends.
+
+    Attributes:
+        kind: which role.
+        deadline: when `on_deadline` is due; `math.inf` if never.
+    """
+
+    kind: ClassVar[Role]
+    deadline: float
+
+    @abstractmethod
+    def on_deadline(self) -> None:
+        """Do what is due."""
+
+    def on_log_written(self) -> None:  # noqa: B027 - a hook; most roles have no use for it
+        """React to more of the own log being durable."""
+
+    def on_shown_committed(self) -> None:  # noqa: B027 - the same
+        """React to a snapshot having shown how far the log is committed."""
+
+    def decide(self) -> None:  # noqa: B027 - the same
+        """Draw conclusions from the events of this step, before anything is written or sent."""
+
+    def speak(self) -> None:  # noqa: B027 - the same
+        """Send what the events of this step call for."""
+
+    def leave(self) -> None:  # noqa: B027 - the same
+        """Refuse what waits for this role; `Server.leader` is the next one already, if known."""

@@ -1,0 +1,145 @@
+"""A snapshot going out to one peer, piece by piece (Raft §7, figure 13).
+
+Here: which piece is next, when to repeat it, when to give up and for how long. Not here: that a
+peer needs one (`replication.py`), receiving (`snapshot_receiver.py`), reading (the shell).
+
+One piece is on its way at a time. A piece not acknowledged is read and sent again; the last one
+also while the peer installs, since its answer shows that it is alive. The end comes as an ordinary
+confirmation of entries, by whatever way: the snapshot installed, or found unnecessary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .effects import EndSnapshotSend, ReadSnapshotChunk
+from .messages import InstallSnapshotRequest, InstallSnapshotResponse
+from .types import Index
+
+if TYPE_CHECKING:
+    from .events import SnapshotChunkRead
+    from .progress import Progress
+    from .server import Server
+    from .types import SnapshotMeta
+
+
+@dataclass(slots=True)
+class SnapshotTransfer:
+    """One attempt to send a snapshot to one peer. Leader only, volatile.
+
+    Attributes:
+        transfer_id: its name; grows from attempt to attempt.
+        meta: what the snapshot stands for; a newer one does not replace it midway.
+        progressed_at: when the peer last asked for more.
+        resend_at: when the piece is read and sent again.
+        offset: of the piece being read or waiting to be acknowledged.
+        end: where the snapshot ends; None until the last piece was read.
+        delivered: whether the peer has stored it all and only has to install it.
+    """
+
+    transfer_id: int
+    meta: SnapshotMeta
+    progressed_at: float
+    resend_at: float
+    offset: int = 0
+    end: int | None = None
+    delivered: bool = False
+
+
+class SnapshotSender:
+    """Sends the newest snapshot to peers that need it."""
+
+    def __init__(self, server: Server) -> None:
+        """Keep the shared state; there is none beside the transfers in each `Progress`."""
+        self._server = server
+
+    def start(self, progress: Progress) -> None:
+        """Begin with the newest snapshot, unless the peer is silent or is to be left alone."""
+        server = self._server
+        if not progress.heard or server.now < progress.backoff_until:
+            return
+        assert server.snapshot is not None, "entries are only dropped under a snapshot"
+        transfer = SnapshotTransfer(server.next_id(), server.snapshot, server.now, server.now)
+        progress.become_snapshot(transfer)
+        self._read(transfer)
+
+    def _read(self, transfer: SnapshotTransfer) -> None:
+        settings = self._server.settings
+        transfer.resend_at = self._server.now + settings.snapshot_retransmit_seconds
+        self._server.effects.append(
+            ReadSnapshotChunk(
+                transfer.transfer_id,
+                transfer.meta,
+                transfer.offset,
+                settings.snapshot_chunk_bytes,
+            )
+        )
+
+    def on_chunk_read(self, progress: Progress, chunk: SnapshotChunkRead) -> None:
+        """Send the piece that was read, if it is still the one wanted."""
+        server, transfer = self._server, progress.transfer
+        assert transfer is not None, "the caller found the transfer"
+        if chunk.offset != transfer.offset:
+            return
+        if chunk.done:
+            transfer.end = chunk.offset + len(chunk.data)
+        transfer.resend_at = server.now + server.settings.snapshot_retransmit_seconds
+        request = InstallSnapshotRequest(
+            server.term,
+            transfer.transfer_id,
+            transfer.meta,
+            chunk.offset,
+            chunk.data,
+            chunk.done,
+        )
+        server.send(progress.server_id, request)
+
+    def on_response(self, progress: Progress, response: InstallSnapshotResponse) -> None:
+        """Go on with the next piece; answers to other attempts mean nothing."""
+        transfer = progress.transfer
+        if transfer is None or response.transfer_id != transfer.transfer_id:
+            return
+        if not response.accepted:
+            self.fail(progress)
+            return
+        if transfer.delivered:
+            transfer.progressed_at = self._server.now
+        elif response.next_offset > transfer.offset:
+            transfer.progressed_at = self._server.now
+            if transfer.end is not None and response.next_offset >= transfer.end:
+                transfer.delivered = True
+            else:
+                transfer.offset = response.next_offset
+                self._read(transfer)
+
+    def tick(self, progress: Progress) -> None:
+        """Repeat a piece, or give up."""
+        server, transfer = self._server, progress.transfer
+        if transfer is None:
+            return
+        if server.now - transfer.progressed_at >= server.settings.snapshot_timeout_seconds:
+            self.fail(progress)
+        elif server.now >= transfer.resend_at:
+            self._read(transfer)
+
+    def fail(self, progress: Progress) -> None:
+        """Give this attempt up and leave the peer alone for a while, longer each time."""
+        settings = self._server.settings
+        pause = max(progress.backoff_seconds, settings.snapshot_backoff_min_seconds)
+        progress.backoff_until = self._server.now + pause
+        progress.backoff_seconds = min(2 * pause, settings.snapshot_backoff_max_seconds)
+        self.end(progress)
+        progress.become_probe(progress.next_index)
+
+    def finish(self, progress: Progress) -> None:
+        """Go back to sending entries: the peer has what the snapshot stands for."""
+        self.end(progress)
+        progress.backoff_seconds = 0.0
+        progress.become_probe(Index(progress.match_index + 1))
+
+    def end(self, progress: Progress) -> None:
+        """Have the reader closed, if there is one."""
+        if progress.transfer is not None:
+            self._server.effects.append(EndSnapshotSend(progress.transfer.transfer_id))
+            progress.transfer = None
