@@ -47,6 +47,10 @@ class ReplyTimeoutError(KhepriTimeoutError, pykka.Timeout):
     """No answer came in time. Facts: ``timeout_seconds``, ``outcome`` (``"unknown"``)."""
 
 
+class NameTakenError(KhepriError):
+    """Another live actor has the name. Facts: ``name``, ``reference``."""
+
+
 class SupervisionError(KhepriError):
     """Something about a supervisor's children."""
 

@@ -16,7 +16,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .child_spec import Restart, Strategy
+from .child_spec import ChildKind, Restart, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,45 @@ class Child:
     waiting_for_start: list[KhepriFuture[Any]] = field(default_factory=list)
     waiting_for_stop: list[KhepriFuture[Any]] = field(default_factory=list)
 
+    def answer_start(self, reference: ActorReference) -> None:
+        """Tell those who asked for the start that it succeeded."""
+        for future in self.waiting_for_start:
+            future.resolve(reference)
+        self.waiting_for_start.clear()
+
+    def fail_start(self, error: BaseException) -> None:
+        """Tell those who asked for the start that it failed."""
+        for future in self.waiting_for_start:
+            future.fail(error)
+        self.waiting_for_start.clear()
+
+    def answer_stop(self) -> None:
+        """Tell those who asked for the stop that the child is gone."""
+        for future in self.waiting_for_stop:
+            future.resolve(None)
+        self.waiting_for_stop.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildInfo:
+    """What `which_children` tells of a child."""
+
+    id: str
+    status: ChildStatus
+    reference: ActorReference | None
+    kind: ChildKind
+    restart: Restart
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCounts:
+    """What `count_children` tells."""
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
+
 
 class ChildTable:
     """The children of one supervisor in the order they are started."""
@@ -102,6 +141,23 @@ class ChildTable:
             for child in self._children
             if child.status is ChildStatus.RUNNING and child.reference is not None
         }
+
+    def which(self) -> tuple[ChildInfo, ...]:
+        """List the children in start order."""
+        return tuple(
+            ChildInfo(c.spec.id, c.status, c.reference, c.spec.kind, c.spec.restart)
+            for c in self._children
+        )
+
+    def count(self) -> ChildCounts:
+        """Count the children by kind, and those that are there."""
+        supervisors = sum(c.spec.kind is ChildKind.SUPERVISOR for c in self._children)
+        return ChildCounts(
+            specs=len(self._children),
+            active=sum(c.reference is not None for c in self._children),
+            supervisors=supervisors,
+            workers=len(self._children) - supervisors,
+        )
 
     def tied_to(self, child: Child) -> list[Child]:
         """Give the other children that cannot go on without this one."""

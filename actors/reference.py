@@ -68,9 +68,13 @@ class ActorReference(pykka.ActorRef[Any]):
             raise self.mailbox.notice.too_late()
         self.mailbox.put(Envelope(message))
 
+    @overload
+    def request(self, message: object) -> KhepriFuture[Any]: ...
+    @overload
+    def request(self, message: object, decode: Callable[[Any], T]) -> KhepriFuture[T]: ...
     def request(
-        self, message: object, decode: Callable[[Any], T] | None = None
-    ) -> KhepriFuture[T]:
+        self, message: object, decode: Callable[[Any], Any] | None = None
+    ) -> KhepriFuture[Any]:
         """Send a message and give the future of its reply; never blocks, never raises.
 
         Args:
@@ -78,7 +82,7 @@ class ActorReference(pykka.ActorRef[Any]):
             decode: turns the reply into the result or raises, in the thread that asks for it.
         """
         inbox = self.mailbox
-        future = KhepriFuture(decode, inbox)
+        future: KhepriFuture[Any] = KhepriFuture(decode, inbox)
         inbox.put(Envelope(message, future))
         return future
 
@@ -95,7 +99,7 @@ class ActorReference(pykka.ActorRef[Any]):
             NoSuchServerError: the actor was gone (also a `pykka.ActorDeadError`).
             ServerStoppedError: the actor ended before it replied (also a `pykka.ActorDeadError`).
         """
-        future: KhepriFuture[Any] = self.request(message)
+        future = self.request(message)
         return future.get(timeout=timeout) if block else future
 
     @overload

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .child_spec import ChildKind, ChildSpec, Restart
-    from .child_table import Child, ChildStatus
+    from .child_spec import ChildSpec
+    from .child_table import Child, ChildCounts, ChildInfo
     from .exit_reason import Exit
     from .future import KhepriFuture
     from .reference import ActorReference
@@ -73,27 +73,6 @@ class ChildDown:
     child: Child
     reference: ActorReference
     reason: Exit
-
-
-@dataclass(frozen=True, slots=True)
-class ChildInfo:
-    """What `which_children` tells of a child."""
-
-    id: str
-    status: ChildStatus
-    reference: ActorReference | None
-    kind: ChildKind
-    restart: Restart
-
-
-@dataclass(frozen=True, slots=True)
-class ChildCounts:
-    """What `count_children` tells."""
-
-    specs: int
-    active: int
-    supervisors: int
-    workers: int
 
 
 def start_child(supervisor: ActorReference, spec: ChildSpec) -> KhepriFuture[ActorReference]:

@@ -34,11 +34,10 @@ from .actor_errors import (
     ReplyTimeoutError,
     RestartIntensityExceededError,
 )
-from .child_spec import AutoShutdown, ChildKind, Restart
+from .child_spec import AutoShutdown, Restart
 from .child_table import Child, ChildStatus, ChildTable
 from .exit_reason import SHUTDOWN, Exit, ExitKind, crash
 from .future import KhepriFuture
-from .mailbox import fail
 from .restart_intensity import RestartIntensity
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ class Supervisor(KhepriActor):
             return  # it has been told to stop meanwhile
         child.status = ChildStatus.RUNNING
         child.is_new = False
-        _resolve_all(child.waiting_for_start, reference)
+        child.answer_start(reference)
 
     def _child_down(self, child: Child, reference: ActorReference, reason: Exit) -> None:
         if child.reference is not reference:
@@ -217,16 +216,16 @@ class Supervisor(KhepriActor):
     def _stopped_as_ordered(self, child: Child, reason: Exit) -> None:
         if reason.kind is ExitKind.CRASHED:
             self._log(logging.ERROR, child, "ended badly when it was stopped (%s)", reason)
-        _resolve_all(child.waiting_for_stop, None)
+        child.answer_stop()
         if not child.wanted:
-            _fail_all(child.waiting_for_start, _stopped_while_starting(child))
+            child.fail_start(_stopped_while_starting(child))
             if child.spec.restart is Restart.TEMPORARY:
                 self._table.remove(child)
 
     def _start_failed(self, child: Child, error: BaseException) -> None:
         if child.waiting_for_start:
             # Somebody asked for this start: it is their failure, not one to repair.
-            _fail_all(child.waiting_for_start, error)
+            child.fail_start(error)
             child.wanted = False
             if child.is_new or child.spec.restart is Restart.TEMPORARY:
                 self._table.remove(child)
@@ -276,9 +275,9 @@ class Supervisor(KhepriActor):
         future = reply_to or KhepriFuture[Any]()
         match request:
             case supervision.WhichChildren():
-                future.set(tuple(_info(child) for child in self._table))
+                future.set(self._table.which())
             case supervision.CountChildren():
-                future.set(_count(self._table))
+                future.set(self._table.count())
             case supervision.StartChild(spec):
                 self._start_child(spec, future)
             case supervision.TerminateChild(child_id):
@@ -295,8 +294,7 @@ class Supervisor(KhepriActor):
         if child is None:
             self._table.add(Child(spec, is_new=True, waiting_for_start=[future]))
         else:
-            _fail_all(
-                [future],
+            future.fail(
                 ChildExistsError(
                     f"{self.label} has a child {spec.id} ({child.status.value})",
                     child_id=spec.id,
@@ -310,7 +308,7 @@ class Supervisor(KhepriActor):
             return
         child.wanted = False
         if child.status is ChildStatus.STOPPED:
-            _fail_all(child.waiting_for_start, _stopped_while_starting(child))
+            child.fail_start(_stopped_while_starting(child))
             future.set(None)
         else:
             child.doomed = True
@@ -331,8 +329,7 @@ class Supervisor(KhepriActor):
     def _find(self, child_id: str, future: KhepriFuture[Any]) -> Child | None:
         child = self._table.find(child_id)
         if child is None:
-            _fail_all(
-                [future],
+            future.fail(
                 NoSuchChildError(f"{self.label} has no child {child_id}", child_id=child_id),
             )
         return child
@@ -341,8 +338,7 @@ class Supervisor(KhepriActor):
         child = self._find(child_id, future)
         if child is None or (child.status is ChildStatus.STOPPED and not child.wanted):
             return child
-        _fail_all(
-            [future],
+        future.fail(
             ChildIsRunningError(
                 f"child {child_id} of {self.label} is not stopped", child_id=child_id
             ),
@@ -364,22 +360,6 @@ class Supervisor(KhepriActor):
         )
 
 
-def _info(child: Child) -> supervision.ChildInfo:
-    spec = child.spec
-    return supervision.ChildInfo(spec.id, child.status, child.reference, spec.kind, spec.restart)
-
-
-def _count(table: ChildTable) -> supervision.ChildCounts:
-    children = list(table)
-    supervisors = sum(child.spec.kind is ChildKind.SUPERVISOR for child in children)
-    return supervision.ChildCounts(
-        specs=len(children),
-        active=sum(child.reference is not None for child in children),
-        supervisors=supervisors,
-        workers=len(children) - supervisors,
-    )
-
-
 def _stopped_while_starting(child: Child) -> BaseException:
     return ActorStoppedError(
         f"child {child.spec.id} was stopped before it was ready",
@@ -388,15 +368,3 @@ def _stopped_while_starting(child: Child) -> BaseException:
         reason=SHUTDOWN,
         outcome="unknown",
     )
-
-
-def _resolve_all(futures: list[KhepriFuture[Any]], value: object) -> None:
-    for future in futures:
-        future.set(value)
-    futures.clear()
-
-
-def _fail_all(futures: list[KhepriFuture[Any]], error: BaseException) -> None:
-    for future in futures:
-        fail(future, lambda: error)
-    futures.clear()

@@ -1,0 +1,18 @@
+"""Every test leaves no actor behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pykka
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def no_actor_is_left() -> Iterator[None]:
+    yield
+    pykka.ActorRegistry.stop_all(timeout=10.0)
+    assert pykka.ActorRegistry.get_all() == []
