@@ -1,1 +1,137 @@
-"""To be written."""
+"""khepri: an embeddable, replicated, durable tree store.
+
+::
+
+    import khepri
+
+    khepri.start("data")
+    khepri.put("/stock/wood/oak", 156)
+    khepri.get("/stock/wood/oak")
+
+What this module names is the public interface; everything else may change.
+"""
+
+from __future__ import annotations
+
+from . import adv, cluster, config, errors, ra_system
+from .actors.ra_server_config import RaServerConfig
+from .cluster import get_store_ids, reset, start, stop
+from .config import RaSystemName, StoreId
+from .errors import (
+    KhepriError,
+    KhepriTimeoutError,
+    MismatchingNodeError,
+    MisuseError,
+    NodeNotFoundError,
+)
+from .functions import (
+    batch,
+    clear_many_payloads,
+    clear_payload,
+    compare_and_swap,
+    count,
+    create,
+    delete,
+    delete_many,
+    exists,
+    fence,
+    filter,  # noqa: A004 - the function's name in Khepri
+    fold,
+    foreach,
+    get,
+    get_many,
+    get_many_or,
+    get_or,
+    has_data,
+    is_empty,
+    is_sproc,
+    map,  # noqa: A004
+    put,
+    put_many,
+    update,
+)
+from .machine.conditions import (
+    IfAll,
+    IfAny,
+    IfChildListLength,
+    IfChildListVersion,
+    IfDataMatches,
+    IfHasData,
+    IfHasPayload,
+    IfHasSproc,
+    IfNameLike,
+    IfNameMatches,
+    IfNodeExists,
+    IfNot,
+    IfPathMatches,
+    IfPayloadVersion,
+)
+from .machine.paths import Path, PathPattern
+from .raft.types import ServerId
+from .server_ref import server_ref
+from .store import Store
+from .store import open_store as open  # noqa: A004 - `khepri.open`, as files are opened
+
+__all__ = [
+    "IfAll",
+    "IfAny",
+    "IfChildListLength",
+    "IfChildListVersion",
+    "IfDataMatches",
+    "IfHasData",
+    "IfHasPayload",
+    "IfHasSproc",
+    "IfNameLike",
+    "IfNameMatches",
+    "IfNodeExists",
+    "IfNot",
+    "IfPathMatches",
+    "IfPayloadVersion",
+    "KhepriError",
+    "KhepriTimeoutError",
+    "MismatchingNodeError",
+    "MisuseError",
+    "NodeNotFoundError",
+    "Path",
+    "PathPattern",
+    "RaServerConfig",
+    "RaSystemName",
+    "ServerId",
+    "Store",
+    "StoreId",
+    "adv",
+    "batch",
+    "clear_many_payloads",
+    "clear_payload",
+    "cluster",
+    "compare_and_swap",
+    "config",
+    "count",
+    "create",
+    "delete",
+    "delete_many",
+    "errors",
+    "exists",
+    "fence",
+    "filter",
+    "fold",
+    "foreach",
+    "get",
+    "get_many",
+    "get_many_or",
+    "get_or",
+    "get_store_ids",
+    "has_data",
+    "is_empty",
+    "is_sproc",
+    "map",
+    "open",
+    "put",
+    "put_many",
+    "ra_system",
+    "reset",
+    "server_ref",
+    "start",
+    "stop",
+    "update",
+]

@@ -13,16 +13,18 @@
     │   ├── ManyNodesDeniedError         (ValueError)   a pattern where one tree node is required
     │   └── ConditionTargetsParentError  (ValueError)
     ├── NodeNotFoundError                (KeyError)     there is no such tree node
-    ├── MismatchingNodeError                            the tree node is there, a condition is not met
+    ├── MismatchingNodeError                            it is there, but a condition is not met
     ├── KeepWhileConditionsNotMetError
-    ├── NoSuchServerError                               the store does not run here (Erlang's noproc)
+    ├── NoSuchServerError                               does not run here (Erlang's noproc)
     ├── NotAKhepriStoreError                            nobody started a store of that name here
     ├── JoinError
     ├── ClusterChangeNotPermittedError
-    ├── KhepriTimeoutError               (TimeoutError) out of time; on a write: the outcome is unknown
+    ├── AlreadyMemberError
+    ├── NotDoneError                                    refused for another reason, see its facts
+    ├── KhepriTimeoutError               (TimeoutError) out of time; on a write: unknown outcome
     ├── ServerStoppedError                              the server went away; outcome unknown
     ├── OverloadedError                                 too much is waiting; nothing was done
-    ├── CommandFailedError                              the command made the machine raise; no effect
+    ├── CommandFailedError                              it made the machine raise; no effect
     ├── ForkedProcessError                              the store belongs to the parent process
     ├── TransportError
     │   ├── ListenError                                 the address cannot be bound
@@ -160,6 +162,14 @@ class JoinError(KhepriError):
 
 class ClusterChangeNotPermittedError(KhepriError):
     """Another membership change is under way. Facts: ``store_id``."""
+
+
+class AlreadyMemberError(KhepriError):
+    """The server is a member already. Facts: ``reason``, ``leader``."""
+
+
+class NotDoneError(KhepriError):
+    """The server did not do what it was asked. Facts: ``reason`` (one word), ``leader``."""
 
 
 class KhepriTimeoutError(KhepriError, TimeoutError):

@@ -13,7 +13,8 @@ The order of a recovery:
 Old log files are not continued: they go to the segment writer, and the first write makes a new
 file, whose header voids the torn tail of the one before.
 
-Not here: what makes a single file valid (`log_file`, `block_file`, `meta`).
+Not here: reading and checking (`readings`), what makes a single file valid (`log_file`,
+`block_file`, `meta`).
 """
 
 from __future__ import annotations
@@ -21,36 +22,27 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from khepri.errors import StorageError
 from khepri.raft.types import Index
 
 from .directory import remove_store_files
-from .file_header import TEMPORARY_SUFFIX, corrupt
-from .interface import ClosedFile, RecoveredStore
+from .file_header import TEMPORARY_SUFFIX
 from .log_file import encode_confirmation
-from .log_tail import LogTail, Source
-from .meta import read_meta
-from .paths import (
-    SEGMENT_SUFFIX,
-    list_numbered,
-    meta_path,
-    segments_folder,
-    snapshots_folder,
-    wal_folder,
-)
-from .segments import SegmentWriter, read_segment
-from .snapshots import check_newest_snapshot, remove_older_snapshots
+from .paths import SEGMENT_SUFFIX, list_numbered, segments_folder, snapshots_folder, wal_folder
+from .readings import complete_reading, read_log, read_store_files
+from .segments import SegmentWriter
+from .snapshots import remove_older_snapshots
 from .write_ahead_log import MAX_FILE_BYTES, WriteAheadLog
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from khepri.raft.types import HardState, SnapshotMeta
-
     from .directory import DataDirectory
+    from .interface import ClosedFile, RecoveredStore
     from .log_file import LogFile
+    from .readings import StoreReading
 
 _NO_INDEX = Index(0)
 
@@ -64,16 +56,6 @@ class RecoveredSystem:
     write_ahead_log: WriteAheadLog
     segment_writer: SegmentWriter
     closed_files: list[ClosedFile]
-
-
-class _Reading(NamedTuple):
-    """What was read of one store so far."""
-
-    store_id: str
-    uid: str
-    hard_state: HardState
-    snapshot: SnapshotMeta | None
-    tail: LogTail
 
 
 def recover(
@@ -92,7 +74,7 @@ def recover(
     """
     with _garbage_collector_paused():
         readings, damaged = _read_stores(directory)
-        closed_files, newest = read_log(directory, readings)
+        closed_files, newest = read_log(directory, readings, None)
     stores: dict[str, RecoveredStore] = {}
     for reading in readings.values():
         try:
@@ -102,10 +84,10 @@ def recover(
     _make_durable(directory, newest)
     segment_writer = _make_segment_writer(directory, stores)
     _remove_leftovers(directory, stores, segment_writer)
+    directory.log_folder.next_batch = closed_files[-1].end_batch if closed_files else 1
     write_ahead_log = WriteAheadLog(
         directory.log_folder,
         next_sequence=_next_sequence(directory, closed_files),
-        next_batch=closed_files[-1].end_batch if closed_files else 1,
         last_indexes={store.uid: _last_index(store) for store in stores.values()},
         max_file_bytes=max_log_file_bytes,
     )
@@ -129,9 +111,9 @@ def _garbage_collector_paused() -> Generator[None]:
 
 def _read_stores(
     directory: DataDirectory,
-) -> tuple[dict[str, _Reading], dict[str, StorageError]]:
+) -> tuple[dict[str, StoreReading], dict[str, StorageError]]:
     """Read the files that belong to one store each; damage in them concerns only that store."""
-    readings: dict[str, _Reading] = {}
+    readings: dict[str, StoreReading] = {}
     damaged: dict[str, StorageError] = {}
     for store_id, uid in directory.stores.items():
         try:
@@ -139,51 +121,6 @@ def _read_stores(
         except StorageError as error:
             damaged[store_id] = error
     return readings, damaged
-
-
-def read_store_files(directory: DataDirectory, store_id: str, uid: str) -> _Reading:
-    file_system, folder = directory.file_system, directory.store_folder(uid)
-    for needed in (meta_path(folder), segments_folder(folder), snapshots_folder(folder)):
-        if not file_system.exists(needed):
-            raise corrupt(needed, 0, "it is missing")
-    record = read_meta(file_system, meta_path(folder), uid)
-    snapshot = check_newest_snapshot(file_system, snapshots_folder(folder))
-    tail = LogTail()
-    for sequence, path in list_numbered(file_system, segments_folder(folder), SEGMENT_SUFFIX):
-        segment = read_segment(file_system, path, uid, sequence)
-        source = Source(path, 0)
-        assert segment.lowest_index is not None
-        tail.append(segment.lowest_index, (), source)
-        if segment.entries:
-            tail.append(segment.entries[0].index, segment.entries, source)
-    return _Reading(store_id, uid, record.hard_state, snapshot, tail)
-
-
-def read_log(
-    directory: DataDirectory, readings: dict[str, _Reading]
-) -> tuple[list[ClosedFile], LogFile | None]:
-    """Do the appends of the log upon the tails; those of other uids are ignored (case W26)."""
-    closed_files: list[ClosedFile] = []
-    newest: LogFile | None = None
-    for log_file in directory.log_folder.read_all():
-        newest = log_file
-        sequence = log_file.header.sequence
-        closed_files.append(ClosedFile(sequence, log_file.path, log_file.end_batch))
-        for offset, (uid, first_index, entries) in log_file.appends():
-            reading = readings.get(uid)
-            if reading is not None:
-                reading.tail.append(first_index, entries, Source(log_file.path, offset))
-    return closed_files, newest
-
-
-def complete_reading(directory: DataDirectory, reading: _Reading) -> RecoveredStore:
-    store_id, uid, hard_state, snapshot, tail = reading
-    entries = tail.after_snapshot(snapshot.index if snapshot else 0)
-    term = entries[-1].term if entries else snapshot.term if snapshot else 0
-    if term > hard_state.term:
-        path = meta_path(directory.store_folder(uid))
-        raise corrupt(path, 0, f"term {hard_state.term} is behind the log's term {term}")
-    return RecoveredStore(store_id, uid, hard_state, snapshot, entries)
 
 
 def _make_durable(directory: DataDirectory, newest: LogFile | None) -> None:

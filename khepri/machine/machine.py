@@ -13,7 +13,7 @@ must then be thrown away and made again from the log.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from khepri.encoding import EncodingError, unpack
 
@@ -81,7 +81,7 @@ class View:
         self.term = term
 
 
-class Applied(NamedTuple):
+class Applied:
     """What came of one entry.
 
     Attributes:
@@ -92,10 +92,21 @@ class Applied(NamedTuple):
         garbled: the entry's payload was not an entry; it had no effect.
     """
 
-    groups: Sequence[GroupResult]
-    changes: Sequence[Change]
-    expired_sessions: Sequence[int] = ()
-    garbled: bool = False
+    __slots__ = ("changes", "expired_sessions", "garbled", "groups")
+
+    def __init__(
+        self,
+        groups: Sequence[GroupResult],
+        changes: Sequence[Change],
+        expired_sessions: Sequence[int] = (),
+        *,
+        garbled: bool = False,
+    ) -> None:
+        """Keep the parts."""
+        self.groups = groups
+        self.changes = changes
+        self.expired_sessions = expired_sessions
+        self.garbled = garbled
 
 
 class Machine:
@@ -135,6 +146,10 @@ class Machine:
         """The log's time: the latest time any applied entry carried. It never goes back."""
         return self._time_milliseconds
 
+    def has_session(self, session_id: int) -> bool:
+        """Tell whether a session is open, as an origin asks after a snapshot was installed."""
+        return session_id in self._sessions.sessions
+
     def apply(self, index: int, term: int, data: bytes) -> Applied:
         """Apply one committed entry of commands and publish the tree it leads to.
 
@@ -153,16 +168,21 @@ class Machine:
         expired = self._sessions.expire(now)
         results: list[GroupResult] = []
         opened = 0
-        for header, encoded in groups:
-            if header.session_id == NO_SESSION:
+        for session_id, first, acknowledged, encoded in groups:
+            if session_id == NO_SESSION:
                 replies = self._open_sessions(index, opened, encoded)
                 opened += len(encoded)
                 results.append(GroupResult(NO_SESSION, 0, replies, GroupStatus.APPLIED))
             else:
-                results.append(self._sessions.apply(header, encoded, now, self._execute))
+                results.append(
+                    self._sessions.apply(
+                        session_id, first, acknowledged, encoded, self._execute, now
+                    )
+                )
         self.view = View(self._working.seal().root, index, term)
-        changes = self._changes
-        if changes:
+        changes: Sequence[Change] = ()
+        if self._changes:
+            changes = self._changes
             self._changes = []
         return Applied(results, changes, expired)
 

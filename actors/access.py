@@ -1,0 +1,65 @@
+"""What any thread may know of a store without asking an actor.
+
+One `StoreAccess` per store that runs on a node. Its server and its membership cache replace the
+attributes; each is immutable or a reference, so a reader needs no lock: it sees the old or the
+new one. That is how reads stay local and never wait (design §4.5).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from khepri.machine.machine import View
+    from khepri.raft.types import ServerId
+
+    from .reference import ActorReference
+
+
+class MembershipView(NamedTuple):
+    """Who belongs to a store and who leads it, as known here; may be out of date."""
+
+    members: tuple[ServerId, ...]
+    leader: ServerId | None
+
+
+class StoreAccess:
+    """The published face of one store on one node."""
+
+    __slots__ = ("_changed", "membership", "server", "server_id", "store_id", "view")
+
+    def __init__(self, store_id: str, server_id: ServerId) -> None:
+        """Make the face of a store whose server has not started yet."""
+        self.store_id = store_id
+        self.server_id = server_id
+        self.server: ActorReference | None = None
+        """The running server; None before its first start. A dead one answers with errors."""
+        self._changed = threading.Condition()
+        self.view: View | None = None
+        """The tree as of the last applied entry; None until recovery is done."""
+        self.membership: MembershipView | None = None
+        """What the membership cache last published."""
+
+    def publish_server(self, server: ActorReference, view: View) -> None:
+        """Say that a server takes commands now (the server's thread)."""
+        self.view = view
+        with self._changed:
+            self.server = server
+            self._changed.notify_all()
+
+    def wait_for_server(self, timeout_seconds: float | None) -> ActorReference | None:
+        """Wait until there is a server that is not dead, as after a restart; None if none came."""
+        end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        with self._changed:
+            while self.server is None or not self.server.is_alive():
+                rest = None if end is None else end - time.monotonic()
+                if rest is not None and rest <= 0:
+                    return None
+                self._changed.wait(rest)
+            return self.server
+
+    def known_members(self) -> tuple[ServerId, ...]:
+        """Give the members the cache has published; none if it has published nothing yet."""
+        return () if self.membership is None else self.membership.members

@@ -1,0 +1,160 @@
+"""The command pump: gathers commands, and decides when and whereto the next group goes.
+
+To the own core when this member leads, to the leader otherwise, nowhere while no leader is known.
+It holds commands back while enough is under way, so that groups grow with the load, and repeats
+what may have been lost. The numbering itself is the origin's (`origin.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from khepri.machine import commands
+from khepri.machine.entries import Group
+from khepri.machine.replies import is_error, raise_or_return
+from khepri.machine.sessions import NO_SESSION, GroupStatus
+
+from .origin import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from khepri.machine.machine import Machine
+    from khepri.machine.sessions import GroupResult
+
+    from .future import KhepriFuture
+
+RESEND_SECONDS = 0.5
+"""Commands in flight without any progress for this long are sent again."""
+
+KEEP_ALIVE_SECONDS = 120.0
+"""A session unused for this long says that it lives; the machine forgets one after 15 minutes."""
+
+MAX_FORWARDED_GROUPS = 8
+"""So many groups may be on their way to another leader at once."""
+
+
+class CommandPump:
+    """What a server does with commands: its clients' and forwarded ones. One thread."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.origin = Origin()
+        self._foreign: list[Group] = []
+        self._nonce = b""
+        self._nonce_sent_at = 0.0
+        self._used_at = 0.0
+        self._progress_at = 0.0
+        self._forwarded = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a leader would have something to propose."""
+        return bool(self._foreign) or self.origin.has_something_to_send
+
+    def take_foreign(self, groups: Sequence[Group]) -> None:
+        """Take groups that other members forwarded to us."""
+        self._foreign.extend(groups)
+
+    def drop_foreign(self) -> None:
+        """We do not lead: their origins will send them to whoever does."""
+        self._foreign.clear()
+
+    def groups_to_propose(self, now: float) -> list[Group]:
+        """Give everything that the leader, this member, should put into its next entry."""
+        groups, self._foreign = self._foreign, []
+        own = self._own_group(now)
+        if own is not None:
+            groups.append(own)
+        return groups
+
+    def groups_to_forward(self, now: float) -> list[Group]:
+        """Give what should go to another member, the leader, now."""
+        groups: list[Group] = []
+        while self._forwarded < MAX_FORWARDED_GROUPS:
+            own = self._own_group(now)
+            if own is None:
+                break
+            groups.append(own)
+            self._forwarded += 1
+        return groups
+
+    def lost(self) -> None:
+        """Nothing that was sent can be counted on any more: send it all again."""
+        self.origin.rewind()
+        self._nonce_sent_at = 0.0
+        self._forwarded = 0
+
+    def tick(self, now: float) -> Group | None:
+        """Repeat what made no progress; give a keep-alive if the session needs one."""
+        origin = self.origin
+        if origin.has_something_in_flight and now - self._progress_at >= RESEND_SECONDS:
+            self._progress_at = now
+            self.lost()
+        if (
+            origin.session_id is not None
+            and origin.is_idle
+            and now - self._used_at >= KEEP_ALIVE_SECONDS
+        ):
+            self._used_at = now
+            return origin.keep_alive()
+        return None
+
+    def applied(self, result: GroupResult, now: float) -> list[tuple[KhepriFuture[Any], object]]:
+        """Look at what the machine did with a group; give the replies for our own clients."""
+        origin = self.origin
+        if result.session_id == NO_SESSION:
+            self._session_opened(result)
+            return []
+        if result.session_id != origin.session_id:
+            return []
+        self._progress_at = now
+        self._forwarded = max(0, self._forwarded - 1)
+        if result.status is GroupStatus.APPLIED:
+            return origin.applied(result.first_sequence, result.replies)
+        if result.status is GroupStatus.GAP:
+            self.lost()
+        else:
+            origin.close_session()
+            self._nonce = b""
+        return []
+
+    def installed(self, machine: Machine) -> list[KhepriFuture[Any]]:
+        """A snapshot has replaced the machine: entries went by unseen.
+
+        What is in flight is sent again, and the machine answers what it has seen from its session
+        table. If it does not know the session any more, nobody knows what became of it.
+
+        Returns:
+            the futures of commands whose outcome is unknown for good.
+        """
+        origin = self.origin
+        self.lost()
+        if origin.session_id is None or machine.has_session(origin.session_id):
+            return []
+        return origin.give_up_in_flight()
+
+    def _own_group(self, now: float) -> Group | None:
+        origin = self.origin
+        if not origin.has_something_to_send:
+            return None
+        if origin.session_id is not None:
+            self._used_at = now
+            if not origin.has_something_in_flight:
+                self._progress_at = now
+            return origin.take_group()
+        if self._nonce and now - self._nonce_sent_at < RESEND_SECONDS:
+            return None
+        self._nonce = self._nonce or os.urandom(16)
+        self._nonce_sent_at = now
+        return Group(NO_SESSION, 0, 0, [commands.encode(commands.open_session(self._nonce))])
+
+    def _session_opened(self, result: GroupResult) -> None:
+        for reply in result.replies:
+            if is_error(reply):
+                continue
+            token, session_id = raise_or_return(reply)
+            if self._nonce and token == self._nonce:
+                self._nonce = b""
+                self.origin.open_session(session_id)

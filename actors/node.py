@@ -1,0 +1,365 @@
+"""The node: one khepri runtime with a name. Everything that runs hangs below its supervisor.
+
+::
+
+    NodeSupervisor        one_for_one
+    ├─ Registry           store ids, names to references
+    ├─ EventHandler       runs trigger actions
+    └─ RaSystem           one per data directory
+
+The methods are for client threads: they wait, always with a deadline. What must not happen twice
+at once (two starts of one store) is serialised here, per node.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from khepri.errors import (
+    ForkedProcessError,
+    InvalidOptionError,
+    KhepriTimeoutError,
+    NoSuchServerError,
+)
+from khepri.log.file_system import PosixFileSystem
+from khepri.raft.types import Configuration, Member, MemberKind, ServerId
+
+from .access import StoreAccess
+from .child_spec import ChildSpec, Restart, Siblings, Strategy, SupervisorFlags, supervisor_spec
+from .event_handler import EventHandler
+from .exit_reason import ExitKind
+from .label import ActorLabel
+from .published_names import PublishedNames
+from .ra_system import RaSystem, RegisterStore, UnregisterStore, store_spec
+from .registry import Registry
+from .server_setup import NoNetwork, ServerSetup
+from .storage import Storage
+from .supervision import start_child, terminate_child
+from .supervisor import Supervisor
+from .wal_writer import ForgetStore
+
+if TYPE_CHECKING:
+    from khepri.log.file_system import FileSystem
+
+    from .exit_reason import Exit
+    from .future import KhepriFuture
+    from .ra_server_config import RaServerConfig
+    from .reference import ActorReference
+    from .server_setup import Network
+
+_logger = logging.getLogger("khepri.node")
+
+UNDISTRIBUTED: Final = "nonode@nohost"
+"""The name of a node that has none, as in Erlang."""
+
+STOP_SECONDS = 60.0
+"""How long a stop waits for the actors to put their things away."""
+
+
+@dataclass(slots=True)
+class RaSystemHandle:
+    """A running Ra system of this node."""
+
+    name: str
+    storage: Storage
+    reference: ActorReference
+    stores: set[str] = field(default_factory=set)
+
+
+class Node:
+    """One runtime. Any thread."""
+
+    def __init__(
+        self,
+        name: str = UNDISTRIBUTED,
+        *,
+        file_system: FileSystem | None = None,
+        network: Network | None = None,
+        stores: dict[str, StoreAccess] | None = None,
+    ) -> None:
+        """Make a node; nothing runs before the first store or Ra system is started.
+
+        Args:
+            name: how other nodes call it.
+            file_system: where its data directories are; the real one if left out.
+            network: the way to other nodes; none if left out.
+            stores: where its stores are published; an own dict if left out.
+        """
+        self.name = name
+        self.stores: dict[str, StoreAccess] = {} if stores is None else stores
+        """The stores that run, for any thread to read. Only this class changes it."""
+        self.names = PublishedNames()
+        """Who is called what, for any thread to read; written by the registry."""
+        self.failures: dict[str, str] = {}
+        """Why a store that gave up is down."""
+        self._file_system = file_system or PosixFileSystem()
+        self._network = network or NoNetwork()
+        self._lock = threading.RLock()
+        self._systems: dict[str, RaSystemHandle] = {}
+        self._supervisor: ActorReference | None = None
+        self._registry: ActorReference | None = None
+        self._process = os.getpid()
+
+    # --- Ra systems
+
+    def start_ra_system(
+        self, name: str, path: str, timeout_seconds: float | None
+    ) -> RaSystemHandle:
+        """Start a Ra system, or give the one of that name and directory that runs.
+
+        Raises:
+            InvalidOptionError: the name or the directory is in use with another one.
+            StorageError: the directory cannot be used.
+        """
+        path = os.path.abspath(path)  # noqa: PTH100 - links stay as they were written
+        with self._lock:
+            self._check_process()
+            for handle in self._systems.values():
+                if (handle.name == name) != (handle.storage.path == path):
+                    raise InvalidOptionError(
+                        f"the Ra system {handle.name!r} has the directory {handle.storage.path}",
+                        option="ra_system",
+                        value=(name, path),
+                    )
+            running = self._systems.get(name)
+            if running is not None:
+                return running
+            storage = Storage(self._file_system, path, self.name)
+            label = ActorLabel("ra-system", None, f"{self.name}:{Path(path).name}")
+            spec = supervisor_spec(
+                f"ra_system {name}",
+                lambda _siblings: RaSystem.start(label, storage),
+                Restart.TEMPORARY,
+            )
+            reference = start_child(self._running_supervisor(), spec).get(timeout=timeout_seconds)
+            handle = RaSystemHandle(name, storage, reference)
+            self._systems[name] = handle
+            reference.down.add_done_callback(lambda down: self._system_down(handle, down))
+            return handle
+
+    def ra_system(self, name: str) -> RaSystemHandle:
+        """Give a running Ra system.
+
+        Raises:
+            InvalidOptionError: none of that name runs.
+        """
+        handle = self._systems.get(name)
+        if handle is None:
+            raise InvalidOptionError(
+                f"no Ra system {name!r} runs on {self.name}", option="ra_system", value=name
+            )
+        return handle
+
+    def stop_ra_system(self, name: str) -> None:
+        """Stop a Ra system and the stores in it; data stay. Nothing happens if it does not run."""
+        with self._lock:
+            handle = self._systems.get(name)
+            if handle is None:
+                return
+            for store_id in tuple(handle.stores):
+                self._forget(handle, store_id)
+            del self._systems[name]
+            handle.reference.stop(block=True, timeout=STOP_SECONDS)
+
+    # --- stores
+
+    def start_store(
+        self, handle: RaSystemHandle, config: RaServerConfig, timeout_seconds: float | None
+    ) -> StoreAccess:
+        """Start a store, or give the one that runs. On return its server takes commands.
+
+        Raises:
+            InvalidOptionError: it runs in another Ra system.
+            StorageError: its files cannot be used.
+            KhepriTimeoutError: it is still recovering; that goes on.
+        """
+        store_id = config.cluster_name
+        with self._lock:
+            self._check_process()
+            running = self.stores.get(store_id)
+            if running is not None:
+                if store_id not in handle.stores:
+                    raise InvalidOptionError(
+                        f"the store {store_id!r} runs already, in another directory than "
+                        f"{handle.storage.path}",
+                        option="data_dir",
+                        value=handle.storage.path,
+                    )
+                return running
+            uid: str = handle.reference.request(RegisterStore(store_id)).get(
+                timeout=timeout_seconds
+            )
+            server_id = ServerId(store_id, self.name)
+            access = StoreAccess(store_id, server_id)
+            setup = ServerSetup(
+                store_id=store_id,
+                uid=uid,
+                server_id=server_id,
+                config=config,
+                initial_configuration=Configuration((Member(server_id, uid, MemberKind.VOTER),)),
+                storage=handle.storage,
+                access=access,
+                network=self._network,
+                random=random.random,
+                wall_clock_milliseconds=_wall_clock_milliseconds,
+                registry=self.registry,
+                on_down=partial(self._store_down, handle, access),
+            )
+            self.failures.pop(store_id, None)
+            handle.storage.wanted[store_id] = setup
+            handle.stores.add(store_id)
+            self.stores[store_id] = access
+            starting = start_child(handle.storage.stores, store_spec(setup))
+        try:
+            starting.get(timeout=timeout_seconds)
+        except KhepriTimeoutError:
+            raise  # it goes on recovering
+        except BaseException:
+            with self._lock:
+                self._forget(handle, store_id)
+            raise
+        return access
+
+    def stop_store(self, store_id: str) -> None:
+        """Stop a store; data stay. Nothing happens if it does not run."""
+        with self._lock:
+            handle = self._handle_of(store_id)
+            if handle is None:
+                return
+            self._forget(handle, store_id)
+            terminate_child(handle.storage.stores, store_id).get(timeout=STOP_SECONDS)
+
+    def delete_store(self, store_id: str) -> None:
+        """Stop a store that runs here and delete its data."""
+        with self._lock:
+            handle = self._handle_of(store_id)
+            assert handle is not None
+            uid = handle.storage.wanted[store_id].uid
+            self.stop_store(store_id)
+            handle.storage.wal_writer.cast(ForgetStore(uid))
+            handle.reference.request(UnregisterStore(store_id)).get(timeout=STOP_SECONDS)
+
+    def access(self, store_id: str) -> StoreAccess:
+        """Give the published face of a store that runs here.
+
+        Raises:
+            NoSuchServerError: it does not.
+            ForkedProcessError: the node belongs to the parent process.
+        """
+        access = self.stores.get(store_id)
+        if access is None:
+            self._check_process()
+            failure = self.failures.get(store_id)
+            why = "" if failure is None else f": {failure}"
+            raise NoSuchServerError(
+                f"the store {store_id!r} does not run on {self.name}{why}",
+                store_id=store_id,
+                reason=failure,
+            )
+        return access
+
+    def registry(self) -> ActorReference:
+        """Give the registry; the node starts if it has not."""
+        with self._lock:
+            self._check_process()
+            self._running_supervisor()
+            assert self._registry is not None
+            return self._registry
+
+    def stop(self) -> None:
+        """Stop everything; data stay."""
+        with self._lock:
+            for name in tuple(self._systems):
+                self.stop_ra_system(name)
+            supervisor, self._supervisor = self._supervisor, None
+            if supervisor is not None:
+                supervisor.stop(block=True, timeout=STOP_SECONDS)
+
+    # --- inside
+
+    def _running_supervisor(self) -> ActorReference:
+        if self._supervisor is None or not self._supervisor.is_alive():
+            self._supervisor = Supervisor.start(
+                ActorLabel("node-supervisor", None, self.name),
+                SupervisorFlags(Strategy.ONE_FOR_ONE, intensity=5, period_seconds=5.0),
+                (
+                    ChildSpec("registry", self._start_registry),
+                    ChildSpec("event_handler", self._start_event_handler),
+                ),
+            )
+            self._supervisor.started.get(timeout=STOP_SECONDS)
+        return self._supervisor
+
+    def _start_registry(self, siblings: Siblings) -> ActorReference:
+        del siblings
+        self._registry = Registry.start(ActorLabel("registry", None, self.name), self.names)
+        return self._registry
+
+    def _start_event_handler(self, siblings: Siblings) -> ActorReference:
+        del siblings
+        return EventHandler.start(ActorLabel("event-handler", None, self.name))
+
+    def _handle_of(self, store_id: str) -> RaSystemHandle | None:
+        return next((h for h in self._systems.values() if store_id in h.stores), None)
+
+    def _forget(self, handle: RaSystemHandle, store_id: str) -> None:
+        self.stores.pop(store_id, None)
+        handle.stores.discard(store_id)
+        handle.storage.wanted.pop(store_id, None)
+
+    def _store_down(self, handle: RaSystemHandle, access: StoreAccess, reason: Exit) -> None:
+        """The store gave up (it was not told to stop): it is not there any more, and says why."""
+        # No lock: this is an actor's thread, and whoever holds the lock may wait for that actor.
+        store_id = access.store_id
+        gave_up = reason.kind in {ExitKind.GAVE_UP, ExitKind.CRASHED}
+        if gave_up and self.stores.get(store_id) is access:
+            self.failures[store_id] = str(reason)
+            _logger.error("the store %s on %s is down: %s", store_id, self.name, reason)
+            self._forget(handle, store_id)
+
+    def _system_down(self, handle: RaSystemHandle, down: KhepriFuture[Exit]) -> None:
+        if self._systems.get(handle.name) is handle:
+            reason = down.get()
+            for store_id in tuple(handle.stores):
+                self.failures[store_id] = str(reason)
+                self._forget(handle, store_id)
+            del self._systems[handle.name]
+            _logger.error("the Ra system %s on %s is down: %s", handle.name, self.name, reason)
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            raise ForkedProcessError("this process was forked; the node belongs to its parent")
+
+
+def _wall_clock_milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+_default_stores: dict[str, StoreAccess] = {}
+_default_node = Node(stores=_default_stores)
+
+
+def default_node() -> Node:
+    """Give the node of this process that module-level functions use."""
+    return _default_node
+
+
+def default_stores() -> dict[str, StoreAccess]:
+    """Give the published stores of the default node; the same dict for the life of the process."""
+    return _default_stores
+
+
+def _forget_parent_process() -> None:
+    """In a forked child: the parent's stores are not here."""
+    _default_stores.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parent_process)

@@ -1,0 +1,162 @@
+"""The origin: numbers the commands of a server's clients, so that each is applied exactly once.
+
+Commands get the numbers 1, 2, 3, ... of one session when they are first sent, and stay in flight
+until this server's own machine has applied them; the machine's reply then answers the client.
+Whatever is lost on the way (a forwarded group, a leadership) is sent again from the oldest one in
+flight, and the machine drops what it has seen (Raft dissertation §6.3). So a command that was
+sent is never given up and never applied twice; a client that no longer waits changes nothing.
+
+Here are only queues and numbers: no actor, no clock, no log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from khepri.machine.entries import Group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .future import KhepriFuture
+
+    Ticket = KhepriFuture[Any] | None
+    """Where the reply goes; None when nobody waits for it."""
+
+GROUP_COMMANDS = 4096
+"""How many commands one group holds at most."""
+
+GROUP_BYTES = 1024 * 1024
+"""How many bytes of commands one group holds at most, unless a single one is larger."""
+
+
+class Origin:
+    """The session of one server's clients. One thread."""
+
+    def __init__(self) -> None:
+        """Make an origin without a session: commands wait until there is one."""
+        self.session_id: int | None = None
+        self.waiting_bytes = 0
+        """The bytes of all commands that are not applied yet."""
+        self._unsent: deque[tuple[bytes, Ticket]] = deque()
+        self._in_flight: deque[tuple[bytes, Ticket]] = deque()
+        self._first_in_flight = 1
+        self._sent = 0  # how many of those in flight were sent since the last rewind
+
+    @property
+    def has_something_to_send(self) -> bool:
+        """Whether `take_group` would give a group, provided there is a session."""
+        return self._sent < len(self._in_flight) or bool(self._unsent)
+
+    @property
+    def has_something_in_flight(self) -> bool:
+        """Whether a reply is outstanding."""
+        return bool(self._in_flight)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits at all."""
+        return not self._in_flight and not self._unsent
+
+    def add(self, command: bytes, ticket: Ticket) -> None:
+        """Put a new command behind all others."""
+        self.waiting_bytes += len(command)
+        self._unsent.append((command, ticket))
+
+    def take_group(self) -> Group:
+        """Give the next commands to send, in order; new ones get their numbers now."""
+        assert self.session_id is not None
+        position = self._sent
+        commands: list[bytes] = []
+        size_bytes = 0
+        in_flight, unsent = self._in_flight, self._unsent
+        # Those in flight before `position` are on their way; walk from there.
+        while len(commands) < GROUP_COMMANDS:
+            if position < len(in_flight):
+                command = in_flight[position][0]
+            elif unsent:
+                command = unsent[0][0]
+            else:
+                break
+            size_bytes += len(command)
+            if commands and size_bytes > GROUP_BYTES:
+                break
+            if position == len(in_flight):
+                in_flight.append(unsent.popleft())
+            position += 1
+            commands.append(command)
+        first = self._first_in_flight + self._sent
+        self._sent = position
+        return Group(self.session_id, first, self._first_in_flight, commands)
+
+    def keep_alive(self) -> Group:
+        """Give a group without commands: the session lives, and what it has acknowledged."""
+        assert self.session_id is not None
+        return Group(self.session_id, self._first_in_flight, self._first_in_flight, [])
+
+    def rewind(self) -> None:
+        """Have everything in flight sent again: it may have been lost."""
+        self._sent = 0
+
+    def applied(
+        self, first_sequence: int, replies: Sequence[object]
+    ) -> list[tuple[KhepriFuture[Any], object]]:
+        """Take the replies that this server's machine gave, and say whom they are for.
+
+        Replies for what was answered before are left out.
+        """
+        answered: list[tuple[KhepriFuture[Any], object]] = []
+        in_flight = self._in_flight
+        for reply in replies[max(0, self._first_in_flight - first_sequence) :]:
+            if not in_flight:
+                break
+            command, ticket = in_flight.popleft()
+            self.waiting_bytes -= len(command)
+            self._first_in_flight += 1
+            self._sent -= 1
+            if ticket is not None:
+                answered.append((ticket, reply))
+        self._sent = max(0, self._sent)
+        return answered
+
+    def open_session(self, session_id: int) -> None:
+        """Begin to number anew, in a session that the machine has just opened.
+
+        What is in flight has no number of this session yet. It was *not* applied so far, since
+        this server's machine would have answered it, and never will be under its old numbers,
+        since the machine refuses a session that has expired.
+        """
+        self.session_id = session_id
+        self._unsent.extendleft(reversed(self._in_flight))
+        self._in_flight.clear()
+        self._first_in_flight = 1
+        self._sent = 0
+
+    def close_session(self) -> None:
+        """Send nothing until there is a new session."""
+        self.session_id = None
+
+    def tickets(self) -> list[Ticket]:
+        """Give the tickets of all commands that are not answered, oldest first."""
+        return [ticket for _, ticket in (*self._in_flight, *self._unsent)]
+
+    def abandon_tickets(self) -> list[KhepriFuture[Any]]:
+        """Give all tickets, to be answered by the caller, and answer them from here no more.
+
+        The commands themselves stay: their outcome is unknown.
+        """
+        tickets = [ticket for ticket in self.tickets() if ticket is not None]
+        self._in_flight = deque((command, None) for command, _ in self._in_flight)
+        self._unsent = deque((command, None) for command, _ in self._unsent)
+        return tickets
+
+    def give_up_in_flight(self) -> list[KhepriFuture[Any]]:
+        """Forget what is in flight and the session it was numbered in; give the tickets."""
+        tickets = [ticket for _, ticket in self._in_flight if ticket is not None]
+        self.waiting_bytes -= sum(len(command) for command, _ in self._in_flight)
+        self._in_flight.clear()
+        self._first_in_flight = 1
+        self._sent = 0
+        self.session_id = None
+        return tickets

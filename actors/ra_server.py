@@ -1,0 +1,343 @@
+"""The RaServer: mailbox and clock in front of one Raft core and one machine.
+
+It decides nothing about Raft and nothing about trees. A turn is always the same walk:
+
+1. everything that waits in the mailbox becomes events for the core; all waiting commands become
+   *one* proposal, that is one log entry,
+2. the core takes one step,
+3. its effects are executed, in order,
+4. the new tree is published, then the replies are given: whoever has a reply finds what it
+   acknowledges in the tree.
+
+How the server starts from its files is in `server_recovery.py`; how commands are gathered,
+numbered and repeated is in `command_pump.py`; snapshots are in `server_snapshots.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, assert_never
+
+from khepri.errors import ServerStoppedError
+from khepri.machine.entries import encode_entry
+from khepri.raft import effects as effect
+from khepri.raft import events as event
+from khepri.raft.types import EntryKind, Role
+
+from .actor import KhepriActor
+from .command_pump import CommandPump
+from .future import resolve_all
+from .membership_cache import LeaderIs, MembersAre
+from .published_names import Namespace
+from .registry import Register
+from .server_messages import (
+    AskCore,
+    ConsistentRead,
+    GetStatus,
+    GroupsFrom,
+    MessageFrom,
+    Refusal,
+    SnapshotFailed,
+    SnapshotReady,
+    SnapshotWorkerStarted,
+    TakeSnapshotNow,
+    WaitForLeader,
+)
+from .server_recovery import recover_server
+from .server_snapshots import ServerSnapshots
+from .server_status import server_status
+from .wal_writer import WriteEntries, WriteFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from khepri.errors import StorageError
+    from khepri.raft.effects import Effect
+    from khepri.raft.events import Event
+    from khepri.raft.types import Entry, Member, ServerId
+
+    from .envelope import Envelope
+    from .exit_reason import Exit
+    from .future import KhepriFuture
+    from .label import ActorLabel
+    from .server_setup import ServerSetup
+
+_logger = logging.getLogger("khepri.actors.ra_server")
+
+TICK_SECONDS = 0.25
+"""How often what is not urgent is looked at: lost groups, the session, the snapshot cadence."""
+
+MAX_UNWRITTEN_APPENDS = 2
+"""So many appends may wait for the disk before commands are left to gather for the next one."""
+
+
+class RaServer(KhepriActor):
+    """One member of one store."""
+
+    def __init__(self, label: ActorLabel, setup: ServerSetup) -> None:
+        """Make the server; it reads its files when it starts.
+
+        Args:
+            label: who it is.
+            setup: everything it needs of others.
+        """
+        super().__init__(label)
+        self._setup = setup
+        self._access = setup.access
+        self._pump = CommandPump()
+        self._append_sequence = 0
+        self._written_sequence = 0
+        self._disk_error: StorageError | None = None
+        self._replies: list[tuple[KhepriFuture[Any], object]] = []
+        self._waiting_for_leader: list[KhepriFuture[Any]] = []
+        self._next_tick = 0.0
+
+    # --- life
+
+    def on_start(self) -> None:
+        """Recover machine and core, publish the tree, take the first step."""
+        recovered = recover_server(self._setup)
+        self._meta_file = recovered.meta_file
+        self._machine = recovered.machine
+        self._core = recovered.core
+        self._snapshots = ServerSnapshots(self._setup, recovered)
+        self._next_tick = self.clock() + TICK_SECONDS
+        self._announce_members(self._core.configuration.members)
+        self._setup.registry().cast(
+            Register(Namespace.STORE, self._setup.store_id, self.reference)
+        )
+        self._access.publish_server(self.reference, self._machine.view)
+        self._step([event.TriggerElection()] if recovered.is_alone else [])
+
+    def on_terminate(self, reason: Exit) -> None:
+        """Close the files; the log itself belongs to the WalWriter."""
+        del reason
+        self._meta_file.close()
+
+    def owed_replies(self) -> Iterable[KhepriFuture[Any] | None]:
+        """Everybody whose command is not applied, and who waits for a leader."""
+        return (*self._pump.origin.tickets(), *self._waiting_for_leader)
+
+    def next_deadline(self) -> float:
+        """Give the core's next timer or the next tick, whichever comes first."""
+        return min(self._core.next_deadline(), self._next_tick)
+
+    def on_deadline(self) -> None:
+        """Let time pass."""
+        events: list[Event] = [event.TimePassed()]
+        now = self.clock()
+        if now >= self._next_tick:
+            self._next_tick = now + TICK_SECONDS
+            keep_alive = self._pump.tick(now)
+            if keep_alive is not None:
+                self._pump.take_foreign([keep_alive])
+            self._snapshots.consider(self._machine, self._core)
+        self._step(events)
+
+    def on_batch(self, envelopes: Sequence[Envelope]) -> None:
+        """Take one turn with everything that waits."""
+        events: list[Event] = []
+        for envelope in envelopes:
+            message = envelope.message
+            if message.__class__ is bytes:
+                self._take_command(message, envelope.reply_to)
+            else:
+                taken = self._take(message, envelope.reply_to)
+                if taken is not None:
+                    events.append(taken)
+        self._step(events)
+
+    # --- messages to events
+
+    def _take_command(self, command: bytes, ticket: KhepriFuture[Any] | None) -> None:
+        """Queue a command, or refuse it: then nothing has happened to it."""
+        origin = self._pump.origin
+        if self._disk_error is not None:
+            refusal: object = self._disk_error
+        elif origin.waiting_bytes + len(command) > self._setup.max_waiting_bytes:
+            refusal = Refusal(effect.RejectReason.OVERLOADED, None, "")
+        else:
+            origin.add(command, ticket)
+            return
+        if ticket is not None:
+            ticket.resolve(refusal)
+
+    def _take(self, message: object, ticket: Any) -> Event | None:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case per message
+        match message:
+            case event.LogWritten():
+                self._written_sequence = max(self._written_sequence, message.sequence)
+                self._disk_error = None
+                return message
+            case MessageFrom():
+                return event.MessageReceived(message.sender, message.message)
+            case GroupsFrom():
+                self._pump.take_foreign(message.groups)
+            case ConsistentRead():
+                return event.ReadRequest(ticket)
+            case AskCore():
+                return message.make_event(ticket)
+            case WaitForLeader():
+                self._waiting_for_leader.append(ticket)
+                self._answer_leader_waiters()
+            case GetStatus():
+                ticket.resolve(server_status(self._access, self._core, self._snapshots))
+            case TakeSnapshotNow():
+                self._snapshots.take_now(self._machine, self._core, ticket)
+            case WriteFailed():
+                return self._disk_failed(message.error)
+            case event.LogRecovered():
+                self._disk_error = None
+                return message
+            case event.SnapshotTaken():
+                self._snapshots.taken(message.meta)
+                return message
+            case SnapshotReady():
+                return self._install(message)
+            case SnapshotFailed():
+                self._snapshots.failed(message.reason)
+            case SnapshotWorkerStarted():
+                self._snapshots.worker_started(message.worker)
+            case (
+                event.SnapshotChunkRead()
+                | event.SnapshotReadFailed()
+                | event.SnapshotChunkStored()
+                | event.SnapshotAcceptFailed()
+            ):
+                return message
+            case _:
+                raise TypeError(f"not a message for a RaServer: {message!r}")
+        return None
+
+    def _disk_failed(self, error: StorageError) -> Event:
+        """Answer those who wait: the outcome of what is in flight is unknown from here."""
+        self._disk_error = error
+        waiting = self._pump.origin.abandon_tickets()
+        resolve_all((ticket, error) for ticket in waiting)
+        return event.LogWriteFailed(str(error))
+
+    def _install(self, ready: SnapshotReady) -> Event:
+        self._machine = ready.machine
+        self._access.view = self._machine.view
+        self._snapshots.installed(ready.meta, ready.size_bytes)
+        unknown = ServerStoppedError(
+            "a snapshot was installed meanwhile; whether the command was applied is unknown",
+            store_id=self._setup.store_id,
+            outcome="unknown",
+        )
+        self._replies.extend((ticket, unknown) for ticket in self._pump.installed(self._machine))
+        return event.SnapshotInstalled(ready.meta)
+
+    # --- the step
+
+    def _step(self, events: list[Event]) -> None:
+        now = self.clock()
+        if self._pump.has_work:
+            proposal = self._proposal(now)
+            if proposal is not None:
+                events.append(proposal)
+        for one in self._core.step(events, now):
+            self._execute(one)
+        view = self._machine.view
+        if view is not self._access.view:
+            self._access.view = view
+        if self._replies:
+            replies, self._replies = self._replies, []
+            resolve_all(replies)
+
+    def _proposal(self, now: float) -> Event | None:
+        core = self._core
+        if core.role is Role.LEADER:
+            if self._append_sequence - self._written_sequence >= MAX_UNWRITTEN_APPENDS:
+                return None
+            groups = self._pump.groups_to_propose(now)
+            if not groups:
+                return None
+            return event.Propose(encode_entry(self._setup.wall_clock_milliseconds(), groups), None)
+        self._pump.drop_foreign()
+        leader = core.leader
+        if leader is not None:
+            groups = self._pump.groups_to_forward(now)
+            if groups:
+                self._setup.network.send_groups(leader, groups)
+        return None
+
+    def _execute(self, one: Effect) -> None:  # noqa: C901 - one case per effect
+        match one:
+            case effect.AppendEntries():
+                self._append_sequence = one.sequence
+                self._setup.wal_writer.cast(
+                    WriteEntries(self._setup.uid, one.entries, one.sequence, self.reference)
+                )
+            case effect.ApplyEntries():
+                self._apply(one.entries)
+            case effect.Send():
+                self._setup.network.send(one.to, one.message)
+            case effect.PersistHardState():
+                self._meta_file.write(one.hard_state)
+            case effect.ReadReady():
+                # The view is published before the replies are given.
+                self._replies.append((_future(one.ticket), None))
+            case effect.Completed():
+                self._replies.append((_future(one.ticket), None))
+            case effect.Rejected():
+                self._rejected(one)
+            case effect.RoleChanged():
+                self._role_changed(one)
+            case effect.ConfigurationChanged():
+                self._announce_members(one.configuration.members)
+            case (
+                effect.ReadSnapshotChunk()
+                | effect.EndSnapshotSend()
+                | effect.StoreSnapshotChunk()
+                | effect.InstallSnapshot()
+                | effect.DiscardSnapshot()
+            ):
+                self._snapshots.pass_on(one)
+            case _:
+                assert_never(one)
+
+    def _apply(self, entries: Sequence[Entry]) -> None:
+        machine, now = self._machine, self.clock()
+        for entry in entries:
+            if entry.kind is EntryKind.COMMANDS:
+                applied = machine.apply(entry.index, entry.term, entry.data)
+                for result in applied.groups:
+                    self._replies.extend(self._pump.applied(result, now))
+                self._snapshots.grown(len(entry.data))
+            else:
+                machine.skip(entry.index, entry.term)
+
+    def _rejected(self, rejected: effect.Rejected) -> None:
+        if rejected.ticket is None:
+            # A proposal of ours: its commands stay in flight and go again when there is a leader.
+            self._pump.lost()
+            return
+        refusal = Refusal(rejected.reason, rejected.leader, rejected.detail)
+        self._replies.append((_future(rejected.ticket), refusal))
+
+    def _role_changed(self, change: effect.RoleChanged) -> None:
+        _logger.info(
+            "%s is %s in term %d, leader %s",
+            self.label,
+            change.role.value,
+            change.term,
+            change.leader,
+        )
+        self._pump.lost()
+        self._setup.membership_cache.cast(LeaderIs(change.leader))
+        self._answer_leader_waiters()
+
+    def _answer_leader_waiters(self) -> None:
+        leader = self._core.leader
+        if leader is not None and self._waiting_for_leader:
+            self._replies.extend((waiter, leader) for waiter in self._waiting_for_leader)
+            self._waiting_for_leader = []
+
+    def _announce_members(self, members: Iterable[Member]) -> None:
+        ids: tuple[ServerId, ...] = tuple(member.server_id for member in members)
+        self._setup.membership_cache.cast(MembersAre(ids))
+
+
+def _future(ticket: object) -> KhepriFuture[Any]:
+    """Every ticket given to the core, but for proposals, is the future of a request."""
+    return ticket  # type: ignore[return-value]

@@ -1,0 +1,103 @@
+"""The SegmentWriter: moves what is still needed of a full write-ahead log file to segments.
+
+It works beside the WalWriter, which never waits for it. A file that cannot be moved now (the disk
+is full) stays where it is and is tried again; nothing is lost by that but space.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from khepri.errors import DiskFailedError, DiskFullError
+
+from .actor import KhepriActor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from khepri.log.interface import ClosedFile
+    from khepri.log.interface import SegmentWriter as SegmentFiles
+    from khepri.raft.types import Index
+
+    from .envelope import Envelope
+    from .label import ActorLabel
+    from .storage import Storage
+
+_logger = logging.getLogger("khepri.actors.segment_writer")
+
+RETRY_SECONDS = 1.0
+"""How long after a refused write the next attempt comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushFile:
+    """A write-ahead log file is closed: move what is needed of it, then drop it."""
+
+    closed_file: ClosedFile
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseEntries:
+    """A durable snapshot covers the log of a store up to an index."""
+
+    uid: str
+    snapshot_index: Index
+
+
+SegmentMessage: TypeAlias = FlushFile | ReleaseEntries
+"""What a SegmentWriter understands; anything else is a bug, and crashes it."""
+
+
+class SegmentWriter(KhepriActor):
+    """Owns the segment files of one Ra system."""
+
+    def __init__(self, label: ActorLabel, storage: Storage) -> None:
+        """Make the actor; it works on what the WalWriter has recovered."""
+        super().__init__(label)
+        self._storage = storage
+        self._waiting: deque[ClosedFile] = deque()
+        self._retry_at: float | None = None
+        self._segments: SegmentFiles
+
+    def on_start(self) -> None:
+        """Take over the files that the last run has left."""
+        self._segments, left = self._storage.take_segments()
+        self._waiting.extend(left)
+        self._retry_at = self.clock() if left else None
+
+    def on_batch(self, envelopes: Sequence[Envelope]) -> None:
+        """Note what the messages say, then move files, oldest first."""
+        for envelope in envelopes:
+            message: SegmentMessage = envelope.message
+            if isinstance(message, FlushFile):
+                self._waiting.append(message.closed_file)
+            elif isinstance(message, ReleaseEntries):
+                self._segments.release(message.uid, message.snapshot_index)
+            else:
+                raise TypeError(f"not a message for a SegmentWriter: {message!r}")
+        if self._retry_at is None:
+            self._flush()
+
+    def next_deadline(self) -> float | None:
+        """Give the time of the next attempt after a refused write."""
+        return self._retry_at
+
+    def on_deadline(self) -> None:
+        """Try again what the disk refused."""
+        self._flush()
+
+    def _flush(self) -> None:
+        self._retry_at = None
+        while self._waiting:
+            try:
+                self._segments.flush(self._waiting[0])
+            except (DiskFullError, DiskFailedError) as error:
+                _logger.warning(
+                    "%s cannot move %s now: %s", self.label, self._waiting[0].path, error
+                )
+                self._retry_at = self.clock() + RETRY_SECONDS
+                return
+            self._waiting.popleft()

@@ -1,0 +1,86 @@
+"""Everything a RaServer needs of others, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from khepri.machine.entries import Group
+    from khepri.raft.messages import Message
+    from khepri.raft.types import Configuration, ServerId
+
+    from .access import StoreAccess
+    from .exit_reason import Exit
+    from .ra_server_config import RaServerConfig
+    from .reference import ActorReference
+    from .storage import Storage
+
+
+class Network(Protocol):
+    """The way to other members. Never blocks; what cannot be sent is dropped."""
+
+    def send(self, to: ServerId, message: Message) -> None:
+        """Send a Raft message."""
+        ...
+
+    def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
+        """Forward commands to the leader."""
+        ...
+
+
+class NoNetwork:
+    """The network of an undistributed node: there is nobody."""
+
+    def send(self, to: ServerId, message: Message) -> None:
+        """Drop the message."""
+
+    def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
+        """Drop the commands; their origin sends them again."""
+
+
+@dataclass(slots=True)
+class ServerSetup:
+    """One store on one node, before and across restarts of its actors.
+
+    Attributes:
+        store_id: the store.
+        uid: the incarnation of this member.
+        server_id: this member.
+        config: the store's settings.
+        initial_configuration: of a fresh store; empty for a member that waits to be added.
+        storage: the files of the Ra system, and who owns them.
+        access: what is published to all threads.
+        network: the way to other members.
+        random: gives floats in [0, 1).
+        wall_clock_milliseconds: for the time stamps in entries.
+        registry: gives the node's registry, as of now.
+        on_down: told when the supervisor of the store has ended, and why.
+        membership_cache: the store's cache; set when it starts, before the server.
+    """
+
+    store_id: str
+    uid: str
+    server_id: ServerId
+    config: RaServerConfig
+    initial_configuration: Configuration
+    storage: Storage
+    access: StoreAccess
+    network: Network
+    random: Callable[[], float]
+    wall_clock_milliseconds: Callable[[], int]
+    registry: Callable[[], ActorReference]
+    on_down: Callable[[Exit], None]
+    membership_cache: ActorReference = field(init=False)
+
+    @property
+    def wal_writer(self) -> ActorReference:
+        """The WalWriter of the Ra system, as of now."""
+        return self.storage.wal_writer
+
+    @property
+    def max_waiting_bytes(self) -> int:
+        """Above this many bytes of commands that are not applied, new ones are refused."""
+        return self.config.max_waiting_bytes

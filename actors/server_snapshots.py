@@ -1,0 +1,113 @@
+"""A server's side of snapshots: when to take one, and the dialogue with the SnapshotWorker.
+
+When (Khepri's rule, spec §5.6, with one departure): enough bytes or entries were applied since
+the last one, and some time has passed. "Enough bytes" grows with the size of the snapshot, so
+that a large tree is not rewritten for a small change.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from .segment_writer import ReleaseEntries
+from .snapshot_worker import TakeSnapshot, WorkerEffect
+
+if TYPE_CHECKING:
+    from khepri.machine.machine import Machine
+    from khepri.raft.core import RaftCore
+    from khepri.raft.types import Index, SnapshotMeta
+
+    from .future import KhepriFuture
+    from .reference import ActorReference
+    from .server_recovery import RecoveredServer
+    from .server_setup import ServerSetup
+
+_logger = logging.getLogger("khepri.actors.ra_server")
+
+
+class ServerSnapshots:
+    """What a server knows about its snapshots. One thread."""
+
+    def __init__(self, setup: ServerSetup, recovered: RecoveredServer) -> None:
+        """Begin with the snapshot that the server was recovered from."""
+        self._setup = setup
+        self._worker: ActorReference | None = None
+        self._is_taking = False
+        self._waiting: list[KhepriFuture[Any]] = []
+        self._not_before = time.monotonic()
+        self._grown_bytes = 0
+        self._grown_entries = 0
+        self.last_index = recovered.snapshot_index
+        self.last_bytes = recovered.snapshot_bytes
+
+    def grown(self, size_bytes: int) -> None:
+        """An entry of that size was applied."""
+        self._grown_bytes += size_bytes
+        self._grown_entries += 1
+
+    def consider(self, machine: Machine, core: RaftCore) -> None:
+        """Take a snapshot if it is time for one."""
+        config = self._setup.config
+        is_enough = (
+            self._grown_bytes >= max(config.snapshot_bytes, self.last_bytes // 2)
+            or self._grown_entries >= config.snapshot_entries
+        )
+        if is_enough and time.monotonic() >= self._not_before:
+            self._take(machine, core)
+
+    def take_now(self, machine: Machine, core: RaftCore, waiter: KhepriFuture[Any] | None) -> None:
+        """Take a snapshot whatever the rule says, unless there is one of that index already."""
+        if waiter is not None:
+            if core.last_applied <= self.last_index:
+                waiter.resolve(None)
+                return
+            self._waiting.append(waiter)
+        self._take(machine, core)
+
+    def taken(self, meta: SnapshotMeta) -> None:
+        """The worker has made a snapshot durable."""
+        self._is_taking = False
+        self._not_before = time.monotonic() + self._setup.config.snapshot_interval_seconds
+        self._has_become(meta.index)
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.resolve(None)
+
+    def failed(self, reason: str) -> None:
+        """The worker could not write it; the log stays as it is, and is not cut."""
+        _logger.error("no snapshot of %s could be taken: %s", self._setup.server_id, reason)
+        self._is_taking = False
+        self._not_before = time.monotonic() + self._setup.config.snapshot_interval_seconds
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.fail(RuntimeError(reason))
+
+    def installed(self, meta: SnapshotMeta, size_bytes: int) -> None:
+        """A snapshot from a peer has replaced the machine and the log."""
+        self.last_bytes = size_bytes
+        self._grown_bytes = self._grown_entries = 0
+        self._has_become(meta.index)
+
+    def worker_started(self, worker: ActorReference) -> None:
+        """The worker is (again) there; what the one before was doing is lost."""
+        self._worker = worker
+        self._is_taking = False
+
+    def pass_on(self, one: WorkerEffect) -> None:
+        """Have the worker execute an effect of the core; without one the core tries again."""
+        if self._worker is not None:
+            self._worker.cast(one)
+
+    def _take(self, machine: Machine, core: RaftCore) -> None:
+        if self._is_taking or self._worker is None or core.last_applied <= self.last_index:
+            return
+        self._is_taking = True
+        self._grown_bytes = self._grown_entries = 0
+        meta = core.snapshot_meta(core.last_applied)
+        self._worker.cast(TakeSnapshot(meta, machine.snapshot_chunks()))
+
+    def _has_become(self, index: Index) -> None:
+        self.last_index = max(self.last_index, index)
+        self._setup.storage.segment_writer.cast(ReleaseEntries(self._setup.uid, index))

@@ -1,0 +1,66 @@
+"""What a server tells about itself: `khepri.cluster.status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from khepri.raft.core import RaftCore
+    from khepri.raft.types import ServerId
+
+    from .access import StoreAccess
+    from .server_snapshots import ServerSnapshots
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One server at one moment.
+
+    Attributes:
+        server_id: which.
+        role: ``follower``, ``pre_candidate``, ``candidate`` or ``leader``.
+        term: its current term.
+        leader: who leads, as far as it knows.
+        members: the configuration in effect, sorted.
+        commit_index: the highest index it knows to be committed.
+        last_applied: the highest index its machine has applied.
+        last_index: the highest index in its log.
+        last_written: the highest index of its log that is on its disk.
+        snapshot_index: the index of its newest snapshot, 0 without.
+        snapshot_bytes: the size of that snapshot's file.
+        tree_nodes: how many tree nodes there are, the root included.
+    """
+
+    server_id: ServerId
+    role: str
+    term: int
+    leader: ServerId | None
+    members: tuple[ServerId, ...]
+    commit_index: int
+    last_applied: int
+    last_index: int
+    last_written: int
+    snapshot_index: int
+    snapshot_bytes: int
+    tree_nodes: int
+
+
+def server_status(access: StoreAccess, core: RaftCore, snapshots: ServerSnapshots) -> ServerStatus:
+    """Describe a server."""
+    view = access.view
+    assert view is not None
+    return ServerStatus(
+        server_id=access.server_id,
+        role=core.role.value,
+        term=core.term,
+        leader=core.leader,
+        members=tuple(member.server_id for member in core.configuration.members),
+        commit_index=core.commit_index,
+        last_applied=core.last_applied,
+        last_index=core.last_index,
+        last_written=core.last_written,
+        snapshot_index=snapshots.last_index,
+        snapshot_bytes=snapshots.last_bytes,
+        tree_nodes=view.root.size,
+    )

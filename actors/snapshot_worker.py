@@ -1,0 +1,181 @@
+"""The SnapshotWorker: writes, sends and installs snapshots of one store, off its server's thread.
+
+Taking one is paced: the interpreter lock is shared with everybody who writes meanwhile, so after
+every chunk it rests. The tree it walks is immutable; nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+from khepri.errors import StorageError
+from khepri.raft import effects as effect
+from khepri.raft.events import (
+    SnapshotAcceptFailed,
+    SnapshotChunkRead,
+    SnapshotChunkStored,
+    SnapshotReadFailed,
+    SnapshotTaken,
+)
+
+from .actor import KhepriActor
+from .server_messages import SnapshotFailed, SnapshotReady, SnapshotWorkerStarted
+from .server_recovery import restore_machine
+from .wal_writer import SetLastIndex, VoidLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from khepri.log.interface import SnapshotAcceptor, SnapshotReader
+    from khepri.raft.events import Event
+    from khepri.raft.types import SnapshotMeta
+
+    from .envelope import Envelope
+    from .exit_reason import Exit
+    from .label import ActorLabel
+    from .reference import ActorReference
+    from .server_setup import ServerSetup
+
+_logger = logging.getLogger("khepri.actors.snapshot_worker")
+
+REST_RATIO = 2.0
+"""How long it rests after a chunk, as a multiple of the time the chunk took.
+
+Measured with a tree of a million nodes: docs/explanation/performance.md.
+"""
+
+VOID_LOG_SECONDS = 60.0
+"""How long an installation waits for the WalWriter to void the old log."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Write a snapshot; answered by `SnapshotTaken` or `SnapshotFailed` to the server."""
+
+    meta: SnapshotMeta
+    chunks: Iterator[bytes]
+
+
+WorkerEffect: TypeAlias = (
+    effect.ReadSnapshotChunk
+    | effect.EndSnapshotSend
+    | effect.StoreSnapshotChunk
+    | effect.InstallSnapshot
+    | effect.DiscardSnapshot
+)
+"""The effects of the core that are this worker's to execute."""
+
+
+class SnapshotWorker(KhepriActor):
+    """Owns the snapshot files of one store."""
+
+    def __init__(self, label: ActorLabel, setup: ServerSetup, server: ActorReference) -> None:
+        """Make the actor.
+
+        Args:
+            label: who it is.
+            setup: of the store.
+            server: the store's server.
+        """
+        super().__init__(label)
+        self._setup = setup
+        self._server = server
+        self._readers: dict[int, SnapshotReader] = {}
+        self._acceptors: dict[int, SnapshotAcceptor] = {}
+        self._is_over = threading.Event()
+
+    def on_start(self) -> None:
+        """Open the snapshots and tell the server."""
+        self._snapshots = self._setup.storage.directory.snapshots(self._setup.uid)
+        self._server.cast(SnapshotWorkerStarted(self.reference))
+
+    def on_batch(self, envelopes: Sequence[Envelope]) -> None:
+        """Do one thing after the other."""
+        for envelope in envelopes:
+            message = envelope.message
+            if isinstance(message, TakeSnapshot):
+                self._server.cast(self._take(message))
+            else:
+                self._execute(message)
+
+    def on_terminate(self, reason: Exit) -> None:
+        """Close the readers; what was being received is removed at the next start."""
+        del reason
+        for reader in self._readers.values():
+            reader.close()
+
+    def _take(self, message: TakeSnapshot) -> SnapshotTaken | SnapshotFailed:
+        try:
+            self._snapshots.write(message.meta, self._paced(message.chunks))
+        except StorageError as error:
+            return SnapshotFailed(str(error))
+        return SnapshotTaken(message.meta)
+
+    def _paced(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        begun = time.perf_counter()
+        for chunk in chunks:
+            yield chunk
+            self._is_over.wait((time.perf_counter() - begun) * REST_RATIO)
+            begun = time.perf_counter()
+
+    def _execute(self, one: WorkerEffect) -> None:
+        match one:
+            case effect.ReadSnapshotChunk():
+                self._server.cast(self._read(one))
+            case effect.EndSnapshotSend():
+                reader = self._readers.pop(one.transfer_id, None)
+                if reader is not None:
+                    reader.close()
+            case effect.StoreSnapshotChunk():
+                self._server.cast(self._store(one))
+            case effect.InstallSnapshot():
+                self._server.cast(self._install(one))
+            case effect.DiscardSnapshot():
+                acceptor = self._acceptors.pop(one.transfer_id, None)
+                if acceptor is not None:
+                    acceptor.abort()
+            case _:
+                assert_never(one)
+
+    def _read(self, wanted: effect.ReadSnapshotChunk) -> Event:
+        try:
+            reader = self._readers.get(wanted.transfer_id)
+            if reader is None:
+                reader = self._snapshots.open_reader()
+                self._readers[wanted.transfer_id] = reader
+            if reader.meta != wanted.meta:
+                return SnapshotReadFailed(wanted.transfer_id, "a newer snapshot has replaced it")
+            data, done = reader.read(wanted.offset, wanted.max_bytes)
+        except StorageError as error:
+            return SnapshotReadFailed(wanted.transfer_id, str(error))
+        return SnapshotChunkRead(wanted.transfer_id, wanted.offset, data, done)
+
+    def _store(self, chunk: effect.StoreSnapshotChunk) -> Event:
+        try:
+            if chunk.offset == 0:
+                self._acceptors.clear()
+                self._acceptors[chunk.transfer_id] = self._snapshots.accept(chunk.meta)
+            self._acceptors[chunk.transfer_id].append(chunk.offset, chunk.data)
+        except (StorageError, KeyError) as error:
+            return SnapshotAcceptFailed(chunk.transfer_id, str(error))
+        return SnapshotChunkStored(chunk.transfer_id, chunk.offset + len(chunk.data))
+
+    def _install(self, one: effect.InstallSnapshot) -> Event | SnapshotReady:
+        acceptor = self._acceptors.pop(one.transfer_id, None)
+        if acceptor is None:
+            return SnapshotAcceptFailed(one.transfer_id, "nothing was received")
+        uid, index = self._setup.uid, one.meta.index
+        try:
+            # The old log conflicts with the snapshot: void it first, so that a crash in between
+            # leaves a shorter log and not a wrong one.
+            self._setup.wal_writer.request(VoidLog(uid, index)).get(timeout=VOID_LOG_SECONDS)
+            acceptor.commit()
+            self._setup.wal_writer.cast(SetLastIndex(uid, index))
+            machine, size_bytes = restore_machine(self._snapshots)
+        except StorageError as error:
+            return SnapshotAcceptFailed(one.transfer_id, str(error))
+        return SnapshotReady(one.meta, machine, size_bytes)

@@ -1,0 +1,186 @@
+"""The WalWriter: one write and one sync for all stores of a Ra system, over and over.
+
+While it syncs one batch, the servers prepare the next; whatever they send meanwhile waits in its
+mailbox and becomes one batch again. It knows records and files, and nothing of Raft.
+
+When the disk refuses, the refused writes stay here and are tried again until they succeed. The
+servers are told (`WriteFailed`), stop writing and refuse commands; the `LogWritten` of the newest
+write tells them that the disk is back.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from khepri.errors import DiskFailedError, DiskFullError, StorageError
+from khepri.log.interface import Append
+from khepri.raft.events import LogRecovered, LogWritten
+
+from .actor import KhepriActor
+from .segment_writer import FlushFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from khepri.log.interface import WriteAheadLog
+    from khepri.raft.types import Entry, Index
+
+    from .envelope import Envelope
+    from .label import ActorLabel
+    from .reference import ActorReference
+    from .storage import Storage
+
+_logger = logging.getLogger("khepri.actors.wal_writer")
+
+RETRY_SECONDS = 0.2
+"""How long after a refused write the next attempt comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteEntries:
+    """Make entries durable; answered by `LogWritten` to `reply_to`, or by `WriteFailed`."""
+
+    uid: str
+    entries: Sequence[Entry]
+    sequence: int
+    reply_to: ActorReference
+
+
+@dataclass(frozen=True, slots=True)
+class SetLastIndex:
+    """An installed snapshot made the log of a store jump; it is durable."""
+
+    uid: str
+    last_index: Index
+
+
+@dataclass(frozen=True, slots=True)
+class VoidLog:
+    """A snapshot is about to replace the log from `first_index` on; reply when that is durable."""
+
+    uid: str
+    first_index: Index
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetStore:
+    """The store was deleted."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStore:
+    """Give the store as it is on disk now (`RecoveredStore`): its server starts (again)."""
+
+    store_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFailed:
+    """To a server: the disk did not take the log; it will be tried again."""
+
+    error: StorageError
+
+
+WalMessage: TypeAlias = WriteEntries | SetLastIndex | VoidLog | ForgetStore | ReadStore
+"""What a WalWriter understands; anything else is a bug, and crashes it."""
+
+
+class WalWriter(KhepriActor):
+    """Owns the write-ahead log of one Ra system."""
+
+    def __init__(self, label: ActorLabel, storage: Storage) -> None:
+        """Make the actor; the files are opened and recovered when it starts."""
+        super().__init__(label)
+        self._storage = storage
+        self._unwritten: list[WriteEntries] = []
+        self._told: set[ActorReference] = set()
+        self._retry_at: float | None = None
+        self._log: WriteAheadLog
+
+    def on_start(self) -> None:
+        """Recover the directory: everybody below starts from what is on disk."""
+        self._log = self._storage.recover()
+
+    def on_batch(self, envelopes: Sequence[Envelope]) -> None:
+        """Write all entries that wait, together."""
+        for envelope in envelopes:
+            message: WalMessage = envelope.message
+            if isinstance(message, WriteEntries):
+                self._unwritten.append(message)
+            elif isinstance(message, ReadStore):
+                self._write()
+                assert envelope.reply_to is not None
+                envelope.reply_to.set(self._storage.read_store(message.store_id))
+            elif isinstance(message, SetLastIndex):
+                self._write()
+                self._log.set_last_index(message.uid, message.last_index)
+            elif isinstance(message, VoidLog):
+                self._write()
+                self._void(message, envelope.reply_to)
+            elif isinstance(message, ForgetStore):
+                self._unwritten = [w for w in self._unwritten if w.uid != message.uid]
+                self._log.forget(message.uid)
+            else:
+                raise TypeError(f"not a message for a WalWriter: {message!r}")
+        self._write()
+
+    def next_deadline(self) -> float | None:
+        """Give the time of the next attempt after a refused write."""
+        return self._retry_at
+
+    def on_deadline(self) -> None:
+        """Try again what the disk refused."""
+        self._write()
+
+    def on_terminate(self, reason: object) -> None:
+        """Close the log; what was refused until now was never confirmed."""
+        del reason
+        self._log.close()
+
+    def _write(self) -> None:
+        if not self._unwritten:
+            self._retry_at = None
+            return
+        writes = self._unwritten
+        try:
+            gaps = self._log.write(
+                [Append(write.uid, write.entries[0].index, write.entries) for write in writes]
+            )
+        except (DiskFullError, DiskFailedError) as error:
+            self._retry_later(error)
+            return
+        self._unwritten = []
+        self._told.clear()
+        self._retry_at = None
+        # What a server wrote last stands for all it wrote before.
+        newest = {write.reply_to: write for write in writes}
+        refused = {gap.uid for gap in gaps}
+        for reply_to, write in newest.items():
+            if write.uid in refused:
+                reply_to.cast(LogRecovered())
+            else:
+                last = write.entries[-1]
+                reply_to.cast(LogWritten(last.index, last.term, write.sequence))
+        for closed_file in self._log.take_closed_files():
+            self._storage.segment_writer.cast(FlushFile(closed_file))
+
+    def _void(self, message: VoidLog, reply_to: Any) -> None:  # noqa: ANN401 - a future
+        try:
+            self._log.write([Append(message.uid, message.first_index, ())])
+        except StorageError as error:
+            reply_to.fail(error)
+        else:
+            reply_to.resolve(None)
+
+    def _retry_later(self, error: StorageError) -> None:
+        if self._retry_at is None:
+            _logger.error("%s cannot write and will try again: %s", self.label, error)
+        self._retry_at = self.clock() + RETRY_SECONDS
+        for write in self._unwritten:
+            if write.reply_to not in self._told:
+                self._told.add(write.reply_to)
+                write.reply_to.cast(WriteFailed(error))

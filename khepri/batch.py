@@ -1,0 +1,128 @@
+"""Write batches: many operations, one command, one log entry, all or nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+from khepri.errors import MisuseError
+from khepri.machine import commands
+from khepri.machine.paths import resolve_path
+from khepri.machine.values import encode_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from khepri.actors.future import KhepriFuture
+    from khepri.machine.commands import KeepWhileOption
+    from khepri.machine.paths import PathLike
+
+    from .calls import Timeout
+
+
+class Batch:
+    """Operations that are applied together: each sees those before it, and all are, or none.
+
+    Made by `Store.batch`. Arguments are checked when an operation is added; nothing is sent
+    before `commit`. One thread.
+    """
+
+    __slots__ = ("_operations", "_send", "_timeout")
+
+    def __init__(
+        self, send: Callable[[bytes, Timeout, bool], KhepriFuture[Any] | None], timeout: Timeout
+    ) -> None:
+        """Make an empty batch; use `Store.batch`."""
+        self._send = send
+        self._timeout = timeout
+        self._operations: list[commands.Operation] | None = []
+
+    def __len__(self) -> int:
+        """Give the number of operations so far."""
+        return len(self._operations or ())
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit, unless an exception leaves the block or it was committed inside."""
+        if kind is None and self._operations is not None:
+            self.commit()
+
+    def put(
+        self, path: PathLike, data: object, *, keep_while: KeepWhileOption | None = None
+    ) -> None:
+        """Add a `Store.put`."""
+        self._add(commands.put(resolve_path(path), encode_value(data), keep_while=keep_while))
+
+    def create(
+        self, path: PathLike, data: object, *, keep_while: KeepWhileOption | None = None
+    ) -> None:
+        """Add a `Store.create`."""
+        self._add(commands.create(resolve_path(path), encode_value(data), keep_while=keep_while))
+
+    def update(
+        self, path: PathLike, data: object, *, keep_while: KeepWhileOption | None = None
+    ) -> None:
+        """Add a `Store.update`."""
+        self._add(commands.update(resolve_path(path), encode_value(data), keep_while=keep_while))
+
+    def compare_and_swap(
+        self,
+        path: PathLike,
+        expected: object,
+        data: object,
+        *,
+        keep_while: KeepWhileOption | None = None,
+    ) -> None:
+        """Add a `Store.compare_and_swap`: if it does not fit, nothing of the batch is done."""
+        self._add(
+            commands.compare_and_swap(
+                resolve_path(path), expected, encode_value(data), keep_while=keep_while
+            )
+        )
+
+    def delete(self, path: PathLike) -> None:
+        """Add a `Store.delete`."""
+        self._add(commands.delete(resolve_path(path)))
+
+    def delete_many(self, pattern: PathLike) -> None:
+        """Add a `Store.delete_many`."""
+        self._add(commands.delete(resolve_path(pattern), many=True))
+
+    def clear_payload(self, path: PathLike) -> None:
+        """Add a `Store.clear_payload`."""
+        self._add(commands.clear_payload(resolve_path(path)))
+
+    @overload
+    def commit(self, *, async_: Literal[False] = False) -> None: ...
+    @overload
+    def commit(self, *, async_: Literal[True]) -> KhepriFuture[None]: ...
+    def commit(self, *, async_: bool = False) -> KhepriFuture[None] | None:
+        """Send the batch; it cannot be used afterwards.
+
+        Args:
+            async_: return a future at once.
+
+        Raises:
+            KhepriError: what an operation would raise; ``batch_position`` among its facts says
+                which. Nothing of the batch was done then.
+            ValueTooLargeError: all operations together are above ``max_command_bytes``.
+        """
+        operations, self._operations = self._checked(), None
+        # An empty batch is sent too: its reply says that the store takes writes.
+        return self._send(commands.encode(commands.batch(operations)), self._timeout, async_)
+
+    def _add(self, operation: commands.Operation) -> None:
+        self._checked().append(operation)
+
+    def _checked(self) -> list[commands.Operation]:
+        if self._operations is None:
+            raise MisuseError("the batch was committed already")
+        return self._operations

@@ -1,0 +1,196 @@
+"""How a call reaches the server of its store and comes back: in the caller's thread.
+
+Encoding, size limits, waiting and the raising of errors happen here, so that the server's thread
+handles bytes and plain values only. What the calls mean is in `store.py` and `cluster.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from khepri.actors.node import default_node
+from khepri.actors.server_messages import Refusal
+from khepri.config import check_timeout, get_default_timeout, get_max_command_bytes
+from khepri.errors import (
+    AlreadyMemberError,
+    ClusterChangeNotPermittedError,
+    DiskFailedError,
+    KhepriError,
+    KhepriTimeoutError,
+    NoSuchServerError,
+    NotDoneError,
+    OverloadedError,
+    ServerStoppedError,
+    ValueTooLargeError,
+)
+from khepri.machine.replies import raise_or_return
+from khepri.raft.effects import RejectReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from khepri.actors.access import StoreAccess
+    from khepri.actors.future import KhepriFuture
+    from khepri.actors.node import Node
+
+T = TypeVar("T")
+
+
+class Default:
+    """The type of `DEFAULT`."""
+
+    def __repr__(self) -> str:
+        """Show it as it stands in a signature."""
+        return "..."
+
+
+DEFAULT: Final = Default()
+"""Stands for an argument that was left out where None means something."""
+
+Timeout = float | None | Default
+"""Seconds for the whole call; None waits for ever; left out: the default timeout."""
+
+
+def timeout_seconds(timeout: Timeout) -> float | None:
+    """Give the seconds a call may take.
+
+    Raises:
+        WrongTypeError, InvalidOptionError: not a timeout.
+    """
+    return get_default_timeout() if isinstance(timeout, Default) else check_timeout(timeout)
+
+
+class Deadline:
+    """The budget of a call that has several steps."""
+
+    __slots__ = ("_end", "budget_seconds")
+
+    def __init__(self, timeout: Timeout) -> None:
+        """Begin to spend the budget.
+
+        Raises:
+            WrongTypeError, InvalidOptionError: not a timeout.
+        """
+        self.budget_seconds = timeout_seconds(timeout)
+        self._end = None if self.budget_seconds is None else time.monotonic() + self.budget_seconds
+
+    def remaining(self) -> float | None:
+        """Give the seconds that are left, 0 if none; None if there is no end."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def is_over(self) -> bool:
+        """Tell whether nothing is left."""
+        return self._end is not None and time.monotonic() >= self._end
+
+    def error(self, operation: str, outcome: str) -> KhepriTimeoutError:
+        """Make the error for a budget that is spent."""
+        return KhepriTimeoutError(
+            f"{operation} was not done within {self.budget_seconds} seconds",
+            operation=operation,
+            timeout_seconds=self.budget_seconds,
+            outcome=outcome,
+        )
+
+
+def submit(access: StoreAccess, message: object, decode: Callable[[Any], T]) -> KhepriFuture[T]:
+    """Send a message to the server of a store; never waits.
+
+    Returns:
+        the future of what `decode` makes of the reply; it fails if there is no server.
+
+    Raises:
+        NoSuchServerError: the store is only being started.
+    """
+    server = access.server
+    if server is None:
+        raise NoSuchServerError(
+            f"the store {access.store_id!r} is being started", store_id=access.store_id
+        )
+    return server.request(message, decode)
+
+
+def call(
+    node: Node, store_id: str, message: object, decode: Callable[[Any], T], timeout: Timeout
+) -> T:
+    """Send a message to the server of a store and wait for the result.
+
+    A server that is being restarted is waited for, as long as it has surely not looked at the
+    message: then sending it again cannot do a thing twice.
+
+    Raises:
+        KhepriTimeoutError: the budget is spent.
+        ServerStoppedError: the server went away while it worked on it: the outcome is unknown.
+        NoSuchServerError: the store does not run here.
+        KhepriError: whatever `decode` makes of the reply.
+    """
+    access = node.access(store_id)
+    seconds = timeout_seconds(timeout)
+    try:
+        return submit(access, message, decode).get(timeout=seconds)
+    except (NoSuchServerError, ServerStoppedError) as error:
+        if error.facts.get("outcome", "not_applied") != "not_applied":
+            raise
+    deadline = Deadline(seconds)
+    while node.access(store_id) is access:
+        if access.wait_for_server(deadline.remaining()) is None:
+            raise deadline.error("waiting for the server to be restarted", "not_applied")
+        try:
+            return submit(access, message, decode).get(timeout=deadline.remaining())
+        except (NoSuchServerError, ServerStoppedError) as error:
+            if error.facts.get("outcome", "not_applied") != "not_applied":
+                raise
+    raise NoSuchServerError(f"the store {store_id!r} does not run here", store_id=store_id)
+
+
+def check_size(command: bytes) -> None:
+    """Refuse a command above ``max_command_bytes``.
+
+    Raises:
+        ValueTooLargeError: it is; nothing was sent.
+    """
+    limit = get_max_command_bytes()
+    if len(command) > limit:
+        raise ValueTooLargeError(
+            f"the encoded command has {len(command)} bytes, the limit is {limit}",
+            size_bytes=len(command),
+            limit_bytes=limit,
+        )
+
+
+def result(reply: object) -> Any:  # noqa: ANN401 - the command decides
+    """Give what a reply says, or raise the error it stands for."""
+    if reply is None:
+        return None
+    if isinstance(reply, list):
+        return raise_or_return(reply)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(reply, KhepriError):
+        # One instance may answer many callers; each raises its own.
+        raise type(reply)(reply.message, **reply.facts)
+    if isinstance(reply, Refusal):
+        raise refusal_error(reply)
+    return reply
+
+
+def refusal_error(refusal: Refusal) -> KhepriError:
+    """Make the error for a refusal."""
+    text = f"the server answered {refusal.reason.value}"
+    if refusal.detail:
+        text = f"{text}: {refusal.detail}"
+    facts = {"reason": refusal.reason.value, "leader": refusal.leader}
+    match refusal.reason:
+        case RejectReason.OVERLOADED:
+            return OverloadedError("too many commands wait; this one was not applied", **facts)
+        case RejectReason.DISK_FAILED:
+            return DiskFailedError(text, **facts)
+        case RejectReason.CLUSTER_CHANGE_NOT_PERMITTED:
+            return ClusterChangeNotPermittedError(text, **facts)
+        case RejectReason.ALREADY_MEMBER:
+            return AlreadyMemberError(text, **facts)
+        case _:
+            return NotDoneError(text, **facts)
+
+
+def node_or_default(node: Node | None) -> Node:
+    """Give the node a call is for."""
+    return default_node() if node is None else node

@@ -1,0 +1,126 @@
+"""A store's server as something that a host's actors can ask and tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pykka
+
+from khepri.actors.node import default_node
+from khepri.config import check_store_id, get_default_store_id
+from khepri.errors import NoSuchServerError, WrongTypeError
+
+from .calls import DEFAULT, Timeout, timeout_seconds
+from .store import Store
+
+if TYPE_CHECKING:
+    from khepri.actors.future import KhepriFuture
+    from khepri.actors.node import Node
+
+    from .messages import Message
+
+
+class ServerRef(pykka.ActorRef[Any]):
+    """A reference to a store's server that stays good when the server is restarted.
+
+    It takes the messages of `khepri.messages`; they are encoded in the asker's thread. Use it from
+    any thread, actors included. An actor should `tell`, or `ask` with ``block=False`` and add a
+    callback, since a blocking `ask` keeps it from its own mailbox.
+    """
+
+    def __init__(self, store: Store, node: Node) -> None:
+        """Make the reference; `server_ref` does."""
+        # Pykka's own __init__ wants an actor; ours is another one after every restart.
+        self._store = store
+        self._node = node
+
+    def __repr__(self) -> str:
+        """Show whose server it is."""
+        return f"ServerRef({self._store.store_id!r})"
+
+    def __str__(self) -> str:
+        """Show whose server it is."""
+        return repr(self)
+
+    def __hash__(self) -> int:
+        """References to the server of one store are equal."""
+        return hash(self._store.store_id)
+
+    def __eq__(self, other: object) -> bool:
+        """References to the server of one store are equal."""
+        return (
+            isinstance(other, ServerRef)
+            and other._node is self._node
+            and other._store.store_id == self._store.store_id
+        )
+
+    def is_alive(self) -> bool:
+        """Tell whether the server takes messages now."""
+        access = self._node.stores.get(self._store.store_id)
+        return access is not None and access.server is not None and access.server.is_alive()
+
+    def tell(self, message: Message) -> None:
+        """Have something done and forget it; it is applied exactly once, or not at all.
+
+        Raises:
+            MisuseError: bad arguments in the message, or not one of `khepri.messages`.
+            NoSuchServerError: the store does not run here.
+        """
+        self._submit(message)
+
+    def ask(
+        self,
+        message: Message,
+        *,
+        block: bool = True,
+        timeout: Timeout = DEFAULT,
+    ) -> Any:  # noqa: ANN401 - as in Pykka
+        """Have something done and wait for the result, which is that of the function.
+
+        Args:
+            message: one of `khepri.messages`.
+            block: whether to wait; if not, the future is returned.
+            timeout: seconds to wait.
+
+        Raises:
+            KhepriError: whatever the function raises.
+        """
+        seconds = timeout_seconds(timeout)
+        future = self._submit(message)
+        return future.get(timeout=seconds) if block else future
+
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401
+        """Refuse: a store is stopped with `khepri.stop`.
+
+        Raises:
+            WrongTypeError: always.
+        """
+        del block, timeout
+        raise WrongTypeError("stop a store with khepri.stop", option="stop", value=self)
+
+    def _submit(self, message: Message) -> KhepriFuture[Any]:
+        submit = getattr(message, "submit", None)
+        if submit is None:
+            raise WrongTypeError(
+                f"a server takes the messages of khepri.messages, not {message!r:.200}",
+                option="message",
+                value=message,
+            )
+        future: KhepriFuture[Any] = submit(self._store)
+        return future
+
+
+def server_ref(store_id: str | None = None) -> ServerRef:
+    """Give a reference to the server of a store that runs here.
+
+    Args:
+        store_id: the default store if left out.
+
+    Raises:
+        NoSuchServerError: it does not run here.
+    """
+    wanted = get_default_store_id() if store_id is None else check_store_id(store_id)
+    node = default_node()
+    if wanted not in node.stores:
+        raise NoSuchServerError(f"the store {wanted!r} does not run here", store_id=wanted)
+    return ServerRef(Store(wanted), node)
