@@ -62,6 +62,7 @@ class DataDirectory:
         self.file_system = file_system
         self.path = path
         self.random_bytes = random_bytes
+        self.log_folder = LogFolder(file_system, wal_folder(path), random_bytes)
         self._lock = lock
         self._stores = stores
 
@@ -107,11 +108,6 @@ class DataDirectory:
     def stores(self) -> dict[str, str]:
         """See `interface.DataDirectory.stores`. A copy."""
         return dict(self._stores)
-
-    @property
-    def log_folder(self) -> LogFolder:
-        """The files of the write-ahead log."""
-        return LogFolder(self.file_system, wal_folder(self.path), self.random_bytes)
 
     @property
     def stores_folder(self) -> str:

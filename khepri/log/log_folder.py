@@ -52,13 +52,18 @@ class LogFolder:
         self._file_system = file_system
         self.path = path
         self._random_bytes = random_bytes
+        self.next_batch = 1
+        """Number of the batch that is written next, all before it are durable. The writer's."""
 
     def list_files(self) -> list[tuple[int, str]]:
         """Give number and path of the files, oldest first."""
         return list_numbered(self._file_system, self.path, LOG_SUFFIX)
 
-    def read_all(self) -> Iterator[LogFile]:
+    def read_all(self, end_batch: int | None) -> Iterator[LogFile]:
         """Read and check the whole log, oldest file first. Changes nothing.
+
+        Args:
+            end_batch: where the log ends; None to find out from the newest file.
 
         Raises:
             DataCorruptionError, UnknownFormatError: as `read_log_file`; also when a file between
@@ -67,12 +72,12 @@ class LogFolder:
         names = self.list_files()
         for (sequence, path), follower in zip_longest(names, names[1:]):
             if follower is None:
-                yield read_log_file(self._file_system, sequence, path, None)
+                yield read_log_file(self._file_system, sequence, path, end_batch)
                 return
             if follower[0] != sequence + 1:
                 raise corrupt(self._log_path(sequence + 1), 0, "the file is missing")
-            end_batch = read_log_header(self._file_system, follower[1]).first_batch
-            yield read_log_file(self._file_system, sequence, path, end_batch)
+            its_end = read_log_header(self._file_system, follower[1]).first_batch
+            yield read_log_file(self._file_system, sequence, path, its_end)
 
     def prepare(self, sequence: int, first_batch: int, size_bytes: int) -> NewLogFile:
         """Make a file with all its space and its header, synced, under a temporary name.

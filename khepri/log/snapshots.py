@@ -106,6 +106,7 @@ class Snapshots:
         self._file_system = file_system
         self._folder = folder
         self._random_bytes = random_bytes
+        self._accepting: SnapshotAcceptor | None = None
         reader = _open_newest(file_system, folder)
         self.current: SnapshotMeta | None = None
         if reader is not None:
@@ -135,7 +136,11 @@ class Snapshots:
 
     def accept(self, meta: SnapshotMeta) -> SnapshotAcceptor:
         """See `interface.Snapshots.accept`."""
-        return SnapshotAcceptor(self, meta, self._file_system, f"{self._folder}/{_RECEIVED}")
+        if self._accepting is not None:
+            self._accepting.abort()
+        path = f"{self._folder}/{_RECEIVED}"
+        self._accepting = SnapshotAcceptor(self, meta, self._file_system, path)
+        return self._accepting
 
     def open_reader(self) -> SnapshotReader:
         """See `interface.Snapshots.open_reader`."""
@@ -166,7 +171,8 @@ class SnapshotAcceptor:
     def __init__(
         self, snapshots: Snapshots, meta: SnapshotMeta, file_system: FileSystem, path: str
     ) -> None:
-        """Begin anew; what an earlier attempt left is overwritten."""
+        """Begin; what an earlier attempt left is overwritten."""
+        self._is_over = False
         self._snapshots = snapshots
         self._meta = meta
         self._file_system = file_system
@@ -175,12 +181,14 @@ class SnapshotAcceptor:
 
     def append(self, offset: int, data: bytes) -> None:
         """See `interface.SnapshotAcceptor.append`."""
+        assert not self._is_over, "another attempt has begun, or this one has ended"
         assert offset == self.next_offset, f"a piece at {offset}, expected {self.next_offset}"
         self._file.pwrite(data, offset)
         self.next_offset += len(data)
 
     def commit(self) -> bool:
         """See `interface.SnapshotAcceptor.commit`."""
+        assert not self._is_over, "another attempt has begun, or this one has ended"
         try:
             if not self._snapshots.is_newer(self._meta):
                 self.abort()
@@ -190,11 +198,14 @@ class SnapshotAcceptor:
         except StorageError:
             self.abort()
             raise
+        self._is_over = True
         return True
 
     def abort(self) -> None:
         """See `interface.SnapshotAcceptor.abort`."""
-        discard_file(self._file_system, self._file)
+        if not self._is_over:  # else the name may be another attempt's
+            self._is_over = True
+            discard_file(self._file_system, self._file)
 
     def _check(self) -> None:
         header = read_header(self._file, SNAPSHOT_FORMAT)

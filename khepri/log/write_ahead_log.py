@@ -52,22 +52,19 @@ class WriteAheadLog:
         folder: LogFolder,
         *,
         next_sequence: int,
-        next_batch: int,
         last_indexes: Mapping[str, Index],
         max_file_bytes: int = MAX_FILE_BYTES,
     ) -> None:
         """Continue a log that was read; the first file is made by the first write.
 
         Args:
-            folder: its files.
+            folder: its files, and the number of the next batch.
             next_sequence: number of the next file, above all there are or were.
-            next_batch: number of the next batch.
             last_indexes: where the log of each store ends, by uid.
             max_file_bytes: files grow up to this size; a larger batch gets a file of its own.
         """
         self._folder = folder
         self._next_sequence = next_sequence
-        self._next_batch = next_batch
         self._last_indexes = dict(last_indexes)
         self._max_file_bytes = max_file_bytes
         self._file_bytes = min(FIRST_FILE_BYTES, max_file_bytes)
@@ -122,7 +119,7 @@ class WriteAheadLog:
     def _write_batch(self, appends: Sequence[Append]) -> None:
         current = self._current
         if current is not None:
-            frame = encode_batch(self._next_batch, current.header.salt, appends)
+            frame = encode_batch(self._folder.next_batch, current.header.salt, appends)
             if self._offset + len(frame) + HEADER_BYTES <= current.header.size_bytes:
                 with suppress(StorageError):
                     self._write_frame(current, frame)
@@ -133,10 +130,10 @@ class WriteAheadLog:
 
     def _write_to_next_file(self, appends: Sequence[Append]) -> None:
         """Write a batch that the current file cannot take: none, full, or failed."""
-        frame = encode_batch(self._next_batch, NO_SALT, appends)
+        frame = encode_batch(self._folder.next_batch, NO_SALT, appends)
         needed = DATA_OFFSET + len(frame) + HEADER_BYTES
         size_bytes = -(-max(self._file_bytes, needed) // _ALIGNMENT) * _ALIGNMENT
-        new = self._folder.prepare(self._next_sequence, self._next_batch, size_bytes)
+        new = self._folder.prepare(self._next_sequence, self._folder.next_batch, size_bytes)
         # Whatever comes of the publication, it may have sealed the current file.
         self._retire_current()
         try:
@@ -147,7 +144,7 @@ class WriteAheadLog:
         self._next_sequence += 1
         self._current = new
         self._offset = DATA_OFFSET
-        self._write_frame(new, encode_batch(self._next_batch, new.header.salt, appends))
+        self._write_frame(new, encode_batch(self._folder.next_batch, new.header.salt, appends))
 
     def _write_frame(self, current: NewLogFile, frame: bytes) -> None:
         """Write, sync, confirm. A file that fails once is never written again."""
@@ -156,13 +153,13 @@ class WriteAheadLog:
             file.pwrite(frame, self._offset)
             file.fdatasync()
             self._offset += len(frame)
-            self._next_batch += 1
+            self._folder.next_batch += 1
         except StorageError:
             self._retire_current()
             raise
         try:
             file.pwrite(
-                encode_confirmation(self._next_batch - 1, current.header.salt), self._offset
+                encode_confirmation(self._folder.next_batch - 1, current.header.salt), self._offset
             )
         except StorageError:
             self._retire_current()  # the batch is durable all the same
@@ -172,4 +169,4 @@ class WriteAheadLog:
         if current is not None:
             current.file.close()
             sequence = current.header.sequence
-            self._closed.append(ClosedFile(sequence, current.path, self._next_batch))
+            self._closed.append(ClosedFile(sequence, current.path, self._folder.next_batch))
