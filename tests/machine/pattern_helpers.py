@@ -164,6 +164,16 @@ components: st.SearchStrategy[Component] = (
     few_names | wildcards | conditions | st.sampled_from([THIS, PARENT, ROOT])
 )
 
+_named_conditions = st.builds(
+    IfAll,
+    few_names | st.just(THIS),
+    simple_conditions.filter(lambda condition: not isinstance(condition, IfPathMatches)),
+)
+one_node_patterns = st.lists(
+    few_names | few_names | _named_conditions | st.sampled_from([THIS, PARENT]), max_size=5
+)
+"""Patterns that name one tree node, as lists of components, not resolved."""
+
 patterns = st.lists(components, max_size=5)
 """Patterns as lists of components, not resolved."""
 

@@ -291,8 +291,8 @@ def test_conditions_are_nested_to_a_limit() -> None:
 def test_a_comparison_is_one_of_six_and_compares_with_data() -> None:
     with pytest.raises(TypeError):
         Comparison(1)
-    operand: Any
-    for operand in ([1], {}, object(), 2**64):
+    operands: list[Any] = [[1], {}, object(), 2**64]
+    for operand in operands:
         with pytest.raises(InvalidConditionError):
             Eq(operand)
 
