@@ -15,10 +15,9 @@ from khepri.errors import InvalidOptionError, ListenError
 NODE_NAME_BYTES = 200
 """The longest node name. ZAP carries it as the User-Id, which ends at 255 bytes."""
 
-_NODE = re.compile(
-    r"(?P<name>[A-Za-z0-9_.+-]+)@(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s:@\[\]]+):(?P<port>\d+)"
-)
-_LISTEN = re.compile(r"(?P<host>\*|\[[0-9A-Fa-f:.%]+\]|[^\s:@\[\]]+):(?P<port>\d+)")
+_HOST = r"\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:@\[\]*]+"
+_NODE = re.compile(rf"[A-Za-z0-9_.+-]+@(?P<host>{_HOST}):(?P<port>[0-9]+)")
+_LISTEN = re.compile(rf"(?P<host>\*|{_HOST}):(?P<port>[0-9]+)")
 _LAST_PORT = 65_535
 
 
@@ -47,6 +46,15 @@ def parse_node_name(node: str) -> Address:
             f"a distributed node is called name@host:port, not {node!r}", option="node", value=node
         )
     return _address(match, "node", node)
+
+
+def is_node_name(text: str) -> bool:
+    """Say whether `parse_node_name` would take it."""
+    try:
+        parse_node_name(text)
+    except InvalidOptionError:
+        return False
+    return True
 
 
 def parse_listen_address(listen: str) -> Address:

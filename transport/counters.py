@@ -52,11 +52,12 @@ class Drop(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why a connection did not become a link. Counts connections."""
+    """Why a connection did not get in. Counts connections."""
 
     UNKNOWN_KEY = "refused_unknown_key"
     HANDSHAKE_FAILED = "refused_handshake_failed"
-    HANDSHAKE_ABANDONED = "refused_handshake_abandoned"
+    NEVER_IDENTIFIED = "refused_never_identified"
+    """It ended before it had proved who it was, for whatever reason: those above included."""
     TOO_MANY_STRANGERS = "refused_too_many_strangers"
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Final
 
 import zmq
 
 from khepri.errors import ListenError
 
+from .address import is_node_name
 from .codec import FrameReader, encode_welcome
+from .complaints import Complaints
 from .counters import Drop, Refusal
 from .sockets import has_input, next_event
 from .strangers import Strangers
@@ -30,12 +31,7 @@ _log = logging.getLogger(__name__)
 
 _FRAMES_PER_TURN: Final = 64
 """After so many the batch is handed on, and the other sockets get their turn."""
-_COMPLAINT_INTERVAL_SECONDS: Final = 60.0
-_FAILED_HANDSHAKES: Final = {
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: Refusal.HANDSHAKE_FAILED,
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: Refusal.HANDSHAKE_ABANDONED,
-}
-_EVENTS: Final = sum(_FAILED_HANDSHAKES) | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+_EVENTS: Final = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 
 class Listener:
@@ -64,7 +60,7 @@ class Listener:
         self._reader = FrameReader(services.settings.frame_bytes)
         self._admissions = Admissions(keys)
         self._strangers = Strangers(services.settings.stranger_limit, services.counters)
-        self._complained: dict[str, float] = {}
+        self._complaints = Complaints(services.identity.node)
         zap = ZapHandler(context, self._admissions, services.counters, self._on_unknown_key)
         self._router = services.sockets.listener()
         self._monitor = services.sockets.monitor(self._router, _EVENTS)
@@ -126,7 +122,7 @@ class Listener:
     def _read(self, routing_id: bytes, content: zmq.Frame) -> list[Envelope]:
         """Give the envelopes of one frame, if all about it is as it should be."""
         if self._strangers:
-            self._strangers.forget(int(content.get(zmq.SRCFD)))
+            self._strangers.identified(int(content.get(zmq.SRCFD)))
         user = str(content.get("User-Id"))
         match self._reader.read(content.buffer):
             case Batch() as batch:
@@ -141,18 +137,20 @@ class Listener:
 
     def _check_parties(self, user: str, batch: Batch) -> None:
         if batch.sender.node != user:
-            self._complain(user, "a connection of node %s brings frames of another", user)
+            self._complaints.about(user, f"a connection of {user} brings frames of another node")
             raise FrameError(Drop.FORGED_SENDER)
         if batch.receiver != self._services.identity:
             is_me = batch.receiver.node == self._services.identity.node
             raise FrameError(Drop.STALE_RECEIVER if is_me else Drop.WRONG_RECEIVER)
         if batch.sender.incarnation != self._admissions.incarnation_of(user):
-            self._complain(user, "an earlier life of %s still sends, or two nodes bear it", user)
+            self._complaints.about(
+                user, f"an earlier life of {user} still sends, or two nodes bear this name"
+            )
             raise FrameError(Drop.STALE_SENDER)
 
     def _welcome(self, routing_id: bytes, user: str, hello: Hello) -> None:
         """Let a node's key in, and answer."""
-        if user != DOOR:
+        if user != DOOR or not is_node_name(hello.sender.node):
             raise FrameError(Drop.GARBLED)
         if hello.to_node != self._services.identity.node:
             raise FrameError(Drop.WRONG_RECEIVER)
@@ -179,26 +177,10 @@ class Listener:
             if event == zmq.EVENT_ACCEPTED:
                 self._strangers.arrived(value)
             elif event == zmq.EVENT_DISCONNECTED:
-                self._strangers.forget(value)
+                self._strangers.left(value)
             else:
-                refusal = _FAILED_HANDSHAKES[event]
-                self._services.counters.add(refusal)
-                self._complain(refusal, "a connection did not get in (%s)", refusal)
+                self._services.counters.add(Refusal.HANDSHAKE_FAILED)
+                self._complaints.about("handshake", "somebody without the cookie tries to connect")
 
     def _on_unknown_key(self, address: str) -> None:
-        self._complain(address, "refused an unknown key from %s", address)
-
-    def _complain(self, about: str, text: str, argument: str) -> None:
-        """Warn at most once a minute about the same thing: counters count, logs explain."""
-        now = time.monotonic()
-        if now - self._complained.get(about, -_COMPLAINT_INTERVAL_SECONDS) < (
-            _COMPLAINT_INTERVAL_SECONDS
-        ):
-            return
-        self._complained = {
-            name: when
-            for name, when in self._complained.items()
-            if now - when < _COMPLAINT_INTERVAL_SECONDS
-        }
-        self._complained[about] = now
-        _log.warning(f"%s: {text}", self._services.identity.node, argument)
+        self._complaints.about(address, f"refused an unknown key from {address}")

@@ -49,9 +49,15 @@ class Strangers:
             oldest, _ = self._descriptors.popitem(last=False)
             self._hang_up(oldest)
 
-    def forget(self, descriptor: int) -> None:
-        """Strike a connection off: it has proved who it is, or is gone."""
+    def identified(self, descriptor: int) -> None:
+        """Strike a connection off: a message came over it, so it has proved who it is."""
         self._descriptors.pop(descriptor, None)
+
+    def left(self, descriptor: int) -> None:
+        """Note that a connection has ended, and count it if it still was a stranger."""
+        if descriptor in self._descriptors:
+            del self._descriptors[descriptor]
+            self._counters.add(Refusal.NEVER_IDENTIFIED)
 
     def _hang_up(self, descriptor: int) -> None:
         """Shut a connection down, if the descriptor still is one of ours.
