@@ -97,25 +97,37 @@ def put_matching(
             return node_not_found(place)
         if isinstance(place, MismatchingNode):
             return mismatching_node(place)
-    changes_keep_while = commands.KEEP_WHILE in options
-    keep_whiles: list[KeepWhile | None] = [None] * len(places)
-    if changes_keep_while:
+    keep_whiles: list[KeepWhile | None] | None = None
+    if commands.KEEP_WHILE in options:
         # All are evaluated on the tree before the write, and before anything is written.
-        for position, place in enumerate(places):
-            refusal = _prepare_keep_while(edit, place, options, keep_whiles, position)
+        keep_whiles = []
+        for place in places:
+            keep_while, refusal = _prepare_keep_while(edit, place, options)
             if refusal is not DONE:
                 return refusal
+            keep_whiles.append(keep_while)
     edit.lists_descendants |= commands.RETURNING in options
-    for place, keep_while in zip(places, keep_whiles, strict=True):
-        if isinstance(place, Missing):
-            depth = _existing_depth(edit, place.path)
-            edit.create(place.path, depth, payload, keep_while)
-        elif isinstance(place, Found):
-            if changes_keep_while:
-                edit.set_keep_while(place.path, keep_while)
-            edit.set_payload(place.path, payload)
+    _write(edit, places, payload, keep_whiles)
     settle(edit)
     return _results(edit, [_path_of(place) for place in places], options)
+
+
+def _write(
+    edit: Edit,
+    places: list[PlaceOutcome],
+    payload: bytes | None,
+    keep_whiles: list[KeepWhile | None] | None,
+) -> None:
+    """Write to places that were found fit; without keep_whiles, existing conditions stay."""
+    for position, place in enumerate(places):
+        path = _path_of(place)
+        keep_while = keep_whiles[position] if keep_whiles is not None else None
+        if isinstance(place, Missing):
+            edit.create(path, _existing_depth(edit, path), payload, keep_while)
+            continue
+        if keep_whiles is not None:
+            edit.set_keep_while(path, keep_while)
+        edit.set_payload(path, payload)
 
 
 def delete_matching(edit: Edit, plain_pattern: list[Any], options: Options) -> Reply:
@@ -213,13 +225,9 @@ def _path_of(place: PlaceOutcome) -> Names:
 
 
 def _prepare_keep_while(
-    edit: Edit,
-    place: PlaceOutcome,
-    options: Options,
-    keep_whiles: list[KeepWhile | None],
-    position: int,
-) -> Reply:
-    """Resolve the conditions for one watcher and see that they are met."""
+    edit: Edit, place: PlaceOutcome, options: Options
+) -> tuple[KeepWhile | None, Reply]:
+    """Resolve the conditions for one watcher and see that they are met; none removes them."""
     path = _path_of(place)
     if not path:
         raise ValueError("the root cannot have keep-while conditions")
@@ -231,14 +239,10 @@ def _prepare_keep_while(
         for plain, condition in options[commands.KEEP_WHILE]
     )
     if not watches:
-        return DONE
+        return None, DONE
     keep_while = KeepWhile(watches)
-    newcomer = path if isinstance(place, Missing) else None
-    unmet = first_unmet(edit.root, keep_while, newcomer)
-    if unmet is not None:
-        return keep_while_not_met(path, unmet)
-    keep_whiles[position] = keep_while
-    return DONE
+    unmet = first_unmet(edit.root, keep_while, path if isinstance(place, Missing) else None)
+    return keep_while, DONE if unmet is None else keep_while_not_met(path, unmet)
 
 
 def _results(edit: Edit, targets: Sequence[Names], options: Options) -> Reply:

@@ -102,7 +102,7 @@ def _add_payload(properties: NodeProperties, mask: int, payload: bytes) -> None:
 
 def known_path(names: Iterable[str]) -> Path:
     """Make a path of names that come from the tree, without checking them again."""
-    return tuple.__new__(Path, names)
+    return tuple.__new__(Path, names)  # pyright: ignore[reportUnknownMemberType]  # a stub's gap
 
 
 def decoded_properties(plain: NodeProperties) -> NodeProperties:

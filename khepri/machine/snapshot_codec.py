@@ -353,7 +353,7 @@ class _Reader:
             raise ValueError("it has two headers")
         self._header = list(header)
 
-    def take_family(
+    def take_family(  # noqa: PLR0917 - the columns of the record, in its order
         self,
         kind: int,
         flags: int,

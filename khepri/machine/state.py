@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .tree import Names
 
 
-class TreeState(NamedTuple):
+class TreeState:
     """A tree and its keep-while index. Immutable: any thread may read it, for as long as it likes.
 
     Attributes:
@@ -19,8 +19,12 @@ class TreeState(NamedTuple):
         watch_index: who watches what; follows from the tree.
     """
 
-    root: TreeNode
-    watch_index: KeepWhileIndex
+    __slots__ = ("root", "watch_index")
+
+    def __init__(self, root: TreeNode, watch_index: KeepWhileIndex) -> None:
+        """Join a tree with its index; nothing is changed afterwards."""
+        self.root = root
+        self.watch_index = watch_index
 
 
 EMPTY_STATE: Final = TreeState(EMPTY_ROOT, EMPTY_INDEX)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 from uuid import UUID
 
 import msgpack
@@ -112,9 +112,10 @@ def decode_value(data: bytes) -> Any:  # noqa: ANN401 - what was encoded decides
 def _extend(value: object) -> msgpack.ExtType:
     """Tell msgpack how to carry what it does not know; called from inside `pack`."""
     kind = type(value)
-    if kind is tuple and isinstance(value, tuple):
+    if kind is tuple:
         # A packer cannot be used while it is packing, so each nested tuple has its own.
-        return msgpack.ExtType(TUPLE_CODE, _make_packer().pack(list(value)))
+        elements = list(cast("tuple[object, ...]", value))
+        return msgpack.ExtType(TUPLE_CODE, _make_packer().pack(elements))
     if kind is datetime and isinstance(value, datetime) and value.tzinfo is not None:
         return msgpack.ExtType(DATETIME_CODE, value.isoformat().encode())
     if kind is UUID and isinstance(value, UUID):
@@ -170,14 +171,14 @@ def _inspect_container(value: object, where: tuple[object, ...]) -> None:
     """Check a list, tuple or dict; the depth limit also ends one that contains itself."""
     if len(where) >= DEPTH_LIMIT:
         raise _refusal(where, f"nested deeper than {DEPTH_LIMIT} levels, or contains itself")
-    if isinstance(value, dict):
-        for key, element in value.items():
+    if type(value) is dict:
+        for key, element in cast("dict[object, object]", value).items():
             if type(key) not in _KEYS:
                 raise _refusal(where, f"a key is a {_type_name(key)}")
             _inspect(key, (*where, key))
             _inspect(element, (*where, key))
-    elif isinstance(value, (list, tuple)):
-        for position, element in enumerate(value):
+    else:
+        for position, element in enumerate(cast("list[object]", value)):
             _inspect(element, (*where, position))
 
 

@@ -14,7 +14,7 @@ Two rules keep this safe:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import immutables
 
@@ -23,19 +23,21 @@ from .keep_while import IMPLICIT
 from .state import TreeState
 from .tree import NO_CHILDREN, Names, TreeNode
 
-# While owned, a family is a dict or an `immutables.MapMutation`: both have get and item
-# assignment, which is all that is used here.
-_Family = Any
+if TYPE_CHECKING:
+    # While owned, a family is a dict or this: both have get and item assignment, which is all that
+    # is used of it here.
+    _OwnedMap = immutables.MapMutation[str, TreeNode]
 
 
 class WorkingTree:
     """The tree between two published states. Used by one thread."""
 
-    __slots__ = ("_owned", "_puts", "_sealed")
+    __slots__ = ("_is_anything_watched", "_owned", "_puts", "_sealed")
 
     def __init__(self, state: TreeState) -> None:
         """Begin with a sealed state."""
         self._sealed = state
+        self._is_anything_watched = bool(state.watch_index)
         self._owned: dict[Names, TreeNode] = {}
         self._puts: list[tuple[Names, bytes]] = []
 
@@ -44,13 +46,13 @@ class WorkingTree:
         owned = self._owned
         if owned:
             for node in owned.values():
-                family: _Family = node.children
-                if type(family) is not dict:
-                    node.children = family.finish()
-                elif not family:
+                children = node.children
+                if not isinstance(children, dict):
+                    node.children = cast("_OwnedMap", children).finish()
+                elif not children:
                     node.children = NO_CHILDREN
-                elif len(family) > LARGE:
-                    node.children = immutables.Map(family)
+                elif len(children) > LARGE:
+                    node.children = immutables.Map(children)
             self._sealed = TreeState(owned[()], self._sealed.watch_index)
             self._owned = {}
             self._puts = []
@@ -60,12 +62,13 @@ class WorkingTree:
         """Go on from another sealed state; nothing may be owned."""
         assert not self._owned
         self._sealed = state
+        self._is_anything_watched = bool(state.watch_index)
 
     def go_back(self, state: TreeState) -> None:
         """Throw away everything since a sealed state."""
         self._owned = {}
         self._puts = []
-        self._sealed = state
+        self.replace(state)
 
     def recover(self) -> None:
         """Throw away what a put that raised may have left half done, and seal the rest."""
@@ -87,7 +90,7 @@ class WorkingTree:
             somebody watches what it would change.
         """
         parent_path = path[:-1]
-        if not path or (self._sealed.watch_index and self._is_watched(path, parent_path)):
+        if not path or (self._is_anything_watched and self._is_watched(path, parent_path)):
             return False
         parent = self._owned.get(parent_path)
         if parent is None:
@@ -163,12 +166,11 @@ class WorkingTree:
 
 def _own_copy(node: TreeNode) -> TreeNode:
     children = node.children
-    family: _Family
+    family: Any
     if isinstance(children, dict):
         family = children.copy()
     else:
-        assert isinstance(children, immutables.Map)
-        family = children.mutate()
+        family = cast("immutables.Map[str, TreeNode]", children).mutate()
     return TreeNode(
         node.payload,
         node.payload_version,

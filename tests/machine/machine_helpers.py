@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from khepri.machine import commands
 from khepri.machine.entries import Group, encode_entry
 from khepri.machine.machine import Applied, Machine
-from khepri.machine.paths import resolve_path
+from khepri.machine.paths import Path, PathPattern, resolve_path
 from khepri.machine.properties import property_mask
 from khepri.machine.replies import raise_or_return, to_error
 from khepri.machine.sessions import NO_SESSION
@@ -16,7 +16,7 @@ from khepri.machine.values import decode_value, encode_value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from khepri.machine.commands import Operation
+    from khepri.machine.commands import KeepWhileOption, Operation
     from khepri.machine.replies import Reply
     from khepri.machine.tree import Names, TreeNode
 
@@ -27,7 +27,7 @@ def value(something: object) -> bytes:
     return encode_value(something)
 
 
-def path(unix: str) -> Any:
+def path(unix: str) -> Path | PathPattern:
     return resolve_path(unix)
 
 
@@ -64,7 +64,7 @@ class Origin:
         applied = self.append(Group(self.session_id, sequence, sequence, encoded))
         return applied.groups[0].replies
 
-    def run(self, operation: Operation) -> Any:
+    def run(self, operation: Operation) -> Any:  # noqa: ANN401 - the operation decides
         """Send one operation; give what the caller would get, or raise."""
         return raise_or_return(self.replies(operation)[0])
 
@@ -72,14 +72,16 @@ class Origin:
         """The same, for operations that tell properties: by unix path."""
         return {str(at): properties for at, properties in self.run(operation).items()}
 
-    def put(self, unix: str, something: object = None, **options: Any) -> Any:
-        return self.run(commands.put(path(unix), value(something), **options))
+    def put(
+        self, unix: str, something: object = None, keep_while: KeepWhileOption | None = None
+    ) -> None:
+        self.run(commands.put(path(unix), value(something), keep_while=keep_while))
 
-    def put_nothing(self, unix: str, **options: Any) -> Any:
-        return self.run(commands.put(path(unix), None, **options))
+    def put_nothing(self, unix: str, keep_while: KeepWhileOption | None = None) -> None:
+        self.run(commands.put(path(unix), None, keep_while=keep_while))
 
-    def delete(self, unix: str, **options: Any) -> Any:
-        return self.run(commands.delete(path(unix), **options))
+    def delete(self, unix: str) -> None:
+        self.run(commands.delete(path(unix)))
 
     def tree(self) -> dict[str, Any]:
         """Give unix path to value of every node but the root; a node without payload is None."""
@@ -90,7 +92,7 @@ class Origin:
         }
 
     def versions(self, unix: str) -> tuple[int, int]:
-        node = nodes(self.machine.view.root)[tuple(path(unix))]
+        node = nodes(self.machine.view.root)[Path(unix)]
         return node.payload_version, node.child_list_version
 
     def changes(self) -> list[tuple[str, str]]:

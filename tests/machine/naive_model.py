@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 Names = tuple[str, ...]
-Condition = tuple[str, Any]
+Payload = tuple[object] | None
+Condition = tuple[str, object]
 Component = str | Condition
 Pattern = tuple[Component, ...]
 KeepWhile = tuple[tuple[Pattern, Condition], ...]
@@ -24,7 +25,7 @@ IMPLICIT = "implicit"
 
 @dataclass(frozen=True)
 class Node:
-    payload: Any = None  # a one-tuple with the value, or None
+    payload: Payload = None  # a one-tuple with the value, or None
     payload_version: int = 1
     child_list_version: int = 1
     keep_while: KeepWhile | str | None = None
@@ -62,12 +63,12 @@ class NaiveTree:
         if kind == "children":
             return len(self.children(path)) == argument
         if kind == "version":
-            return bool(node.payload_version == argument)
+            return node.payload_version == argument
         assert kind == "data"
         return node.payload is not None and same(node.payload[0], argument)
 
     def matches(self, pattern: Pattern) -> set[Names]:
-        here = {()}
+        here: set[Names] = {()}
         for component in pattern:
             here = {at for path in here for at in self.step(path, component)}
         return here
@@ -84,7 +85,7 @@ class NaiveTree:
 
     def places(self, pattern: Pattern) -> set[Names]:
         """Where a put with this pattern goes, existing or not."""
-        here = {()}
+        here: set[Names] = {()}
         for component in pattern:
             following: set[Names] = set()
             for path in here:
@@ -106,7 +107,7 @@ class NaiveTree:
         self.touched = set()
 
     def put(
-        self, pattern: Pattern, payload: Any, keep_while: KeepWhile | None = None
+        self, pattern: Pattern, payload: Payload, keep_while: KeepWhile | None = None
     ) -> dict[Names, dict[str, Any]]:
         self.begin()
         targets = sorted(self.places(pattern))
@@ -120,7 +121,7 @@ class NaiveTree:
         self.settle()
         return self.results(targets)
 
-    def put_one(self, path: Names, payload: Any, keep_while: KeepWhile | None) -> None:
+    def put_one(self, path: Names, payload: Payload, keep_while: KeepWhile | None) -> None:
         if path in self.nodes:
             if keep_while is not None:
                 self.nodes[path] = replace(self.nodes[path], keep_while=keep_while or None)
@@ -137,7 +138,7 @@ class NaiveTree:
         self.child_changes.add(path[:-1])
         self.touched |= {path, path[:-1]}
 
-    def set_payload(self, path: Names, payload: Any) -> None:
+    def set_payload(self, path: Names, payload: Payload) -> None:
         node = self.nodes[path]
         if same(node.payload, payload):
             return
@@ -283,6 +284,6 @@ def literal_prefix(pattern: Pattern) -> Names:
     return tuple(names)
 
 
-def same(left: Any, right: Any) -> bool:
+def same(left: object, right: object) -> bool:
     """Tell whether two payloads are the same data: 1 and 1.0 are not."""
     return repr(left) == repr(right)

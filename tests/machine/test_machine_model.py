@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -29,11 +29,19 @@ from khepri.machine.conditions import (
 from khepri.machine.edit import Edit
 from khepri.machine.keep_while import EMPTY_INDEX, IMPLICIT
 from khepri.machine.machine import Machine
-from khepri.machine.paths import Path, resolve_path
+from khepri.machine.paths import Path, PathPattern, resolve_path
 from khepri.machine.values import decode_value
 from tests.machine import naive_model
 from tests.machine.machine_helpers import ALL, Origin, nodes, snapshot_bytes, value
-from tests.machine.naive_model import NaiveTree, Refused
+from tests.machine.naive_model import KeepWhile, NaiveTree, Names, Payload, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from khepri.machine.commands import KeepWhileOption
+    from khepri.machine.conditions import Component, Condition
+
+Expected = dict[Names, dict[str, Any]] | str
 
 names = st.sampled_from(["a", "b", "c"])
 paths = st.lists(names, min_size=1, max_size=4).map(tuple)
@@ -49,15 +57,15 @@ selections = st.tuples(st.sampled_from(["has_payload"]), st.booleans())
 patterns = st.lists(st.one_of(names, st.sampled_from(["*", "**"]), selections), max_size=3).map(
     tuple
 )
-watches = st.lists(
-    st.tuples(st.one_of(paths, st.just(()), patterns), conditions), max_size=2
-).map(lambda items: tuple(dict(items).items()))
+watches = st.lists(st.tuples(st.one_of(paths, st.just(()), patterns), conditions), max_size=2).map(
+    lambda items: tuple(dict(items).items())
+)
 payloads = st.one_of(st.none(), values.map(lambda it: (it,)))
 
 
-def real_condition(condition: naive_model.Condition) -> Any:
+def real_condition(condition: naive_model.Condition) -> Condition:
     kind, argument = condition
-    make: dict[str, Any] = {
+    make: dict[str, Callable[[Any], Condition]] = {
         "exists": IfNodeExists,
         "has_payload": IfHasPayload,
         "children": IfChildListLength,
@@ -67,28 +75,23 @@ def real_condition(condition: naive_model.Condition) -> Any:
     return make[kind](argument)
 
 
-def real_pattern(pattern: naive_model.Pattern) -> Any:
-    return resolve_path(
-        [
-            IfNameMatches()
-            if component == "*"
-            else IfPathMatches()
-            if component == "**"
-            else component
-            if isinstance(component, str)
-            else real_condition(component)
-            for component in pattern
-        ]
-    )
+def real_pattern(pattern: naive_model.Pattern) -> Path | PathPattern:
+    return resolve_path([real_component(component) for component in pattern])
 
 
-def real_keep_while(keep_while: naive_model.KeepWhile | None) -> Any:
-    if keep_while is None:
-        return None
+def real_component(component: naive_model.Component) -> Component:
+    if component == "*":
+        return IfNameMatches()
+    if component == "**":
+        return IfPathMatches()
+    return component if isinstance(component, str) else real_condition(component)
+
+
+def real_keep_while(keep_while: KeepWhile) -> KeepWhileOption:
     return {real_pattern(pattern): real_condition(it) for pattern, it in keep_while}
 
 
-def real_payload(payload: Any) -> bytes | None:
+def real_payload(payload: Payload) -> bytes | None:
     return None if payload is None else value(payload[0])
 
 
@@ -102,7 +105,7 @@ class MachineAndModel(RuleBasedStateMachine):
         self.origin.machine.wants_changes = True
         self.in_place = Machine()  # the same log, where plain puts take the short cut
 
-    def both(self, operation: commands.Operation, expected: Any) -> None:
+    def both(self, operation: commands.Operation, expected: Expected) -> None:
         """Compare what the machine tells with what the model says, events included."""
         try:
             told = self.origin.run(operation)
@@ -116,6 +119,7 @@ class MachineAndModel(RuleBasedStateMachine):
             assert expected == "not_found"
             return
         if told is not None:
+            assert isinstance(expected, dict)
             assert {at: _typed(it) for at, it in told.items()} == {
                 at: _typed(it) for at, it in expected.items()
             }
@@ -131,18 +135,18 @@ class MachineAndModel(RuleBasedStateMachine):
         assert kinds == self.naive.changes()
 
     @rule(path=paths, payload=values)
-    def put(self, path: Any, payload: Any) -> None:
+    def put(self, path: Names, payload: object) -> None:
         expected = self.naive.put(path, (payload,))
         self.both(commands.put(Path(path), value(payload)), expected)
 
     @rule(path=st.one_of(paths, st.just(())), payload=payloads)
-    def put_and_tell(self, path: Any, payload: Any) -> None:
+    def put_and_tell(self, path: Names, payload: Payload) -> None:
         expected = self.naive.put(path, payload)
         self.both(commands.put(Path(path), real_payload(payload), returning=ALL), expected)
 
     @rule(path=paths, payload=payloads, keep_while=watches)
-    def put_keep_while(self, path: Any, payload: Any, keep_while: Any) -> None:
-        expected: Any
+    def put_keep_while(self, path: Names, payload: Payload, keep_while: KeepWhile) -> None:
+        expected: Expected
         try:
             expected = self.naive.put(path, payload, keep_while)
         except Refused as refused:
@@ -156,7 +160,7 @@ class MachineAndModel(RuleBasedStateMachine):
         self.both(operation, expected)
 
     @rule(pattern=patterns, payload=payloads)
-    def put_many(self, pattern: Any, payload: Any) -> None:
+    def put_many(self, pattern: naive_model.Pattern, payload: Payload) -> None:
         if len(self.naive.nodes) > 40:
             return  # ``**/x`` doubles the tree
         expected = self.naive.put(pattern, payload)
@@ -166,10 +170,12 @@ class MachineAndModel(RuleBasedStateMachine):
         self.both(operation, expected)
 
     @rule(pattern=patterns.filter(len), payload=payloads, keep_while=watches)
-    def put_many_keep_while(self, pattern: Any, payload: Any, keep_while: Any) -> None:
+    def put_many_keep_while(
+        self, pattern: naive_model.Pattern, payload: Payload, keep_while: KeepWhile
+    ) -> None:
         if len(self.naive.nodes) > 40:
             return
-        expected: Any
+        expected: Expected
         try:
             expected = self.naive.put(pattern, payload, keep_while)
         except Refused as refused:
@@ -184,22 +190,24 @@ class MachineAndModel(RuleBasedStateMachine):
         self.both(operation, expected)
 
     @rule(path=st.one_of(paths, st.just(())), payload=values, tell=st.booleans())
-    def create(self, path: Any, payload: Any, tell: bool) -> None:
+    def create(self, path: Names, payload: object, tell: bool) -> None:
+        expected: Expected
         known = path in self.naive.nodes
         expected = "mismatching" if known else self.naive.put(path, (payload,))
         returning = ALL if tell else None
         self.both(commands.create(Path(path), value(payload), returning=returning), expected)
 
     @rule(path=st.one_of(paths, st.just(())), payload=values, tell=st.booleans())
-    def update(self, path: Any, payload: Any, tell: bool) -> None:
+    def update(self, path: Names, payload: object, tell: bool) -> None:
+        expected: Expected
         known = path in self.naive.nodes
         expected = self.naive.put(path, (payload,)) if known else "not_found"
         returning = ALL if tell else None
         self.both(commands.update(Path(path), value(payload), returning=returning), expected)
 
     @rule(path=st.one_of(paths, st.just(())), wanted=st.sampled_from([0, 1, 1.0]), payload=values)
-    def compare_and_swap(self, path: Any, wanted: Any, payload: Any) -> None:
-        expected: Any
+    def compare_and_swap(self, path: Names, wanted: object, payload: object) -> None:
+        expected: Expected
         if path not in self.naive.nodes:
             expected = "not_found"
         elif not self.naive.holds(path, ("data", wanted)):
@@ -211,30 +219,30 @@ class MachineAndModel(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.naive.nodes) > 3)
     @rule(path=paths, tell=st.booleans())
-    def delete(self, path: Any, tell: bool) -> None:
+    def delete(self, path: Names, tell: bool) -> None:
         expected = self.naive.delete(path)
         self.both(commands.delete(Path(path), returning=ALL if tell else None), expected)
 
     @precondition(lambda self: len(self.naive.nodes) > 6)
     @rule(pattern=patterns)
-    def delete_many(self, pattern: Any) -> None:
+    def delete_many(self, pattern: naive_model.Pattern) -> None:
         expected = self.naive.delete(pattern)
         self.both(commands.delete(real_pattern(pattern), many=True, returning=ALL), expected)
 
     @rule(path=st.one_of(paths, st.just(())))
-    def clear(self, path: Any) -> None:
+    def clear(self, path: Names) -> None:
         expected = self.naive.clear(path)
         self.both(commands.clear_payload(Path(path), returning=ALL), expected)
 
     @rule(pattern=patterns)
-    def clear_many(self, pattern: Any) -> None:
+    def clear_many(self, pattern: naive_model.Pattern) -> None:
         expected = self.naive.clear(pattern)
         self.both(
             commands.clear_payload(real_pattern(pattern), many=True, returning=ALL), expected
         )
 
     @rule(path=paths)
-    def failing_batch(self, path: Any) -> None:
+    def failing_batch(self, path: Names) -> None:
         """A batch whose last operation fails leaves nothing behind, not even in place."""
         operations = [
             commands.put(Path(path), value("lost")),
@@ -269,6 +277,7 @@ class MachineAndModel(RuleBasedStateMachine):
             self.in_place.apply(number, 1, data)
         bytes_now = snapshot_bytes(self.origin.machine)
         assert snapshot_bytes(self.in_place) == bytes_now
+        nodes(self.in_place.view.root)
         restored = Machine.restore(self.origin.machine.snapshot_chunks())
         assert snapshot_bytes(restored) == bytes_now
         nodes(restored.view.root)
@@ -285,17 +294,21 @@ TestMachineAndModel.settings = settings(
 )
 
 
+def _do_nothing(*_arguments: object) -> list[object]:
+    return []
+
+
 def test_the_model_notices_what_an_operation_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison must be able to fail: each of these breaks one rule of the machine."""
-    broken: list[tuple[object, str, Any]] = [
-        (Edit, "_drop_if_idle", lambda *_: None),
-        (operations, "settle", lambda _edit: None),
-        (Edit, "changes", lambda _edit: []),
-        (working_tree.WorkingTree, "_grow", lambda *_: None),
+    broken: list[tuple[object, str]] = [
+        (Edit, "_drop_if_idle"),
+        (Edit, "changes"),
+        (operations, "settle"),
+        (working_tree.WorkingTree, "_grow"),
     ]
-    for owner, name, replacement in broken:
+    for owner, name in broken:
         with monkeypatch.context() as patch:
-            patch.setattr(owner, name, replacement)
+            patch.setattr(owner, name, _do_nothing)
             with pytest.raises(AssertionError):
                 run_state_machine_as_test(
                     MachineAndModel,
