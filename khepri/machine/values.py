@@ -105,7 +105,7 @@ def decode_value(data: bytes) -> Any:  # noqa: ANN401 - what was encoded decides
     """
     try:
         return _unpack(data)
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+    except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise EncodingError(f"not an encoded value: {error}") from error
 
 
