@@ -125,7 +125,7 @@ class FrameReader:
         return scalars
 
 
-def _require(holds: bool) -> None:  # noqa: FBT001 - reads as a sentence: require(this)
+def _require(holds: object) -> None:
     if not holds:
         raise FrameError(Drop.GARBLED)
 

@@ -176,7 +176,7 @@ def create_cookie_file(path: Path) -> None:
 
 def _write_synced(path: Path, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="ascii") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

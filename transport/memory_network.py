@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from khepri.errors import ListenError
 
 from .counters import Drop
-from .interface import Envelope, NodeIncarnation
+from .interface import Envelope
 from .memory_faults import Faults
 
 if TYPE_CHECKING:
@@ -228,8 +228,8 @@ class MemoryNetwork:
             arrivals = self._faults.arrivals(way, self._clock(), link.latest_due)
             if not arrivals:
                 transport.counters.add(Drop.LOST_ON_PURPOSE, len(messages))
-            receiver = NodeIncarnation(to_node, self._incarnations[to_node])
-            envelopes = [_envelope(transport.identity, receiver, message) for message in messages]
+            parties = (*transport.identity, to_node, self._incarnations[to_node])
+            envelopes = [Envelope._make((*parties, *message)) for message in messages]
             for arrival in arrivals:
                 if not arrival.is_held_back:
                     link.latest_due = arrival.due
@@ -272,16 +272,3 @@ class MemoryNetwork:
             return parcel.envelopes
         transport.counters.add(reason, len(parcel.envelopes))
         return []
-
-
-def _envelope(sender: NodeIncarnation, receiver: NodeIncarnation, message: Message) -> Envelope:
-    return Envelope(
-        from_node=sender.node,
-        sender_incarnation=sender.incarnation,
-        to_node=receiver.node,
-        receiver_incarnation=receiver.incarnation,
-        cluster_id=message.cluster_id,
-        store_id=message.store_id,
-        kind=message.kind,
-        body=message.body,
-    )

@@ -198,7 +198,8 @@ class PeerLink:
         settings = self._services.settings
         delay = settings.redial_delay_seconds * 2.0 ** min(self._failures_in_row, 16)
         # Without a random part, nodes that lost each other would dial in step for ever.
-        return min(delay, settings.redial_delay_limit_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
+        part = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        return min(delay, settings.redial_delay_limit_seconds) * part
 
     def _hold(self) -> None:
         """Keep messages for a moment, then drop them and accept no more until the link is up."""

@@ -60,17 +60,14 @@ class TransportSettings:
                 raise InvalidOptionError(
                     f"{field.name} must be above 0, not {value!r}", option=field.name, value=value
                 )
-        self._require("queue_bytes", self.queue_bytes > self.message_bytes, "message_bytes")
-        self._require(
-            "heartbeat_timeout_seconds",
-            self.heartbeat_timeout_seconds > self.heartbeat_interval_seconds,
-            "heartbeat_interval_seconds",
-        )
+        self._require_above("queue_bytes", "message_bytes")
+        self._require_above("heartbeat_timeout_seconds", "heartbeat_interval_seconds")
 
-    def _require(self, larger: str, holds: bool, smaller: str) -> None:  # noqa: FBT001 - private
-        if not holds:
+    def _require_above(self, larger: str, smaller: str) -> None:
+        value = getattr(self, larger)
+        if not value > getattr(self, smaller):
             raise InvalidOptionError(
-                f"{larger} must be above {smaller}", option=larger, value=getattr(self, larger)
+                f"{larger} must be above {smaller}", option=larger, value=value
             )
 
     @property

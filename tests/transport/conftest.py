@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.transport.transport_attackers import Server
 from tests.transport.transport_helpers import MemoryNodes, Nodes, ZmqNodes, khepri_threads
 
 if TYPE_CHECKING:
@@ -28,3 +29,9 @@ def zmq_nodes() -> Iterator[ZmqNodes]:
     yield makers
     makers.stop_all()
     assert khepri_threads() == []
+
+
+@pytest.fixture
+def server(zmq_nodes: ZmqNodes) -> Server:
+    """A node to attack, linked to a friend."""
+    return Server(zmq_nodes)

@@ -76,7 +76,11 @@ def test_a_host_name_is_bound_at_all_its_addresses(monkeypatch: pytest.MonkeyPat
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 5701)),
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 5701)),
     ]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: found)
+
+    def find(*_arguments: object, **_options: object) -> object:
+        return found
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
 
     assert resolve(Address("localhost", 5701)) == [
         Address("::1", 5701),

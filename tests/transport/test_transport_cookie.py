@@ -194,7 +194,10 @@ def test_on_loopback_a_cookie_is_made() -> None:
 
 
 def test_without_curve_there_is_no_transport(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zmq, "has", lambda _capability: False)
+    def has(_capability: str) -> bool:
+        return False
+
+    monkeypatch.setattr(zmq, "has", has)
     with pytest.raises(CurveUnavailableError):
         ZmqTransport("alice@127.0.0.1:5701", new_incarnation(), Mailbox(), cookie=COOKIE)
 

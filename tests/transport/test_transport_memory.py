@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from khepri.errors import InvalidOptionError
@@ -222,5 +224,6 @@ def test_faults_work_with_threads_too() -> None:
 @pytest.mark.parametrize("option", ["loss", "duplication", "reordering"])
 @pytest.mark.parametrize("chance", [-0.1, 1.1, float("nan")])
 def test_a_chance_is_between_0_and_1(option: str, chance: float) -> None:
+    chances: dict[str, Any] = {option: chance}
     with pytest.raises(InvalidOptionError, match=option):
-        LinkFaults(**{option: chance})
+        LinkFaults(**chances)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from khepri.transport.counters import Drop, Traffic
 from khepri.transport.interface import PeerStatus
 from khepri.transport.settings import TransportSettings
 from khepri.transport.zmq_transport import ZmqTransport
-from tests.transport.relay import Relay
 from tests.transport.transport_helpers import (
     COOKIE,
     DEADLINE_SECONDS,
@@ -29,9 +29,10 @@ from tests.transport.transport_helpers import (
     state_of,
     text,
 )
+from tests.transport.transport_relay import Relay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 class Pair:
@@ -58,6 +59,9 @@ class Pair:
     def status(self) -> PeerStatus:
         return state_of(self.alice, self.bob.node).status
 
+    def was_lost(self, times: int) -> bool:
+        return self.alice.counters[Traffic.LINKS_LOST] >= times
+
     def check_that_it_works(self) -> None:
         number = len(self.mailbox.envelopes)
         eventually(lambda: self.status is PeerStatus.CONNECTED)
@@ -66,7 +70,7 @@ class Pair:
 
 
 @contextmanager
-def pair(nodes: ZmqNodes) -> Iterator[Pair]:
+def pair(nodes: ZmqNodes) -> Generator[Pair]:
     with Relay(nodes.port()) as relay:
         yield Pair(nodes, relay)
         nodes.stop_all()  # before the relay, so that it has nothing left to carry
@@ -90,10 +94,10 @@ def test_n09_a_peer_that_falls_silent_is_noticed_and_costs_bounded_memory(
 
 def test_n07_a_flapping_link_recovers_each_time_and_leaks_nothing(zmq_nodes: ZmqNodes) -> None:
     with pair(zmq_nodes) as link:
-        descriptors = []
+        descriptors: list[int] = []
         for flaps in range(1, 16):
             link.relay.cut()
-            eventually(lambda flaps=flaps: link.alice.counters[Traffic.LINKS_LOST] >= flaps)
+            eventually(partial(link.was_lost, flaps))
             link.check_that_it_works()
             descriptors.append(len(list(Path("/proc/self/fd").iterdir())))
 

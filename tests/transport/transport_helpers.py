@@ -91,6 +91,10 @@ class Mailbox:
             assert arrived, f"{len(self.envelopes)} of {number} arrived"
             return list(self.envelopes)
 
+    def has(self, body: bytes) -> bool:
+        """Say whether a body has come."""
+        return body in self.bodies()
+
     def bodies(self) -> list[bytes]:
         """Give the bodies received so far."""
         with self._changed:
@@ -114,6 +118,15 @@ class Nodes(Protocol):
     ) -> Transport:
         """Make a transport, not started."""
         ...
+
+
+def started(
+    nodes: Nodes, node: str, mailbox: Mailbox, settings: TransportSettings | None = None
+) -> Transport:
+    """Make a transport and start it."""
+    transport = nodes.make(node, mailbox, settings=settings)
+    transport.start()
+    return transport
 
 
 class MemoryNodes:
