@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from khepri.errors import KhepriError
 
@@ -86,7 +86,7 @@ def _parse(words: list[str]) -> tuple[_Command, argparse.Namespace]:
     for name, what in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=what, description=f"{what.capitalize()}.")
         if name in words:
-            modules[name] = importlib.import_module(f".{name}", __package__)
+            modules[name] = cast("_Command", importlib.import_module(f".{name}", __package__))
             modules[name].add_arguments(subparser)
     arguments = parser.parse_args(words)
     return modules[arguments.command], arguments

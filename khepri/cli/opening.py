@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from khepri.config import get_default_store_id
 
@@ -11,6 +13,7 @@ from .outcomes import CommandError, ExitCode
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Generator
     from contextlib import AbstractContextManager
 
     from khepri.store import Store
@@ -23,10 +26,12 @@ def add_store_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="DIR",
-        help="the data directory; no running store may hold it",
+        help="the data directory; no program may have a store running in it",
     )
     parser.add_argument(
-        "--store", metavar="NAME", help="the store's id (default: the default one)"
+        "--store",
+        metavar="NAME",
+        help="the store's id (default: the only store of the directory, or the default store)",
     )
 
 
@@ -40,21 +45,57 @@ def open_store(
         create: make directory and store if they do not exist.
 
     Raises:
-        CommandError: there is no such directory and `create` is false.
+        CommandError: directory or store do not exist and `create` is false.
         KhepriError: the store cannot be opened.
     """
     data_dir: Path = arguments.data_dir
-    if not create and not data_dir.is_dir():
-        raise CommandError(f"there is no data directory {data_dir}", ExitCode.STORAGE)
-    return open_data_dir(data_dir, arguments.store)
+    store_id: str | None = arguments.store
+    present = stores_in(data_dir)
+    if not present and not create:
+        raise CommandError(f"there is no khepri data directory {data_dir}", ExitCode.STORAGE)
+    if store_id is None:
+        store_id = present[0] if len(present) == 1 else get_default_store_id()
+    if store_id not in present and not create:
+        names = ", ".join(map(repr, present))
+        raise CommandError(
+            f"there is no store {store_id!r} in {data_dir}, only {names}", ExitCode.STORAGE
+        )
+    return open_data_dir(data_dir, store_id)
 
 
-def open_data_dir(data_dir: Path, store_id: str | None = None) -> AbstractContextManager[Store]:
-    """Start a store of a directory for as long as the ``with`` block lasts.
+@contextmanager
+def open_data_dir(data_dir: Path, store_id: str | None = None) -> Generator[Store]:
+    """Start a store of a directory for as long as the ``with`` block lasts; then free both.
 
     Raises:
         KhepriError: the store cannot be opened.
     """
-    import khepri  # noqa: PLC0415 - the actors are imported only when a store is needed
+    from khepri import ra_system, store  # noqa: PLC0415 - the actors are imported when needed
 
-    return khepri.open(data_dir, get_default_store_id() if store_id is None else store_id)
+    try:
+        with store.open_store(data_dir, store_id) as opened:
+            yield opened
+    finally:
+        # The Ra system of a directory bears the directory's name, and holds its lock.
+        ra_system.stop(os.path.abspath(data_dir))  # noqa: PTH100 - as khepri.start names it
+
+
+def stores_in(data_dir: Path) -> list[str]:
+    """Give the ids of the stores in a directory, none if it is no data directory.
+
+    Starting a store makes it, so a command that only looks must ask first. The directory is not
+    locked; whoever opens the store afterwards finds out what has changed.
+
+    Raises:
+        KhepriError: the registry of the directory is damaged.
+    """
+    from khepri.log.directory import REGISTRY_FORMAT  # noqa: PLC0415 - only when needed
+    from khepri.log.file_header import read_record_file  # noqa: PLC0415
+    from khepri.log.file_system import PosixFileSystem  # noqa: PLC0415
+    from khepri.log.paths import registry_path  # noqa: PLC0415
+
+    registry = registry_path(str(data_dir))
+    if not Path(registry).exists():
+        return []
+    facts: list[Any] = read_record_file(PosixFileSystem(), registry, REGISTRY_FORMAT)
+    return [str(store_id) for store_id, _uid in facts]

@@ -11,7 +11,10 @@ import datetime as dt
 import json
 import math
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def as_json(value: object) -> str:
@@ -32,9 +35,11 @@ def shortened(text: str, width: int) -> str:
 def _plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON has
     """Replace what JSON does not have."""
     if isinstance(value, dict):
-        return {_key(key): _plain(item) for key, item in value.items()}
+        mapping: dict[object, object] = value
+        return {_key(key): _plain(item) for key, item in mapping.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        items: Sequence[object] = value
+        return [_plain(item) for item in items]
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
     if isinstance(value, dt.datetime):

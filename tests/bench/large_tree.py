@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from khepri.actors.future import KhepriFuture
     from khepri.store import Store
 
 PAYLOAD_BYTES = 100
@@ -23,7 +24,7 @@ def config(store_id: str) -> dict[str, object]:
 
 def fill(store: Store, tree_nodes: int) -> None:
     """Put so many payloads of 100 bytes, 1,000 below each parent; return when all are on disk."""
-    waiting = deque[object]()
+    waiting = deque["KhepriFuture[None]"]()
     for first in range(0, tree_nodes, _BATCH_OPERATIONS):
         batch = store.batch()
         for number in range(first, min(first + _BATCH_OPERATIONS, tree_nodes)):
@@ -38,7 +39,9 @@ def fill(store: Store, tree_nodes: int) -> None:
 
 def take_snapshot(store_id: str) -> None:
     """Have the store write a snapshot now; return when it is durable."""
-    import khepri  # noqa: PLC0415 - in the measuring process only
+    from khepri.actors.node import default_node  # noqa: PLC0415 - in the measuring process only
     from khepri.actors.server_messages import TakeSnapshotNow  # noqa: PLC0415
 
-    khepri.server_ref(store_id).ask(TakeSnapshotNow(), timeout=_DEADLINE_SECONDS)
+    server = default_node().access(store_id).server
+    assert server is not None
+    server.request(TakeSnapshotNow()).get(timeout=_DEADLINE_SECONDS)

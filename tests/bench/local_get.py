@@ -22,7 +22,7 @@ from .tables import Table, rate, ratio, verdict
 from .workloads import value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from khepri.store import Store
 
@@ -118,7 +118,7 @@ def _calls_per_second(call: Callable[[], object], threads: int, seconds: float) 
 
 
 @contextmanager
-def _writing(store: Store, threads: int) -> Iterator[None]:
+def _writing(store: Store, threads: int) -> Generator[None]:
     """Keep threads writing beside the value that is read."""
     stop = threading.Event()
 

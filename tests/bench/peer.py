@@ -16,6 +16,7 @@ synced to the disk when it returns.
 
 from __future__ import annotations
 
+import importlib
 import socket
 import tempfile
 import threading
@@ -84,13 +85,13 @@ def put_for_a_while(
     *, directory: str, workload_name: str, settings: str, seconds: float
 ) -> Sample:
     """Be the process that takes one sample of PySyncObj."""
-    import pysyncobj  # type: ignore[import-untyped] # noqa: PLC0415 - in the measuring process
+    pysyncobj: Any = importlib.import_module("pysyncobj")  # it has no types
 
     class Places(pysyncobj.SyncObj):  # type: ignore[misc]
         """A replicated dict."""
 
         def __init__(self, address: str, conf: object) -> None:
-            super().__init__(address, [], conf)
+            pysyncobj.SyncObj.__init__(self, address, [], conf)
             self.values: dict[str, bytes] = {}
 
         @pysyncobj.replicated  # type: ignore[untyped-decorator]
@@ -104,7 +105,7 @@ def put_for_a_while(
             fullDumpFile=str(Path(temporary) / "dump"),
             **_SETTINGS[settings],
         )
-        member = Places(f"127.0.0.1:{_free_port()}", conf)
+        member: Any = Places(f"127.0.0.1:{_free_port()}", conf)
         try:
             # The first call returns when the member has elected itself.
             member.put("/bench", b"", sync=True, timeout=_DEADLINE_SECONDS)

@@ -20,6 +20,8 @@ from .workloads import BATCHES, BY_NAME, EXISTING_TREE_NODES, SINGLE, Workload, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from khepri.actors.future import KhepriFuture
+    from khepri.batch import Batch
     from khepri.store import Store
 
 EXISTING = "existing"
@@ -112,7 +114,7 @@ def _run(
             return put(path_of(phase, thread, number), value(number))
         return fill_batch(thread, number).commit()
 
-    def send(number: int) -> Future:
+    def send(number: int) -> KhepriFuture[None]:
         if operations == 1:
             return put(path_of(phase, 0, number), value(number), async_=True)
         return fill_batch(0, number).commit(async_=True)

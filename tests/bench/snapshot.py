@@ -20,7 +20,7 @@ from .tables import Table, rate, ratio, verdict
 from .workloads import EXISTING_TREE_NODES, value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from khepri.store import Store
 
@@ -126,7 +126,7 @@ def _phase_of(happens: Callable[[], object]) -> Phase:
 
 
 @contextmanager
-def _writing(store: Store, threads: int) -> Iterator[list[Put]]:
+def _writing(store: Store, threads: int) -> Generator[list[Put]]:
     """Keep threads writing; the list holds all their puts when the block has ended."""
     stop = threading.Event()
     notes: list[list[Put]] = [[] for _ in range(threads)]

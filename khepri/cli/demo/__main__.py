@@ -17,6 +17,7 @@ from khepri.cli.json_document import flatten
 from khepri.cli.load import put_all
 from khepri.cli.opening import open_data_dir
 from khepri.cli.progress import Progress
+from khepri.machine.paths import Path as TreePath
 
 from .characters import read_characters
 from .crash import Acknowledged, DemonstrationFailedError, problems, write_and_kill
@@ -91,10 +92,10 @@ def _kill(data_dir: Path, document: Document, story: Story) -> None:
         with open_data_dir(data_dir) as store:
             opened_seconds = time.monotonic() - started
             wrong = problems(store, acknowledged)
+            everything = store.get_many("/**")
             missing = sum(
-                1
+                everything.get(TreePath(names), _LOST) != value
                 for names, value in flatten(document.content)
-                if store.get_or(names, _LOST) != value
             )
         if wrong or missing:
             example = wrong[0] if wrong else ""

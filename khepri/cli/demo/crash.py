@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
+from khepri.machine.paths import Path as TreePath
+from khepri.machine.properties import NodeProperties
 from khepri.machine.unix_paths import STAR
 
 from .writer import WRITTEN, place
@@ -18,13 +20,13 @@ from .writer import WRITTEN, place
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from khepri.machine.paths import Path as TreePath
-    from khepri.machine.properties import NodeProperties
     from khepri.store import Store
 
 THREADS = 8
 _DEADLINE_SECONDS = 30.0
 _READ_BYTES = 1 << 16
+
+_Found = dict[TreePath, NodeProperties]
 
 
 class DemonstrationFailedError(Exception):
@@ -111,15 +113,13 @@ def problems(store: Store, acknowledged: Acknowledged) -> list[str]:
     nothing beyond, except one put per thread that was under way when the writer died.
     """
 
-    def collect(
-        path: TreePath, properties: NodeProperties, found: dict[TreePath, NodeProperties]
-    ) -> dict[TreePath, NodeProperties]:
+    def collect(path: TreePath, properties: NodeProperties, found: _Found) -> _Found:
         found[path] = properties
         return found
 
     wrong: list[str] = []
     for thread, count in acknowledged.count_of.items():
-        found = store.fold(WRITTEN / str(thread) / STAR, collect, {})
+        found = store.fold(WRITTEN / str(thread) / STAR, collect, _Found())
         for number in range(count):
             properties = found.get(place(thread, number), {})
             if properties.get("data") != number:
