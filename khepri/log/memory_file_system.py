@@ -313,6 +313,10 @@ class MemoryFileSystem:
             if node is not _DIRECTORY
         }
 
+    def file_bytes(self) -> int:
+        """Give the size of all files together."""
+        return sum(len(node.data) for node in self._entries.values())
+
     def copy(self) -> MemoryFileSystem:
         """Give an independent copy as after `process_death`, everything durable."""
         other = MemoryFileSystem(capacity_bytes=self.capacity_bytes)
@@ -342,7 +346,7 @@ class MemoryFileSystem:
         """Give the bytes by which files may still grow."""
         if self.capacity_bytes is None:
             return 1 << 62
-        return self.capacity_bytes - sum(len(node.data) for node in self._entries.values())
+        return self.capacity_bytes - self.file_bytes()
 
     def _ask_hook(self, name: str, path: str) -> None:
         assert self.hook is not None

@@ -128,12 +128,16 @@ class SegmentWriter:
             tail = tails.setdefault(append.uid, LogTail())
             tail.append(append.first_index, append.entries, Source(path, offset))
         for uid, tail in tails.items():
-            if self._file_system.exists(self._segments_folder(uid)):
-                self._write_segment(uid, sequence, tail)
+            folder = self._segments_folder(uid)
+            try:
+                self._write_segment(folder, uid, sequence, tail)
+            except StorageError:
+                if self._file_system.exists(folder):
+                    raise
+                # Else the store was deleted, perhaps this moment: nothing is missed (case W27).
         self._log_folder.drop(sequence)
 
-    def _write_segment(self, uid: str, sequence: int, tail: LogTail) -> None:
-        folder = self._segments_folder(uid)
+    def _write_segment(self, folder: str, uid: str, sequence: int, tail: LogTail) -> None:
         snapshot_index = self._snapshot_indexes.get(uid, 0)
         entries = [entry for entry in tail.entries if entry.index > snapshot_index]
         if not entries and not list_numbered(self._file_system, folder, SEGMENT_SUFFIX):
@@ -152,9 +156,7 @@ class SegmentWriter:
             writer.finish()
         except StorageError:
             writer.abort()
-            if self._file_system.exists(folder):
-                raise
-            # Else the store was deleted meanwhile, and nothing is missed (case W27).
+            raise
 
     def _segments_folder(self, uid: str) -> str:
         return segments_folder(store_folder(self._stores_folder, uid))

@@ -221,16 +221,37 @@ def overwrite(file_system: FileSystem, path: str, offset: int, data: bytes) -> N
     file.close()
 
 
+CHANGES = (
+    "create",
+    "pwrite",
+    "fdatasync",
+    "rename",
+    "unlink",
+    "make_directory",
+    "remove_directory",
+    "fsync_directory",
+)
+
+
 def fail(
-    number: int, *names: str, times: int = 1, path_part: str = ""
+    number: int, *names: str, skip: int = 0, times: int = 1, path_part: str = ""
 ) -> Callable[[Operation], None]:
-    """Give a hook that makes the next operations of these names fail with that errno."""
-    left = times
+    """Give a hook that makes operations of these names fail with that errno.
+
+    Args:
+        number: the errno.
+        names: of the operations.
+        skip: so many succeed before.
+        times: so many fail then.
+        path_part: what their paths contain.
+    """
+    seen = 0
 
     def hook(operation: Operation) -> None:
-        nonlocal left
-        if left and operation.name in names and path_part in operation.path:
-            left -= 1
-            raise OSError(number, os.strerror(number))
+        nonlocal seen
+        if operation.name in names and path_part in operation.path:
+            seen += 1
+            if skip < seen <= skip + times:
+                raise OSError(number, os.strerror(number))
 
     return hook

@@ -304,7 +304,7 @@ def test_w14_a_full_disk_refuses_writes_and_service_returns_with_space() -> None
     memory = MemoryFileSystem()
     harness, uid = opened(memory)
     harness.write(append(uid, entries(1, 1, size_bytes=3000)))
-    memory.capacity_bytes = sum(len(data) for data in memory.contents().values()) + 100
+    memory.capacity_bytes = memory.file_bytes() + 100
     before = memory.contents()
     for _ in range(3):
         with pytest.raises(DiskFullError):
@@ -321,7 +321,7 @@ def test_w14_a_directory_on_a_full_disk_can_be_opened_and_read() -> None:
     harness, uid = opened(memory)
     harness.write(append(uid, entries(1, 3)))
     harness.close()
-    memory.capacity_bytes = sum(len(data) for data in memory.contents().values())
+    memory.capacity_bytes = memory.file_bytes()
     harness = LogHarness(memory, "/data")
     assert harness.store().entries == entries(1, 3)
     harness.vote(uid, 2)
