@@ -7,7 +7,7 @@ came over a wire: what is not exactly a component is an `EncodingError` and noth
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from khepri.encoding import EncodingError
 from khepri.errors import MisuseError
@@ -39,6 +39,7 @@ from .data_pattern_codec import (
     data_pattern_to_plain,
     list_of,
 )
+from .data_patterns import DataPattern
 from .names import Special, problem_with_name
 from .shown import shown
 
@@ -71,24 +72,22 @@ def component_to_plain(component: Component) -> Any:  # noqa: ANN401 - what msgp
         return component
     if isinstance(component, Special):
         return _SPECIAL_CODES[component]
-    return [_CODES[type(component)], _argument(component)]
+    kind = type(component)
+    return [_CODES[kind], _argument_to_plain(getattr(component, kind.__match_args__[0]))]
 
 
-def _argument(condition: Condition) -> Any:  # noqa: ANN401 - what msgpack carries
-    match condition:
-        case IfNameMatches(argument) | IfPathMatches(argument):
-            return argument
-        case IfNameLike(parts):
-            return list(parts)
-        case IfNodeExists(flag) | IfHasPayload(flag) | IfHasData(flag) | IfHasSproc(flag):
-            return flag
-        case IfPayloadVersion(number) | IfChildListVersion(number) | IfChildListLength(number):
-            return comparison_to_plain(number) if isinstance(number, Comparison) else number
-        case IfDataMatches(pattern):
-            return data_pattern_to_plain(pattern)
-        case _:
-            members = [component_to_plain(member) for member in condition.members]
-            return members[0] if isinstance(condition, IfNot) else members
+def _argument_to_plain(argument: object) -> Any:  # noqa: ANN401 - what msgpack carries
+    """Give the plain form of what a condition was made with: every condition has one argument."""
+    if isinstance(argument, tuple):  # members, or the parts of a glob
+        parts = cast("tuple[Component, ...]", argument)
+        return [component_to_plain(part) for part in parts]
+    if isinstance(argument, Condition | Special):
+        return component_to_plain(argument)
+    if isinstance(argument, Comparison):
+        return comparison_to_plain(argument)
+    if isinstance(argument, DataPattern):
+        return data_pattern_to_plain(argument)
+    return argument  # a text, a flag, a number or nothing
 
 
 def component_from_plain(plain: object) -> Component:

@@ -7,6 +7,7 @@ All functions take a component, that is a name, a special or a condition, and lo
 from __future__ import annotations
 
 from itertools import chain
+from operator import is_
 from typing import TYPE_CHECKING
 
 from .conditions import (
@@ -32,15 +33,22 @@ def normalise(component: Component) -> Component:
     stay (they mean always and never). Khepri calls this compiling.
     """
     if isinstance(component, IfNot):
-        return IfNot(normalise(component.condition))
+        inner = normalise(component.condition)
+        return component if inner is component.condition else IfNot(inner)
     if not isinstance(component, IfAll | IfAny):
         return component
     members = [normalise(member) for member in component.conditions]
     if len(members) == 1:
         return members[0]
-    if isinstance(component, IfAny):
-        return IfAny(*members)
-    return IfAll(*sorted(members, key=lambda member: isinstance(member, Condition)))
+    if isinstance(component, IfAll):
+        members.sort(key=_is_condition)
+    # Members are seldom changed, and what is normal already need not be made and checked again.
+    unchanged = all(map(is_, members, component.conditions))
+    return component if unchanged else type(component)(*members)
+
+
+def _is_condition(component: Component) -> bool:
+    return isinstance(component, Condition)
 
 
 def named_target(component: Component) -> str | Special | None:

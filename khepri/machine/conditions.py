@@ -12,7 +12,7 @@ Khepri's ``#if_...{}`` record of the same name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from khepri.errors import ConditionTargetsParentError, InvalidConditionError
 
@@ -43,6 +43,7 @@ class Condition:
     """
 
     __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]] = ()
 
     @property
     def members(self) -> tuple[Component, ...]:

@@ -156,7 +156,11 @@ class DataPattern:
         for guard in guards:
             if type(guard) is not Guard:
                 raise _invalid(guard, "a guard is made with Guard(variable, comparison)")
-        return cls(_compile(pattern, MAX_PATTERN_DEPTH), guards)
+        try:
+            part: Part = _literal(encode_value(pattern))
+        except InvalidValueError:  # so it is not all literal
+            part = _compile(pattern, MAX_PATTERN_DEPTH)
+        return cls(part, guards)
 
     def matches(self, value: object) -> bool:
         """Tell whether a decoded value fits the pattern."""
@@ -274,6 +278,10 @@ def literal(value: object) -> Literal:
         encoded = encode_value(value)
     except InvalidValueError as error:
         raise _invalid(value, str(error)) from error
+    return _literal(encoded)
+
+
+def _literal(encoded: bytes) -> Literal:
     # Decoded again, so that a change of the caller's list does not change the condition.
     return Literal(encoded, decode_value(encoded))
 

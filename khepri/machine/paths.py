@@ -270,11 +270,12 @@ def combine_with_conditions(
     if not conditions:
         return path
     if not path:
-        return realpath(PathPattern((IfAll(ROOT, *conditions),)))
-    last = path[-1]
-    if last is PARENT:
-        return realpath(PathPattern((*path, IfAll(THIS, *conditions))))
-    return realpath(PathPattern((*path[:-1], IfAll(last, *conditions))))
+        combined: tuple[Component, ...] = (IfAll(ROOT, *conditions),)
+    elif path[-1] is PARENT:
+        combined = (*path, IfAll(THIS, *conditions))
+    else:
+        combined = (*path[:-1], IfAll(path[-1], *conditions))
+    return realpath(PathPattern.of_valid(combined))
 
 
 def targets_specific_node(path: Path | PathPattern) -> Path | None:

@@ -211,13 +211,14 @@ def place_many(root: TreeNode, pattern: Pattern) -> list[PlaceOutcome]:
         if state.matches:
             outcomes[path] = Found(path, node)
         for position, component in state.steps:
-            if reaches_deeper(component):
-                continue
             target = named_target(component)
             if isinstance(target, str) and target not in node.children:
                 place = _place_below(path, steps[position:])
-                if place is not None:
-                    outcomes.setdefault(_path_in(place), place)
+                # One way that allows creation is enough.
+                if isinstance(place, Missing):
+                    outcomes[place.path] = place
+                elif place is not None:
+                    outcomes.setdefault(place.node_path, place)
     return [outcomes[path] for path in sorted(outcomes)]
 
 
@@ -233,10 +234,6 @@ def _place_below(parent: Names, steps: Sequence[Component]) -> Missing | NodeNot
         if not allows_creation(component):
             return _not_found(path, component, is_target=position == len(steps) - 1)
     return Missing(path, len(parent))
-
-
-def _path_in(place: Missing | NodeNotFound) -> Names:
-    return place.path if isinstance(place, Missing) else place.node_path
 
 
 def path_matches(root: TreeNode, pattern: Pattern, path: Names) -> bool:

@@ -20,6 +20,7 @@ from khepri.machine.names import PARENT, ROOT, THIS
 from khepri.machine.outcomes import Found, MismatchingNode, Missing, NodeNotFound
 from khepri.machine.paths import Path, PathLike, resolve_path, targets_specific_node
 from khepri.machine.patterns import find_one, place_many, place_one
+from khepri.machine.unix_paths import STAR_STAR
 from tests.machine import walking_model
 from tests.machine.pattern_helpers import one_node_patterns, patterns, tree, trees
 
@@ -155,6 +156,8 @@ def test_wildcards_are_never_missing() -> None:
     assert places(ABC, "/nope/**") == []
     assert places(ABC, "/a/zz*") == []
     assert places(ABC, [IfAny("x", "y")]) == []
+    assert places(ABC, [IfAll("n", STAR_STAR)]) == []
+    assert places(ABC, ["x", IfAll("n", STAR_STAR)]) == []
 
 
 def test_unmet_conditions_are_passed_over() -> None:
@@ -174,7 +177,8 @@ def test_places_are_what_the_model_says(root: TreeNode, components: list[Compone
     outcomes = place_many(root, pattern)
     told = [(_path_of(outcome), kinds[type(outcome)]) for outcome in outcomes]
     matches = walking_model.matches(root, pattern)
-    expected = {path: kind for kind, path in walking_model.creatable(root, pattern)}
+    lacking = walking_model.creatable(root, pattern)
+    expected = {path: kind for kind, path in sorted(lacking, reverse=True)}  # missing comes last
     expected |= dict.fromkeys(matches, "found")
     assert told == sorted(expected.items())
     for outcome in outcomes:

@@ -237,6 +237,9 @@ def test_conditions_on_the_root_are_answered_like_others() -> None:
 def test_a_step_up_after_a_named_condition_leads_back() -> None:
     pattern = resolve_path([IfAll("a", IfHasData(False)), PARENT, "a", "b"])
     assert find_one(ABC, pattern) == find_one(ABC, Path("/a/b"))
+    pattern = resolve_path([IfAll("a", IfHasData()), PARENT, "b", "x"])
+    assert find_one(SIBLINGS, pattern) == find_one(SIBLINGS, Path("/b/x"))
+    assert find_one(SIBLINGS, pattern) != find_one(SIBLINGS, Path("/a/x"))
 
 
 @pytest.mark.parametrize("component", [STAR, STAR_STAR, IfNameMatches("a"), IfAny("a", "b")])
