@@ -6,7 +6,9 @@ other terms. Not here: what a role does with a message of its own term.
 Who may raise our term:
 
 - a *leader's* message, whoever sends it: the sender was elected by a majority, and we may be the
-  one whose configuration is old;
+  one whose configuration is old. Not if we lead ourselves: were we deposed by a majority we do
+  not know, we would notice that ours is silent and step down; were we made the only member by
+  force, those left behind must not take us back;
 - a vote request that `election.py` does not ignore;
 - an answer of a member of our configuration. Strangers, removed members among them, may not.
 """
@@ -97,9 +99,12 @@ def _receive_from_leader(server: Server, sender: ServerId, message: _FromLeader)
         _refuse_deposed_leader(server, sender, message)
         return
     role = server.role
+    if isinstance(role, Leader):
+        if server.configuration.find(sender) is None:
+            return
+        # A second leader of our term: stop before anything is written.
+        assert message.term > server.term, "a term has one leader"
     if message.term > server.term or not isinstance(role, Follower):
-        # With the term equal this would be a second leader: stop before anything is written.
-        assert message.term > server.term or not isinstance(role, Leader), "a term has one leader"
         role = server.become_follower(message.term, leader=sender)
     role.hear(sender)
     match message:
