@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from .conditions import Component
-    from .paths import PathLike
 
 PUT: Final = 1
 CREATE: Final = 2
@@ -63,7 +62,8 @@ INCLUDE_ROOT: Final = 4
 Operation: TypeAlias = list[Any]
 """A command, decoded or not yet encoded: code, then arguments."""
 
-KeepWhileOption: TypeAlias = "Mapping[PathLike, Component]"
+KeepWhileOption: TypeAlias = "Mapping[Any, Component]"
+"""Paths, in any form a path may have (``paths.PathLike``), to conditions."""
 
 
 # --- operations: also the parts of a batch ---
