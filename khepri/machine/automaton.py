@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from .components import Component, unmet
 from .condition_rules import named_siblings, named_target, reaches_deeper
-from .conditions import Component, IfNameMatches, IfPathMatches, unmet
+from .conditions import IfNameMatches, IfPathMatches
 from .names import Special
 
 if TYPE_CHECKING:

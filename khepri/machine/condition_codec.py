@@ -13,10 +13,8 @@ from khepri.encoding import EncodingError
 from khepri.errors import MisuseError
 
 from .comparisons import Comparison
+from .components import MAX_CONDITION_DEPTH, Component, Condition
 from .conditions import (
-    MAX_CONDITION_DEPTH,
-    Component,
-    Condition,
     IfAll,
     IfAny,
     IfChildListLength,

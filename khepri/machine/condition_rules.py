@@ -10,15 +10,13 @@ from itertools import chain
 from operator import is_
 from typing import TYPE_CHECKING
 
+from .components import Component, Condition, NameCondition
 from .conditions import (
-    Component,
-    Condition,
     IfAll,
     IfAny,
     IfNodeExists,
     IfNot,
     IfPathMatches,
-    NameCondition,
 )
 
 if TYPE_CHECKING:

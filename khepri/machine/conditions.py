@@ -1,8 +1,8 @@
 """The conditions: what can be asked of a tree node before it is read or changed.
 
-Here are the conditions and whether a tree node meets them. Which nodes a condition is asked of
-is decided in ``patterns.py`` with the rules of ``condition_rules.py``; how conditions are carried
-is in ``condition_codec.py``.
+Here is each condition and whether a tree node meets it; what all have in common is in
+``components.py``. Which nodes a condition is asked of is decided in ``patterns.py`` with the rules
+of ``condition_rules.py``; how conditions are carried is in ``condition_codec.py``.
 
 Conditions are immutable values, checked when they are made: afterwards nobody checks again, and
 none of them can fail while the replicated machine evaluates it. The meaning of each is that of
@@ -12,14 +12,24 @@ Khepri's ``#if_...{}`` record of the same name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
-
-from khepri.errors import ConditionTargetsParentError, InvalidConditionError
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .comparisons import Comparison
+from .components import (
+    MAX_CONDITION_DEPTH,
+    Component,
+    Condition,
+    NameCondition,
+    NodeCondition,
+    as_member,
+    ensure_depth,
+    ensure_is_condition,
+    invalid_condition,
+    unmet,
+)
 from .data_patterns import DataPattern, Guard
 from .globs import glob_matches, merge_stars
-from .names import Special, problem_with_name
+from .names import problem_with_name
 from .regular_expressions import compile_regex
 from .shown import shown
 
@@ -28,77 +38,32 @@ if TYPE_CHECKING:
 
     from .tree import TreeNode
 
-MAX_CONDITION_DEPTH: Final = 32
-"""How deep conditions may be nested."""
+__all__ = [
+    "MAX_CONDITION_DEPTH",
+    "Component",
+    "Condition",
+    "IfAll",
+    "IfAny",
+    "IfChildListLength",
+    "IfChildListVersion",
+    "IfDataMatches",
+    "IfHasData",
+    "IfHasPayload",
+    "IfHasSproc",
+    "IfNameLike",
+    "IfNameMatches",
+    "IfNodeExists",
+    "IfNot",
+    "IfPathMatches",
+    "IfPayloadVersion",
+    "NameCondition",
+    "ensure_is_condition",
+    "unmet",
+]
 
 MAX_NUMBER: Final = 2**63 - 1
 """The largest version or count that can be asked for."""
 
-
-class Condition:
-    """The base of all conditions.
-
-    A condition is asked about one tree node, with the name of that node. The root has no name;
-    conditions on names see the empty text there.
-    """
-
-    __slots__ = ()
-    __match_args__: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def members(self) -> tuple[Component, ...]:
-        """The conditions this one is made of; none for most."""
-        return ()
-
-    def unmet(self, name: str, node: TreeNode) -> Component | None:
-        """Give what the tree node does not meet, None if it meets the condition.
-
-        Args:
-            name: the name of the tree node; empty for the root.
-            node: the tree node.
-
-        Returns:
-            None if met. Otherwise the part to blame: of `IfAll` the part of the first failing
-            member, of every other condition the condition itself. A part may be the empty name,
-            so test with ``is None``.
-        """
-        raise NotImplementedError
-
-    def is_met(self, name: str, node: TreeNode) -> bool:
-        """Tell whether the tree node meets the condition."""
-        return self.unmet(name, node) is None
-
-
-class NameCondition(Condition):
-    """A condition on nothing but the name."""
-
-    __slots__ = ()
-
-    def fits(self, name: str) -> bool:
-        """Tell whether a name meets the condition."""
-        raise NotImplementedError
-
-    def unmet(self, name: str, node: TreeNode) -> Component | None:  # noqa: ARG002 - the name is all
-        """See `Condition.unmet`."""
-        return None if self.fits(name) else self
-
-
-class NodeCondition(Condition):
-    """A condition on a tree node whatever its name is."""
-
-    __slots__ = ()
-
-    def fits(self, node: TreeNode) -> bool:
-        """Tell whether a tree node meets the condition."""
-        raise NotImplementedError
-
-    def unmet(self, name: str, node: TreeNode) -> Component | None:  # noqa: ARG002 - any name will do
-        """See `Condition.unmet`."""
-        return None if self.fits(node) else self
-
-
-Component: TypeAlias = str | Special | Condition
-"""One step of a pattern: a name, one of ROOT, THIS, PARENT, or a condition."""
 
 Number: TypeAlias = int | Comparison
 """What versions and counts are compared with; an int means `Eq`."""
@@ -148,14 +113,14 @@ class IfNameLike(NameCondition):
 
     def __post_init__(self) -> None:
         """Check the parts and merge neighbouring stars."""
-        if type(self.parts) is not tuple or len(self.parts) < 2:  # noqa: PLR2004 - one star, two parts
-            raise _invalid(self, "a glob has a tuple of at least two parts, around its star")
+        if type(self.parts) is not tuple or len(self.parts) < 2:  # noqa: PLR2004 - around a star
+            raise invalid_condition(self, "a glob is a tuple of two parts or more")
         for part in self.parts:
             if type(part) is not str:
-                raise _invalid(self, f"{shown(part)} is not text")
+                raise invalid_condition(self, f"{shown(part)} is not text")
             problem = problem_with_name(part)
             if problem is not None:
-                raise _invalid(self, f"{shown(part)} cannot be part of a name: {problem}")
+                raise invalid_condition(self, f"{shown(part)} cannot be part of a name: {problem}")
         object.__setattr__(self, "parts", merge_stars(self.parts))
 
     def fits(self, name: str) -> bool:
@@ -310,7 +275,8 @@ class IfNot(Condition):
 
     def __post_init__(self) -> None:
         """Check the inner condition."""
-        _check_members(self)
+        object.__setattr__(self, "condition", as_member(self, self.condition))
+        ensure_depth(self)
 
     @property
     def members(self) -> tuple[Component, ...]:
@@ -330,8 +296,9 @@ class IfAll(Condition):
 
     def __init__(self, *conditions: Component) -> None:
         """Check the conditions; a plain text is a name."""
-        object.__setattr__(self, "conditions", conditions)
-        _check_members(self)
+        members = tuple([as_member(self, condition) for condition in conditions])
+        object.__setattr__(self, "conditions", members)
+        ensure_depth(self)
 
     def __repr__(self) -> str:
         """Show the condition as it is written in a program."""
@@ -359,8 +326,9 @@ class IfAny(Condition):
 
     def __init__(self, *conditions: Component) -> None:
         """Check the conditions; a plain text is a name."""
-        object.__setattr__(self, "conditions", conditions)
-        _check_members(self)
+        members = tuple([as_member(self, condition) for condition in conditions])
+        object.__setattr__(self, "conditions", members)
+        ensure_depth(self)
 
     def __repr__(self) -> str:
         """Show the condition as it is written in a program."""
@@ -379,35 +347,11 @@ class IfAny(Condition):
         return self
 
 
-def unmet(component: Component, name: str, node: TreeNode) -> Component | None:
-    """Give what a tree node does not meet of a component, None if it meets it.
-
-    A name is met by the tree node of exactly that name; ROOT and THIS, as parts of a condition,
-    are always met.
-    """
-    if isinstance(component, Condition):
-        return component.unmet(name, node)
-    if isinstance(component, str) and component != name:
-        return component
-    return None
-
-
-def ensure_is_condition(value: object) -> Component:
-    """Give back a condition or a name; for what must be a condition outside of a path.
-
-    Raises:
-        InvalidConditionError: it is something else.
-    """
-    if isinstance(value, Condition):
-        return value
-    return _member(value, value)
-
-
 def _name_test(condition: Condition, regex: object) -> Callable[[str], bool]:
     if regex is None:
         return _always
     if type(regex) is not str:
-        raise _invalid(condition, f"a regular expression is text, not {shown(regex)}")
+        raise invalid_condition(condition, f"a regular expression is text, not {shown(regex)}")
     return compile_regex(regex)
 
 
@@ -417,58 +361,14 @@ def _always(_name: str) -> bool:
 
 def _check_flag(condition: Condition, flag: object) -> None:
     if type(flag) is not bool:
-        raise _invalid(condition, f"{shown(flag)} is neither True nor False")
+        raise invalid_condition(condition, f"{shown(flag)} is neither True nor False")
 
 
 def _check_number(condition: Condition, number: object) -> None:
     operand = number.operand if isinstance(number, Comparison) else number
     if type(operand) is not int or not 0 <= operand <= MAX_NUMBER:
-        raise _invalid(condition, f"{shown(operand)} is not a whole number from 0 to 2**63 - 1")
+        raise invalid_condition(condition, f"{shown(operand)} is no whole number below 2**63")
 
 
 def _compares(actual: int, number: Number) -> bool:
     return actual == number if isinstance(number, int) else number.holds(actual)
-
-
-def _check_members(condition: Condition) -> None:
-    for member in condition.members:
-        _member(condition, member)
-    if _depth(condition) > MAX_CONDITION_DEPTH:
-        raise InvalidConditionError(
-            f"conditions are nested more than {MAX_CONDITION_DEPTH} deep",
-            condition=type(condition).__name__,
-            reason="depth",
-        )
-
-
-def _member(condition: object, member: object) -> Component:
-    if isinstance(member, Condition):
-        return member
-    if isinstance(member, Special):
-        if member is Special.PARENT:
-            raise ConditionTargetsParentError(
-                f"{type(condition).__name__}: a condition cannot name the parent ('..')",
-                path=None,
-                condition=type(condition).__name__,
-            )
-        return member
-    if type(member) is not str:
-        raise _invalid(condition, f"{shown(member)} is neither a condition nor a name")
-    problem = problem_with_name(member)
-    if problem is not None:
-        raise _invalid(condition, f"{shown(member)} is not a name: {problem}")
-    return member
-
-
-def _depth(component: Component) -> int:
-    # Recursion is safe: every member was checked when it was made, so it is not deeper than the
-    # limit itself.
-    if not isinstance(component, Condition):
-        return 0
-    return 1 + max(map(_depth, component.members), default=0)
-
-
-def _invalid(condition: object, reason: str) -> InvalidConditionError:
-    return InvalidConditionError(
-        f"{type(condition).__name__}: {reason}", condition=condition, reason=reason
-    )

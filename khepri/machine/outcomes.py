@@ -14,7 +14,7 @@ from khepri.errors import KhepriError, MismatchingNodeError, NodeNotFoundError
 from .paths import Path
 
 if TYPE_CHECKING:
-    from .conditions import Component
+    from .components import Component
     from .names import Special
     from .tree import Names, TreeNode
 

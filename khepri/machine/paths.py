@@ -20,8 +20,9 @@ from typing import Final, TypeAlias, cast, overload
 
 from khepri.errors import InvalidPathError, ManyNodesDeniedError
 
+from .components import Component, Condition
 from .condition_rules import named_target, normalise
-from .conditions import Component, Condition, IfAll
+from .conditions import IfAll
 from .names import MAX_PATH_COMPONENTS, PARENT, ROOT, THIS, Special, problem_with_name
 from .shown import shown
 from .unix_paths import parse_unix, too_many_components, unix_form
@@ -104,8 +105,7 @@ class PathPattern(tuple[Component, ...]):
             InvalidPathError: one of them is not a component.
         """
         parts = tuple(components)
-        _checked(parts, parts)
-        return cls.of_valid(parts)
+        return cls.of_valid(_checked(parts, parts))
 
     @classmethod
     def of_valid(cls, components: Iterable[Component]) -> PathPattern:
@@ -136,20 +136,23 @@ def _checked(components: tuple[object, ...], path: object) -> Path | PathPattern
     """Check components and make a path of them if all are names, otherwise a pattern."""
     if len(components) > MAX_PATH_COMPONENTS:
         raise too_many_components(path)
-    only_names = True
+    names: list[str] = []
+    checked: list[Component] = []
     for component in components:
         if isinstance(component, str):
             problem = problem_with_name(component)
             if problem is not None:
                 raise _invalid(path, component, f"is not a name: {problem}")
+            # A subclass of text may bring its own equality; the tree holds plain text.
+            names.append(str.__str__(component))
+            checked.append(names[-1])
         elif isinstance(component, Special | Condition):
-            only_names = False
+            checked.append(component)
         else:
             raise _invalid(path, component, "is neither a name nor a condition")
-    if only_names:
-        # A subclass of str may bring its own equality; the tree holds plain text.
-        return Path.of_valid([str.__str__(name) for name in cast("Iterable[str]", components)])
-    return PathPattern.of_valid(components)  # type: ignore[arg-type]  # tested above
+    if len(names) == len(checked):
+        return Path.of_valid(names)
+    return PathPattern.of_valid(checked)
 
 
 def _invalid(path: object, component: object, problem: str) -> InvalidPathError:
@@ -177,16 +180,17 @@ def parse_path(path: PathLike) -> Path | PathPattern:
     if isinstance(path, Path | PathPattern):
         return path
     if isinstance(path, str):
-        components: tuple[Component, ...] = tuple(parse_unix(path))
+        components: tuple[object, ...] = tuple(parse_unix(path))
     else:
         components = _components_of(path)
-    if ROOT in components:
-        after_root = len(components) - components[::-1].index(ROOT)
-        components = components[after_root:]
-    return _checked(components, path)
+    checked = _checked(components, path)
+    if isinstance(checked, PathPattern) and ROOT in checked:
+        after_root = len(checked) - checked[::-1].index(ROOT)
+        return _checked(checked[after_root:], path)
+    return checked
 
 
-def _components_of(path: object) -> tuple[Component, ...]:
+def _components_of(path: object) -> tuple[object, ...]:
     # Bytes are a sequence too, of numbers, and no path.
     if not issubclass(type(path), Sequence) or type(path) in (bytes, bytearray, memoryview):
         raise InvalidPathError(
@@ -194,7 +198,7 @@ def _components_of(path: object) -> tuple[Component, ...]:
             path=path,
             component=None,
         )
-    return tuple(cast("Sequence[Component]", path))
+    return tuple(cast("Sequence[object]", path))
 
 
 def realpath(path: Path | PathPattern) -> Path | PathPattern:

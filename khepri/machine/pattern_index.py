@@ -22,7 +22,7 @@ from .unix_paths import STAR_STAR
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .conditions import Component
+    from .components import Component
     from .patterns import Pattern
     from .tree import Names
 

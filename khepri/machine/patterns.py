@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from khepri.errors import ManyNodesDeniedError
 
 from .automaton import Automaton, visit
+from .components import Component, unmet
 from .condition_rules import allows_creation, named_target, reaches_deeper
-from .conditions import Component, unmet
 from .names import PARENT, ROOT
 from .outcomes import Found, MismatchingNode, Missing, NodeNotFound
 from .paths import Path

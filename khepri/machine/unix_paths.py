@@ -21,7 +21,8 @@ from urllib.parse import quote, unquote
 
 from khepri.errors import InvalidPathError
 
-from .conditions import Component, Condition, IfNameLike, IfNameMatches, IfPathMatches
+from .components import Component, Condition
+from .conditions import IfNameLike, IfNameMatches, IfPathMatches
 from .names import MAX_PATH_COMPONENTS, PARENT, THIS, Special, problem_with_name
 from .shown import shown
 

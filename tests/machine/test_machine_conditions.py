@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pytest
@@ -271,6 +272,16 @@ def test_members_are_conditions_or_names(member: object) -> None:
     for make in makers:
         with pytest.raises(InvalidConditionError):
             make(member)
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+def test_a_subclass_of_text_becomes_plain_text() -> None:
+    (name,) = IfAll(Colour.RED).conditions
+    assert type(name) is str
+    assert type(IfNot(Colour.RED).condition) is str
 
 
 def test_no_condition_names_the_parent() -> None:

@@ -68,6 +68,23 @@ class Colour(enum.StrEnum):
 def test_a_subclass_of_text_becomes_plain_text() -> None:
     (name,) = Path([Colour.RED])
     assert type(name) is str
+    assert type(PathPattern([STAR, Colour.RED])[1]) is str
+
+
+class Contrary:
+    """Something whose comparisons fail, as those of arrays do."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("not comparable")
+
+
+def test_what_cannot_be_compared_is_still_named_in_the_error() -> None:
+    component: Any = Contrary()
+    with pytest.raises(InvalidPathError) as raised:
+        parse_path(["a", component])
+    assert raised.value.component is component
 
 
 def test_a_path_is_given_back_as_it_is() -> None:
