@@ -14,5 +14,5 @@ class ActorLabel(NamedTuple):
 
     def __str__(self) -> str:
         """Give ``orders@alice-ra-server``, or less where less is known."""
-        where = f"{self.store_id or ''}@{self.node}" if self.node else self.store_id
+        where = "@".join(part for part in (self.store_id, self.node) if part)
         return f"{where}-{self.role}" if where else self.role
