@@ -160,6 +160,13 @@ def test_wildcards_are_never_missing() -> None:
     assert places(ABC, ["x", IfAll("n", STAR_STAR)]) == []
 
 
+def test_one_way_that_allows_creation_is_enough() -> None:
+    """/a/x/x is refused as the second step below /a/x, and allowed as the third."""
+    root = tree({"a": {"x": {}}}, {"/a/x": 1})
+    pattern = [STAR_STAR, IfAll("x", IfHasData()), "x"]
+    assert places(root, pattern) == [("Missing", "/a/x/x")]
+
+
 def test_unmet_conditions_are_passed_over() -> None:
     assert places(ABC, [IfAll("a", IfHasData())]) == []
     assert places(ABC, [IfAll("a", IfHasData()), "x"]) == []

@@ -231,7 +231,7 @@ def test_guards_are_guards() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, 1, None])
-def test_a_variable_has_a_name(name: Any) -> None:  # noqa: ANN401 - the point is that it is wrong
+def test_a_variable_has_a_name(name: Any) -> None:
     with pytest.raises(InvalidConditionError):
         Var(name)
 
@@ -266,7 +266,7 @@ def test_same_data_are_the_same_bytes_but_for_the_order_of_keys(
     assert same_data(one, other) == (sorted_keys(one) == sorted_keys(other))
 
 
-def sorted_keys(value: Any) -> object:  # noqa: ANN401 - any data
+def sorted_keys(value: Any) -> object:
     """A form of a value that is equal for the same data: tagged with types, keys sorted."""
     kind = cast("type[object]", type(value)).__name__
     if kind == "dict":
