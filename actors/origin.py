@@ -39,6 +39,10 @@ class Origin:
         self.session_id: int | None = None
         self.waiting_bytes = 0
         """The bytes of all commands that are not applied yet."""
+        self.added = 0
+        """How many commands ever came."""
+        self.finished = 0
+        """How many of them are done, in their order."""
         self._unsent: deque[tuple[bytes, Ticket]] = deque()
         self._in_flight: deque[tuple[bytes, Ticket]] = deque()
         self._first_in_flight = 1
@@ -62,6 +66,7 @@ class Origin:
     def add(self, command: bytes, ticket: Ticket) -> None:
         """Put a new command behind all others."""
         self.waiting_bytes += len(command)
+        self.added += 1
         self._unsent.append((command, ticket))
 
     def take_group(self) -> Group:
@@ -113,6 +118,7 @@ class Origin:
                 break
             command, ticket = in_flight.popleft()
             self.waiting_bytes -= len(command)
+            self.finished += 1
             self._first_in_flight += 1
             self._sent -= 1
             if ticket is not None:
@@ -155,6 +161,7 @@ class Origin:
         """Forget what is in flight and the session it was numbered in; give the tickets."""
         tickets = [ticket for _, ticket in self._in_flight if ticket is not None]
         self.waiting_bytes -= sum(len(command) for command, _ in self._in_flight)
+        self.finished += len(self._in_flight)
         self._in_flight.clear()
         self._first_in_flight = 1
         self._sent = 0

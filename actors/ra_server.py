@@ -16,7 +16,7 @@ numbered and repeated is in `command_pump.py`; snapshots are in `server_snapshot
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from khepri.errors import ServerStoppedError
 from khepri.machine.entries import encode_entry
@@ -89,6 +89,7 @@ class RaServer(KhepriActor):
         self._written_sequence = 0
         self._disk_error: StorageError | None = None
         self._replies: list[tuple[KhepriFuture[Any], object]] = []
+        self._reads: list[_Read] = []
         self._waiting_for_leader: list[KhepriFuture[Any]] = []
         self._next_tick = 0.0
 
@@ -116,7 +117,8 @@ class RaServer(KhepriActor):
 
     def owed_replies(self) -> Iterable[KhepriFuture[Any] | None]:
         """Everybody whose command is not applied, and who waits for a leader."""
-        return (*self._pump.origin.tickets(), *self._waiting_for_leader)
+        reads = (read.future for read in self._reads)
+        return (*self._pump.origin.tickets(), *self._waiting_for_leader, *reads)
 
     def next_deadline(self) -> float:
         """Give the core's next timer or the next tick, whichever comes first."""
@@ -173,7 +175,7 @@ class RaServer(KhepriActor):
             case GroupsFrom():
                 self._pump.take_foreign(message.groups)
             case ConsistentRead():
-                return event.ReadRequest(ticket)
+                return event.ReadRequest(_Read(ticket, self._pump.origin.added))
             case AskCore():
                 return message.make_event(ticket)
             case WaitForLeader():
@@ -237,6 +239,8 @@ class RaServer(KhepriActor):
                 events.append(proposal)
         for one in self._core.step(events, now):
             self._execute(one)
+        if self._reads:
+            self._release_reads()
         view = self._machine.view
         if view is not self._access.view:
             self._access.view = view
@@ -275,8 +279,8 @@ class RaServer(KhepriActor):
             case effect.PersistHardState():
                 self._meta_file.write(one.hard_state)
             case effect.ReadReady():
-                # The view is published before the replies are given.
-                self._replies.append((_future(one.ticket), None))
+                assert isinstance(one.ticket, _Read)
+                self._reads.append(one.ticket)
             case effect.Completed():
                 self._replies.append((_future(one.ticket), None))
             case effect.Rejected():
@@ -306,6 +310,12 @@ class RaServer(KhepriActor):
                 self._snapshots.grown(len(entry.data))
             else:
                 machine.skip(entry.index, entry.term)
+
+    def _release_reads(self) -> None:
+        """Answer the reads before which nothing sent from here is outstanding any more."""
+        finished = self._pump.origin.finished
+        self._replies.extend((read.future, None) for read in self._reads if read.after <= finished)
+        self._reads = [read for read in self._reads if read.after > finished]
 
     def _rejected(self, rejected: effect.Rejected) -> None:
         if rejected.ticket is None:
@@ -338,6 +348,16 @@ class RaServer(KhepriActor):
         self._setup.membership_cache.cast(MembersAre(ids))
 
 
+class _Read(NamedTuple):
+    """The ticket of a consistent read.
+
+    It also waits for every command that was sent from here before it, as `fence` promises.
+    """
+
+    future: KhepriFuture[Any]
+    after: int
+
+
 def _future(ticket: object) -> KhepriFuture[Any]:
-    """Every ticket given to the core, but for proposals, is the future of a request."""
-    return ticket  # type: ignore[return-value]
+    """Give the future of a request that the core knows by a ticket; proposals have none."""
+    return ticket.future if isinstance(ticket, _Read) else ticket  # type: ignore[return-value]

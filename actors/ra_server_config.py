@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from khepri.config import StoreId, check_store_id, get_default_store_id
+from khepri.config import check_store_id, get_default_store_id
 from khepri.errors import InvalidOptionError, WrongTypeError
 
 _logger = logging.getLogger("khepri.cluster")
@@ -31,7 +31,7 @@ class RaServerConfig:
         election_timeout_max_seconds: and at most.
     """
 
-    cluster_name: StoreId
+    cluster_name: str
     friendly_name: str = ""
     snapshot_bytes: int = 20 * 1024 * 1024
     snapshot_entries: int = 65536

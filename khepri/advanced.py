@@ -15,6 +15,7 @@ from khepri.machine.values import encode_value
 
 from .calls import DEFAULT, Timeout
 from .options import Favor, returned_properties
+from .reading import one_node
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class AdvancedStore:
         """Give the properties of one tree node."""
         mask = returned_properties(props_to_return)
         root = self._store._root(timeout, favor)  # noqa: SLF001 - the other half of Store
-        return queries.properties_of(queries.find_node(root, resolve_path(path)), mask)
+        return queries.properties_of(queries.find_node(root, one_node(path)), mask)
 
     def get_many(
         self,

@@ -108,7 +108,7 @@ def start_on(
     running_node = node_or_default(node)
     system = _ra_system(running_node, where, deadline)
     running_node.start_store(system, config, deadline.remaining())
-    store_id = config.cluster_name
+    store_id = StoreId(config.cluster_name)
     if len(running_node.access(store_id).known_members()) == 1:
         # Alone it leads at once, and a consistent read waits until the whole log is applied.
         call(running_node, store_id, ConsistentRead(), result, deadline.remaining())

@@ -47,6 +47,8 @@ Facts are attributes, so that a handler never parses a message.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class KhepriError(Exception):
     """The root of everything khepri raises.
@@ -63,9 +65,9 @@ class KhepriError(Exception):
         """
         super().__init__(message)
         self.message = message
-        self.facts = facts
+        self.facts: dict[str, Any] = facts
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - facts are of all types
         """Give the fact of that name."""
         facts = self.__dict__.get("facts", {})
         if name in facts:

@@ -14,7 +14,7 @@ from khepri.actors.node import default_stores
 from khepri.actors.server_messages import ConsistentRead
 from khepri.config import check_store_id
 from khepri.machine import queries
-from khepri.machine.paths import Path, resolve_path
+from khepri.machine.paths import Path, ensure_specific, resolve_path
 from khepri.machine.patterns import find_many
 from khepri.machine.values import decode_value
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from khepri.actors.node import Node
-    from khepri.machine.paths import PathLike
+    from khepri.machine.paths import PathLike, PathPattern
     from khepri.machine.properties import NodeProperties
     from khepri.machine.tree import TreeNode
 
@@ -98,7 +98,7 @@ class Reader:
                     return None if payload is None else decode_value(payload)
             except (KeyError, AttributeError):
                 pass  # the long way knows what is missing
-        return queries.get(self._root(timeout, favor), resolve_path(path))
+        return queries.get(self._root(timeout, favor), one_node(path))
 
     def get_or(
         self,
@@ -112,25 +112,25 @@ class Reader:
 
         A tree node that does not meet a condition counts as none. Otherwise as `get`.
         """
-        return queries.get_or(self._root(timeout, favor), resolve_path(path), default)
+        return queries.get_or(self._root(timeout, favor), one_node(path), default)
 
     def exists(
         self, path: PathLike, *, timeout: Timeout = DEFAULT, favor: Favor = "low_latency"
     ) -> bool:
         """Tell whether there is such a tree node and it meets the conditions asked of it."""
-        return queries.exists(self._root(timeout, favor), resolve_path(path))
+        return queries.exists(self._root(timeout, favor), one_node(path))
 
     def has_data(
         self, path: PathLike, *, timeout: Timeout = DEFAULT, favor: Favor = "low_latency"
     ) -> bool:
         """Tell whether there is such a tree node and it carries data."""
-        return queries.has_data(self._root(timeout, favor), resolve_path(path))
+        return queries.has_data(self._root(timeout, favor), one_node(path))
 
     def is_sproc(
         self, path: PathLike, *, timeout: Timeout = DEFAULT, favor: Favor = "low_latency"
     ) -> bool:
         """Tell whether there is such a tree node and it carries a stored procedure."""
-        return queries.is_sproc(self._root(timeout, favor), resolve_path(path))
+        return queries.is_sproc(self._root(timeout, favor), one_node(path))
 
     # --- many tree nodes
 
@@ -266,3 +266,16 @@ class Reader:
     ) -> Iterator[tuple[Path, NodeProperties]]:
         mask = returned_properties(props_to_return)
         return queries.walk(self._root(timeout, favor), resolve_path(pattern), mask)
+
+
+def one_node(path: PathLike) -> Path | PathPattern:
+    """Give a path or pattern that names one tree node, resolved.
+
+    Raises:
+        InvalidPathError: it is none.
+        ManyNodesDeniedError: it may match several, whatever the tree holds now.
+    """
+    resolved = resolve_path(path)
+    if resolved.__class__ is not Path:
+        ensure_specific(resolved)
+    return resolved

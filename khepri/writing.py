@@ -15,7 +15,7 @@ from khepri.machine.paths import Path, resolve_path
 from khepri.machine.values import encode_value
 
 from .batch import Batch
-from .calls import DEFAULT, Timeout, call, check_size, result, submit
+from .calls import DEFAULT, Timeout, call, check_size, result, submit, timeout_seconds
 from .options import PutOptions, WriteOptions, check_unknown
 from .reading import Reader
 
@@ -308,6 +308,8 @@ class Writer(Reader):
         Use it as a context manager, which commits at its end unless an exception leaves it, or
         call `Batch.commit`.
         """
+        if timeout is not DEFAULT:
+            timeout_seconds(timeout)
         return Batch(self._send, timeout)
 
     def fence(self, *, timeout: Timeout = DEFAULT) -> None:
@@ -343,6 +345,8 @@ class Writer(Reader):
             check_size(command)
         node = self._get_node()
         if async_:
+            if timeout is not DEFAULT:
+                timeout_seconds(timeout)  # nobody waits here, but a mistake is a mistake
             return submit(node.access(self._store_id), command, result)
         call(node, self._store_id, command, result, timeout)
         return None

@@ -14,10 +14,11 @@ most programs do most of the time, and cost half as much to read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from khepri.encoding import pack
-from khepri.errors import InvalidOptionError
+from khepri.errors import InvalidOptionError, WrongTypeError
 
 from .condition_codec import component_to_plain
 from .condition_rules import normalise
@@ -33,7 +34,7 @@ from .paths import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from .conditions import Component
 
@@ -281,6 +282,12 @@ def _pattern_to_plain(pattern: Iterable[Component]) -> list[Any]:
 def _keep_while_to_plain(keep_while: KeepWhileOption) -> list[Any]:
     """Give the conditions in the order of their encoded bytes, for equal maps to be equal."""
     watches: list[Any] = []
+    if not isinstance(keep_while, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise WrongTypeError(
+            f"keep_while maps paths to conditions; it is not {keep_while!r:.100}",
+            option="keep_while",
+            value=keep_while,
+        )
     for path, condition in keep_while.items():
         parsed = parse_path(path)
         is_relative = bool(parsed) and parsed[0] in (THIS, PARENT)

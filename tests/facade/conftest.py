@@ -1,0 +1,31 @@
+"""Every test of the public face has a directory of its own and leaves nothing running."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import khepri
+from khepri.actors.node import default_node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("DEFAULT_TIMEOUT", "DEFAULT_STORE_ID", "DEFAULT_RA_SYSTEM", "MAX_COMMAND_BYTES"):
+        monkeypatch.delenv(f"KHEPRI_{name}", raising=False)
+    yield tmp_path
+    default_node().stop()
+    assert default_node().stores == {}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[khepri.Store]:
+    with khepri.open(tmp_path / "data", "orders") as opened:
+        yield opened

@@ -1,0 +1,57 @@
+"""What the tests of the public face share."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from khepri.actors.node import default_node
+from khepri.actors.supervision import which_children
+from khepri.errors import NoSuchServerError, ServerStoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from khepri.actors.reference import ActorReference
+
+PATIENCE_SECONDS = 20.0
+
+
+def eventually(condition: Callable[[], object], what: str = "it") -> Any:
+    """Look again and again until a condition holds, and give what it gave."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    pause = threading.Event()
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, f"{what} did not happen within {PATIENCE_SECONDS} s"
+        pause.wait(0.005)
+
+
+def actors_of(store_id: str) -> dict[str, ActorReference]:
+    """Give the running actors of a store and of its Ra system, by role."""
+    system = next(
+        handle for handle in default_node()._systems.values() if store_id in handle.stores
+    )
+    found: dict[str, ActorReference] = {}
+    # One of them may just be being restarted.
+    with contextlib.suppress(ServerStoppedError, NoSuchServerError):
+        _collect(system.reference, store_id, found)
+    return found
+
+
+def _collect(system: ActorReference, store_id: str, found: dict[str, ActorReference]) -> None:
+    for child in which_children(system).get(timeout=5):
+        if child.reference is not None:
+            found[child.id] = child.reference
+    if "stores" not in found:
+        return
+    for store in which_children(found["stores"]).get(timeout=5):
+        if store.id == store_id and store.reference is not None:
+            found["store_supervisor"] = store.reference
+            for child in which_children(store.reference).get(timeout=5):
+                if child.reference is not None:
+                    found[child.id] = child.reference

@@ -1,0 +1,188 @@
+"""Each actor of the tree is killed under load: it comes back, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+import khepri
+from khepri import cluster
+from khepri.actors import store_supervisor
+from khepri.actors.node import default_node
+from khepri.errors import (
+    CommandFailedError,
+    KhepriTimeoutError,
+    NoSuchServerError,
+    ServerStoppedError,
+)
+from khepri.machine import commands
+from tests.facade.facade_helpers import actors_of, eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WRITERS = 4
+
+
+class Load:
+    """Threads that put 1, 2, 3, ... each to a tree node of its own, until told to stop."""
+
+    def __init__(self, store: khepri.Store) -> None:
+        self.store = store
+        self.acknowledged = [0] * WRITERS
+        self.unknown = 0
+        self.unexpected: list[BaseException] = []
+        self._over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        self.wait_for_progress()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(60)
+        assert not self.unexpected, self.unexpected
+
+    def wait_for_progress(self) -> None:
+        """Every writer has something acknowledged that it had not before."""
+        before = list(self.acknowledged)
+        eventually(
+            lambda: all(now > was for now, was in zip(self.acknowledged, before, strict=True)),
+            "progress of every writer",
+        )
+
+    def _write(self, number: int) -> None:
+        value = 0
+        while not self._over.is_set():
+            value += 1
+            try:
+                self.store.put(f"/load/{number}", value, timeout=10)
+                self.acknowledged[number] = value
+            except (ServerStoppedError, NoSuchServerError, KhepriTimeoutError):
+                self.unknown += 1
+                value = self._settle(number, value)
+            except BaseException as error:  # noqa: BLE001 - the test fails with it
+                self.unexpected.append(error)
+                return
+
+    def _settle(self, number: int, value: int) -> int:
+        """The outcome is unknown: look, and go on from what is there."""
+        try:
+            found: int = self.store.get(f"/load/{number}", favor="consistency", timeout=10)
+        except (ServerStoppedError, NoSuchServerError, KhepriTimeoutError):
+            return value - 1
+        return found
+
+    def check(self) -> None:
+        """What was acknowledged is there, and every value was applied once."""
+        for number, last in enumerate(self.acknowledged):
+            properties = self.store.adv.get(f"/load/{number}", favor="consistency")
+            assert properties["data"] >= last
+            assert properties["payload_version"] == properties["data"]
+
+
+def crash(store_id: str, role: str) -> None:
+    """Have an actor raise, by a message that no actor understands, and wait for its end."""
+    reference = actors_of(store_id)[role]
+    reference.cast(object())
+    reference.down.get(timeout=20)
+
+
+@pytest.mark.parametrize(
+    "role", ["wal_writer", "segment_writer", "membership_cache", "ra_server", "snapshot_worker"]
+)
+def test_a_killed_actor_is_restarted_and_nothing_is_lost(
+    role: str, store: khepri.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Load(store) as load:
+        before = actors_of("orders")[role]
+        crash("orders", role)
+        eventually(
+            lambda: (after := actors_of("orders").get(role)) is not None and after is not before,
+            f"the restart of {role}",
+        )
+        load.wait_for_progress()
+    load.check()
+    assert any("crashed" in record.message for record in caplog.records)
+    assert khepri.get_store_ids() == ["orders"]
+
+
+def test_the_registry_is_restarted_and_still_knows_the_stores(store: khepri.Store) -> None:
+    del store
+    registry = default_node().registry()
+    registry.cast(object())
+    registry.down.get(timeout=20)
+    eventually(lambda: default_node().registry().is_alive(), "the restart of the registry")
+    assert eventually(khepri.get_store_ids) == ["orders"]
+    assert cluster.is_store_running("orders")
+
+
+def test_the_server_survives_many_crashes_that_are_far_enough_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_supervisor, "PERIOD_SECONDS", 0.001)
+    with khepri.open(tmp_path / "data", "orders") as store, Load(store) as load:
+        for _ in range(10):
+            crash("orders", "ra_server")
+            load.wait_for_progress()
+        load.check()
+
+
+def test_too_many_crashes_take_down_that_store_only_and_it_says_why(
+    store: khepri.Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    khepri.start(tmp_path / "data", "bystander")
+    khepri.put("/a", 1, store_id="bystander")
+    store.put("/a", 1)
+    supervisor = actors_of("orders")["store_supervisor"]
+    while not supervisor.down.done():
+        server = eventually(
+            lambda: actors_of("orders").get("ra_server") if not supervisor.down.done() else True
+        )
+        if server is not True:
+            server.cast(object())
+    eventually(lambda: khepri.get_store_ids() == ["bystander"])
+    with pytest.raises(NoSuchServerError, match="gave up"):
+        store.put("/a", 2)
+    assert any("the store orders on nonode@nohost is down" in r.message for r in caplog.records)
+    khepri.put("/a", 2, store_id="bystander")
+    assert khepri.get("/a", store_id="bystander") == 2
+    khepri.start(tmp_path / "data", "orders")
+    assert store.get("/a") == 1
+
+
+def test_a_command_that_makes_the_machine_raise_is_an_error_and_harms_nothing(
+    store: khepri.Store,
+) -> None:
+    before = actors_of("orders")["ra_server"]
+    store.put("/a", 1)
+    for poison in (
+        commands.encode([commands.PUT, 5, b"x"]),
+        commands.encode([999, "unknown"]),
+        commands.encode([commands.DELETE, ["a"], "too", "many"]),
+        b"\xc1 no msgpack at all",
+    ):
+        with pytest.raises(CommandFailedError):
+            store.change(poison, 10)
+    assert store.get("/a") == 1
+    assert actors_of("orders")["ra_server"] is before
+    khepri.stop("orders")
+
+
+def test_nothing_is_logged_as_an_error_in_ordinary_life(
+    store: khepri.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.put("/a", 1)
+    with pytest.raises(khepri.NodeNotFoundError):
+        store.update("/nothing", 1)
+    khepri.stop("orders")
+    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
