@@ -18,7 +18,7 @@ from khepri.machine.sessions import NO_SESSION, GroupStatus
 from .origin import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from khepri.machine.machine import Machine
     from khepri.machine.sessions import GroupResult
@@ -38,9 +38,14 @@ MAX_FORWARDED_GROUPS = 8
 class CommandPump:
     """What a server does with commands: its clients' and forwarded ones. One thread."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        """Begin with nothing.
+
+        Args:
+            random_bytes: gives that many random bytes, for the token of a new session.
+        """
         self.origin = Origin()
+        self._random_bytes = random_bytes
         self._foreign: list[Group] = []
         self._nonce = b""
         self._nonce_sent_at = 0.0
@@ -146,7 +151,7 @@ class CommandPump:
             return origin.take_group()
         if self._nonce and now - self._nonce_sent_at < RESEND_SECONDS:
             return None
-        self._nonce = self._nonce or os.urandom(16)
+        self._nonce = self._nonce or self._random_bytes(16)
         self._nonce_sent_at = now
         return Group(NO_SESSION, 0, 0, [commands.encode(commands.open_session(self._nonce))])
 
