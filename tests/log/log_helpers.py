@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.log.directory import DataDirectory
@@ -90,6 +91,14 @@ def seeded_bytes(seed: int = 0) -> Callable[[int], bytes]:
     return random.Random(seed).randbytes
 
 
+_generators: weakref.WeakKeyDictionary[FileSystem, random.Random] = weakref.WeakKeyDictionary()
+
+
+def random_bytes_for(file_system: FileSystem) -> Callable[[int], bytes]:
+    """Give a generator that goes on when a directory is opened again: salts must not repeat."""
+    return _generators.setdefault(file_system, random.Random(0)).randbytes
+
+
 class StoreContents(NamedTuple):
     """What one store holds."""
 
@@ -108,12 +117,11 @@ class LogHarness:
         path: str,
         *,
         max_log_file_bytes: int = SMALLEST_FILE_BYTES,
-        seed: int = 0,
     ) -> None:
         self.file_system = file_system
         self.path = path
         self.directory = DataDirectory.open(
-            file_system, path, NODE, random_bytes=seeded_bytes(seed)
+            file_system, path, NODE, random_bytes=random_bytes_for(file_system)
         )
         try:
             self.system: RecoveredSystem = recover(

@@ -70,7 +70,7 @@ def test_w02_garbage_instead_of_the_last_batch_is_cut(seed: int) -> None:
     rng = random.Random(seed)
     memory = MemoryFileSystem()
     _, last = directory_with_unconfirmed_batch(memory, "/data", batch_size=100)
-    other = LogHarness(memory, "/other", seed=1)
+    other = LogHarness(memory, "/other")
     other.write(append(other.register(), entries(1, 90)))
     foreign = next(data for path, data in memory.contents().items() if "/other/wal" in path)
     for start in range(last.start, last.end, SECTOR_BYTES):
