@@ -29,7 +29,8 @@ class MessageReceived:
 
     The shell has checked the envelope before: cluster id, that it is meant for this incarnation
     of this member, and that `sender` is the incarnation named in the configuration if it is
-    named there at all.
+    named there at all. Not so for what leaders send (entries, heartbeats, snapshots): a member
+    that is behind knows the leader's earlier incarnation, and would never hear of the new one.
     """
 
     sender: ServerId

@@ -1,0 +1,10 @@
+"""What a host program's tests may use: a whole cluster in one thread, without disk or network.
+
+Here is nothing; `khepri.testing.simulation` has the deterministic simulator.
+"""
+
+from __future__ import annotations
+
+from .memory_store import memory_store
+
+__all__ = ["memory_store"]

@@ -1,0 +1,46 @@
+"""A store in memory for users' tests: real actors, no files, nothing left behind."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from khepri.actors.node import Node
+from khepri.cluster import start_on
+from khepri.log.shared_file_system import SharedFileSystem
+from khepri.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from khepri.actors.ra_server_config import RaServerConfig
+
+DIRECTORY = "/memory"
+"""Where the store's files are, in the file system in memory."""
+
+
+@contextmanager
+def memory_store(
+    store_id_or_config: str | Mapping[str, object] | RaServerConfig | None = None,
+    *,
+    file_system: SharedFileSystem | None = None,
+) -> Iterator[Store]:
+    """Run a store in memory, on a node of its own, as long as the block lasts.
+
+    Everything works as with files: it is the same code on another file system. Any number of such
+    stores run side by side, also of the same name.
+
+    Args:
+        store_id_or_config: as for `khepri.start`.
+        file_system: give the same one again to find the data of an earlier block, as after a
+            restart. Its ``inner`` twin can lose what was not synced and can refuse writes.
+
+    Yields:
+        the handle of the store.
+    """
+    node = Node(file_system=file_system or SharedFileSystem())
+    try:
+        store_id = start_on(node, DIRECTORY, store_id_or_config)
+        yield Store(store_id, node)
+    finally:
+        node.stop()

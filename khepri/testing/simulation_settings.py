@@ -1,0 +1,90 @@
+"""How large and how bad one simulated run is.
+
+`SimulationSettings.draw` makes settings from a seed, so that runs differ in more than their luck.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from khepri.raft.settings import RaftSettings
+
+
+def _small() -> RaftSettings:
+    """Settings that make every limit show within seconds."""
+    return RaftSettings(
+        max_append_entries=8,
+        max_append_bytes=2048,
+        max_inflight_messages=4,
+        max_inflight_bytes=8192,
+        max_uncommitted_bytes=1 << 20,
+        max_apply_entries=16,
+        promotion_lag_entries=8,
+        leadership_transfer_timeout_seconds=1.0,
+        snapshot_chunk_bytes=512,
+        snapshot_retransmit_seconds=0.3,
+        snapshot_timeout_seconds=3.0,
+        snapshot_backoff_min_seconds=0.2,
+        snapshot_backoff_max_seconds=1.0,
+        trailing_entries=12,
+        trailing_bytes=1 << 16,
+    )
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """The numbers of one run.
+
+    Attributes:
+        members: how many initial voters.
+        spare_nodes: how many nodes there are beside them, to be added.
+        clients_per_node: how many clients each node has.
+        keys: how many keys they use.
+        think_seconds: how long a client pauses at most between two operations.
+        patience_seconds: how long a client waits for an answer.
+        fault_seconds: how long faults are injected.
+        faults_per_second: how many, on the average.
+        quiet_seconds: the bound of virtual time for everything to be well again afterwards.
+        log_file_bytes: the size of a write-ahead-log file.
+        snapshot_entries: applied entries after which a snapshot is due.
+        snapshot_interval_seconds: the shortest time between two.
+        max_waiting_bytes: above this, commands are refused.
+        busy_ratio: how often a turn takes long enough for a batch to gather.
+        raft: the core's settings.
+    """
+
+    members: int = 3
+    spare_nodes: int = 1
+    clients_per_node: int = 2
+    keys: int = 5
+    think_seconds: float = 0.05
+    patience_seconds: float = 1.5
+    fault_seconds: float = 15.0
+    faults_per_second: float = 1.5
+    quiet_seconds: float = 40.0
+    log_file_bytes: int = 8192
+    snapshot_entries: int = 40
+    snapshot_interval_seconds: float = 0.5
+    max_waiting_bytes: int = 4096
+    busy_ratio: float = 0.05
+    raft: RaftSettings = field(default_factory=_small)
+
+    @classmethod
+    def draw(cls, seed: int, *, fault_seconds: float = 15.0) -> SimulationSettings:
+        """Give the settings that belong to a seed."""
+        one = random.Random(f"{seed}/settings")
+        return cls(
+            members=one.choice((1, 2, 3, 3, 3, 3, 4, 5, 5)),
+            spare_nodes=one.choice((0, 1, 1, 2)),
+            clients_per_node=one.choice((1, 2, 3)),
+            keys=one.choice((2, 5, 9)),
+            think_seconds=one.choice((0.01, 0.05, 0.2)),
+            patience_seconds=one.choice((0.5, 1.5, 4.0)),
+            fault_seconds=fault_seconds,
+            faults_per_second=one.choice((0.5, 1.5, 1.5, 3.0)),
+            log_file_bytes=one.choice((8192, 16384)),
+            snapshot_entries=one.choice((15, 40, 120)),
+            snapshot_interval_seconds=one.choice((0.1, 0.5, 2.0)),
+            busy_ratio=one.choice((0.0, 0.05, 0.2)),
+        )
