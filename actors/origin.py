@@ -43,6 +43,7 @@ class Origin:
         """How many commands ever came."""
         self.finished = 0
         """How many of them are done, in their order."""
+        self._abandoned = 0
         self._unsent: deque[tuple[bytes, Ticket]] = deque()
         self._in_flight: deque[tuple[bytes, Ticket]] = deque()
         self._first_in_flight = 1
@@ -62,6 +63,11 @@ class Origin:
     def is_idle(self) -> bool:
         """Whether nothing waits at all."""
         return not self._in_flight and not self._unsent
+
+    @property
+    def settled(self) -> int:
+        """How many commands, in their order, nobody waits for any more."""
+        return max(self.finished, self._abandoned)
 
     def add(self, command: bytes, ticket: Ticket) -> None:
         """Put a new command behind all others."""
@@ -153,6 +159,7 @@ class Origin:
         The commands themselves stay: their outcome is unknown.
         """
         tickets = [ticket for ticket in self.tickets() if ticket is not None]
+        self._abandoned = self.added
         self._in_flight = deque((command, None) for command, _ in self._in_flight)
         self._unsent = deque((command, None) for command, _ in self._unsent)
         return tickets

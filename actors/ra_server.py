@@ -313,9 +313,9 @@ class RaServer(KhepriActor):
 
     def _release_reads(self) -> None:
         """Answer the reads before which nothing sent from here is outstanding any more."""
-        finished = self._pump.origin.finished
-        self._replies.extend((read.future, None) for read in self._reads if read.after <= finished)
-        self._reads = [read for read in self._reads if read.after > finished]
+        settled = self._pump.origin.settled
+        self._replies.extend((read.future, None) for read in self._reads if read.after <= settled)
+        self._reads = [read for read in self._reads if read.after > settled]
 
     def _rejected(self, rejected: effect.Rejected) -> None:
         if rejected.ticket is None:

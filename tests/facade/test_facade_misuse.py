@@ -217,7 +217,7 @@ def test_unknown_properties_are_refused(untouched: khepri.Store) -> None:
 
 def test_bad_keep_while_conditions_are_refused(untouched: khepri.Store) -> None:
     with pytest.raises(InvalidConditionError):
-        untouched.put("/a", 1, keep_while={"/b": 5})
+        untouched.put("/a", 1, keep_while={"/b": 5})  # type: ignore[dict-item]
     with pytest.raises(InvalidPathError):
         untouched.put("/a", 1, keep_while={5: khepri.IfNodeExists()})
     with pytest.raises(InvalidOptionError):
