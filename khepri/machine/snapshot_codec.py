@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from itertools import islice, repeat
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from khepri.encoding import EncodingError, pack, unpack
@@ -31,9 +31,12 @@ from .keep_while import EMPTY_INDEX, IMPLICIT, KeepWhile, Watch
 from .paths import resolve_path
 from .state import TreeState
 from .tree import NO_CHILDREN, Names, TreeNode
+from .unread_family import LARGEST, Columns, leave_unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    _Children = Columns | Mapping[str, TreeNode]
 
 FORMAT_VERSION: Final = 1
 
@@ -53,7 +56,6 @@ _END: Final = 5
 
 _FIRST_PART: Final = 1
 _LAST_PART: Final = 2
-_WHOLE: Final = _FIRST_PART | _LAST_PART  # so at most CHUNK_NODES: kept as a dict
 
 _CRC_BYTES: Final = 4
 
@@ -174,7 +176,7 @@ def _family_records(
         children = frame.children
         frame.names = names
         frame.nodes = nodes = [children[name] for name in names]
-        frame.inner = [at for at in range(len(nodes) - 1, -1, -1) if nodes[at].children]
+        frame.inner = [at for at in range(len(nodes) - 1, -1, -1) if nodes[at].size > 1]
         frame.left -= len(names)
 
 
@@ -189,7 +191,7 @@ def _family_record(
     payloads = [node.payload for node in nodes]
     payload_versions = [node.payload_version for node in nodes]
     child_list_versions = [node.child_list_version for node in nodes]
-    inner = [at for at, node in enumerate(nodes) if node.children]
+    inner = [at for at, node in enumerate(nodes) if node.size > 1]
     kept = [at for at, node in enumerate(nodes) if node.keep_while is not None]
     implicit: list[int] = []
     for at in kept:
@@ -307,12 +309,20 @@ def _checked(chunks: Iterable[bytes]) -> Iterator[list[Any]]:
         yield unpack(body)
 
 
+def _joined(before: _Children, after: dict[str, TreeNode]) -> dict[str, TreeNode]:
+    """Give one family of two parts of it."""
+    family = before.family() if isinstance(before, Columns) else before
+    assert isinstance(family, dict)
+    family.update(after)
+    return family
+
+
 class _Reader:
     """Takes records in and builds the tree bottom up."""
 
     def __init__(self) -> None:
         self._header: list[Any] = []
-        self._stack: list[tuple[dict[str, TreeNode] | Mapping[str, TreeNode], int]] = []
+        self._stack: list[tuple[_Children, int]] = []
         self._root: TreeNode | None = None
         self._index = EMPTY_INDEX
         self._sessions: list[list[Any]] = []
@@ -364,46 +374,54 @@ class _Reader:
         inner: list[int],
         implicit: list[int],
     ) -> None:
-        """Build one family, or a part of one, from its columns."""
+        """Take in one family, or a part of one, by its columns."""
         if kind != _FAMILY or not self._header:
             raise ValueError("it has a family where none can be")
-        if payload_versions is None and child_list_versions is None:
-            nodes = [TreeNode(payload, 1, 1, NO_CHILDREN) for payload in payloads]
-        else:
-            nodes = list(
-                map(
-                    TreeNode,
-                    payloads,
-                    payload_versions or repeat(1),
-                    child_list_versions or repeat(1),
-                    repeat(NO_CHILDREN),
-                )
-            )
-        family = dict(zip(names, nodes, strict=True))
-        size = len(family)
-        if size != len(names):
-            raise ValueError("a name comes twice in a family")
+        columns = Columns(names, payloads, payload_versions, child_list_versions)
+        size = len(names)
         stack = self._stack
+        before: _Children | None = None
+        size_before = 0
+        if not flags & _FIRST_PART:
+            before, size_before = stack.pop() if not inner else stack.pop(-len(inner) - 1)
+        children: _Children
+        if inner or implicit or isinstance(before, dict) or size + size_before > LARGEST:
+            children, size = self._made(columns, inner, implicit)
+            if before is not None:
+                children = _joined(before, children)
+            if flags & _LAST_PART:
+                children = restored(children)
+        elif isinstance(before, Columns):
+            before.extend(columns)
+            children = before
+        else:
+            children = columns
+        stack.append((children, size + size_before))
+
+    def _made(
+        self, columns: Columns, inner: list[int], implicit: list[int]
+    ) -> tuple[dict[str, TreeNode], int]:
+        """Make the nodes of a family that has more than leaves, and count all below."""
+        nodes = columns.nodes()
+        family = dict(zip(columns.names, nodes, strict=True))
+        size = len(family)
+        if size != len(nodes):
+            raise ValueError("a name comes twice in a family")
         if inner:
+            stack = self._stack
             below = stack[-len(inner) :]
             del stack[-len(inner) :]
             for at, (children, descendants) in zip(inner, below, strict=True):
                 node = nodes[at]
-                node.children = children
                 node.size = descendants + 1
                 size += descendants
+                if isinstance(children, Columns):
+                    leave_unread(node, children)
+                else:
+                    node.children = children
         for at in implicit:
             nodes[at].keep_while = IMPLICIT
-        if flags == _WHOLE:
-            stack.append((family, size))
-            return
-        if not flags & _FIRST_PART:
-            first, size_so_far = stack.pop()
-            assert isinstance(first, dict)
-            first.update(family)
-            family = first
-            size += size_so_far
-        stack.append((restored(family) if flags & _LAST_PART else family, size))
+        return family, size
 
     def _take_root(
         self, payload: bytes | None, payload_version: int, child_list_version: int
@@ -411,7 +429,8 @@ class _Reader:
         children: Mapping[str, TreeNode] = NO_CHILDREN
         size = 0
         if self._stack:
-            ((children, size),) = self._stack
+            ((unread, size),) = self._stack
+            children = unread.family() if isinstance(unread, Columns) else unread
         self._stack = []
         self._root = TreeNode(
             payload, payload_version, child_list_version, children, None, size + 1

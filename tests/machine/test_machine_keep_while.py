@@ -259,7 +259,7 @@ def test_only_concerned_watchers_are_asked(
 
 def test_conditions_are_checked_before_they_are_sent() -> None:
     with pytest.raises(InvalidPathError):
-        commands.put(path("/a"), value(1), keep_while={7: EXISTS})  # type: ignore[dict-item]
+        commands.put(path("/a"), value(1), keep_while={7: EXISTS})
     with pytest.raises(InvalidConditionError):
         commands.put(path("/a"), value(1), keep_while={"/b": 7})  # type: ignore[dict-item]
     with pytest.raises(InvalidOptionError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,8 @@ from khepri.machine.conditions import IfHasPayload, IfNodeExists
 from khepri.machine.entries import Group, encode_entry
 from khepri.machine.machine import Machine
 from khepri.machine.paths import Path
+from khepri.machine.tree import TreeNode
+from khepri.machine.unread_family import Columns, UnreadNode, leave_unread
 from tests.machine.machine_helpers import ALL, Origin, nodes, path, snapshot_bytes, value
 
 
@@ -254,3 +257,72 @@ def test_mutated_commands_never_break_the_machine(data: st.DataObject) -> None:
     nodes(origin.machine.view.root)
     restored = Machine.restore(origin.machine.snapshot_chunks())
     assert snapshot_bytes(restored) == snapshot_bytes(origin.machine)
+
+
+def test_a_family_nobody_looked_at_is_made_at_the_first_look() -> None:
+    origin = Origin()
+    origin.put("/f/a", 1)
+    origin.put("/f/b", 1)
+    origin.put("/f/b", 2)
+    origin.put("/f/c/d", 3)
+    origin.put("/g/x", 4)
+    root = Machine.restore(origin.machine.snapshot_chunks()).view.root
+    family = root.children["g"]
+    assert type(family) is UnreadNode
+    assert family.size == 2
+    assert family.children["x"].payload == value(4)
+    assert type(family) is TreeNode
+    assert family.children is family.children
+    assert type(root.children["f"]) is TreeNode
+
+
+def test_two_threads_may_look_first_at_the_same_family() -> None:
+    """The slower one finds a plain family under its feet."""
+    node = TreeNode(None, 1, 1, {}, None, 2)
+    seen: list[int] = []
+
+    class Slow(Columns):
+        __slots__ = ()
+
+        def family(self) -> dict[str, TreeNode]:
+            made = super().family()
+            if not seen:
+                seen.append(len(node.children))  # the other thread, in the middle of this one
+            return made
+
+    leave_unread(node, Slow(["a"], [b"\x01"], [3], None))
+    assert node.children["a"].payload_version == 3
+    assert seen == [1]
+    assert type(node) is TreeNode
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        (["a", 1], [b"", b""], None, None),
+        (["a"], [b"", b""], None, None),
+        (["a"], ["text"], None, None),
+        (["a"], [b""], [1, 2], None),
+        (["a"], [b""], None, ["1"]),
+        ("a", [b""], None, None),
+    ],
+)
+def test_columns_are_checked_when_they_come(columns: tuple[Any, Any, Any, Any]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        Columns(*columns)
+
+
+def test_parts_of_a_family_join_whatever_they_hold() -> None:
+    """Leaves first and inner nodes later, versions of one and of more."""
+    origin = Origin()
+    names = [f"n{number:04}" for number in range(500)]
+    origin.replies(*[commands.put(Path(["f", name]), value(1)) for name in names])
+    origin.put("/f/n0001", 2)
+    for last in ("n0499", "n0100"):
+        restored = Machine.restore(origin.machine.snapshot_chunks())
+        assert snapshot_bytes(restored) == snapshot_bytes(origin.machine)
+        origin.put(f"/f/{last}/below", 1)
+        origin.put(f"/f/{last}", 3)
+    restored = Machine.restore(origin.machine.snapshot_chunks())
+    assert snapshot_bytes(restored) == snapshot_bytes(origin.machine)
+    nodes(restored.view.root)
