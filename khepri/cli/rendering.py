@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import math
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +35,10 @@ def shortened(text: str, width: int) -> str:
 def _plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON has
     """Replace what JSON does not have."""
     if isinstance(value, dict):
-        mapping: dict[object, object] = value
+        mapping = cast("dict[object, object]", value)
         return {_key(key): _plain(item) for key, item in mapping.items()}
     if isinstance(value, list | tuple):
-        items: Sequence[object] = value
-        return [_plain(item) for item in items]
+        return [_plain(item) for item in cast("Sequence[object]", value)]
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
     if isinstance(value, dt.datetime):

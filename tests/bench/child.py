@@ -34,7 +34,7 @@ def in_child(function: Callable[..., Sample], **arguments: str | float | bool) -
     """
     command = [sys.executable, "-m", __name__, function.__module__, function.__qualname__]
     try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module
+        done = subprocess.run(
             [*command, json.dumps(arguments)],
             cwd=_ROOT,
             capture_output=True,

@@ -115,7 +115,7 @@ def put_for_a_while(
             member.destroy_synchronous()
 
 
-def _run(member: Any, workload: Workload, seconds: float) -> float:  # noqa: ANN401 - untyped
+def _run(member: Any, workload: Workload, seconds: float) -> float:
     places = [f"/bench/existing/{number}" for number in range(EXISTING_TREE_NODES)]
 
     def place(thread: int, number: int) -> str:

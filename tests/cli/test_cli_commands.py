@@ -53,7 +53,7 @@ def khepri(*words: str | Path, stdin: str = "") -> Done:
 
 def khepri_process(*words: str | Path) -> subprocess.Popen[str]:
     """Start ``python -m khepri`` with these words."""
-    return subprocess.Popen(  # noqa: S603 - ourselves
+    return subprocess.Popen(
         [sys.executable, "-m", "khepri", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -84,9 +84,7 @@ def test_help_names_the_commands_and_the_exit_codes() -> None:
 def test_the_installed_command_is_the_same() -> None:
     installed = shutil.which("khepri", path=str(Path(sys.executable).parent))
     assert installed is not None
-    done = subprocess.run(  # noqa: S603 - ourselves
-        [installed, "--version"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([installed, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == khepri("--version").stdout
     assert done.stdout.startswith("khepri 0.")
 
@@ -256,7 +254,7 @@ def test_load_under_a_pattern_is_misuse(tmp_path: Path) -> None:
 
 
 def test_a_directory_in_use_is_told_with_the_exit_code_of_storage(data_dir: Path) -> None:
-    with subprocess.Popen(  # noqa: S603 - ourselves
+    with subprocess.Popen(
         [sys.executable, "-m", "khepri.cli.demo.writer", str(data_dir), "1"],
         stdout=subprocess.PIPE,
     ) as holder:

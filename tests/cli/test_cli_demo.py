@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from khepri.cli.demo.__main__ import read_best_document
 from khepri.cli.demo.crash import Acknowledged, problems
+from khepri.cli.demo.document import TREE_NODES_MIN
 from khepri.cli.demo.writer import place
 from khepri.cli.opening import open_data_dir
 
@@ -17,7 +19,7 @@ DEADLINE_SECONDS = 120.0
 @pytest.mark.slow
 def test_the_demonstration_keeps_every_promise_and_cleans_up(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "khepri.cli.demo"],
+        [sys.executable, "-m", "khepri.cli.demo", "--document", "characters"],
         capture_output=True,
         text=True,
         check=False,
@@ -31,6 +33,10 @@ def test_the_demonstration_keeps_every_promise_and_cleans_up(tmp_path: Path) -> 
     assert done.stdout.count("SIGKILL") >= 1
     assert len(re.findall(r"all [\d,]+ acknowledged writes", done.stdout)) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_document_has_enough_tree_nodes_on_every_machine() -> None:
+    assert read_best_document().payload_count >= TREE_NODES_MIN
 
 
 def written(thread: int, count: int) -> Acknowledged:

@@ -38,7 +38,6 @@ def dpkg(folder: Path) -> Path:
 
 def test_packages_become_a_tree_of_fields(tmp_path: Path) -> None:
     document = read_packages(dpkg(tmp_path))
-    assert document is not None
     packages = document.content["packages"]
     assert isinstance(packages, dict)
     assert packages["bash"] == {
@@ -59,7 +58,6 @@ def test_packages_become_a_tree_of_fields(tmp_path: Path) -> None:
 
 def test_a_second_architecture_has_a_name_of_its_own(tmp_path: Path) -> None:
     document = read_packages(dpkg(tmp_path))
-    assert document is not None
     packages = document.content["packages"]
     assert isinstance(packages, dict)
     assert list(packages) == ["bash", "libc6", "libc6:i386"]
@@ -67,7 +65,6 @@ def test_a_second_architecture_has_a_name_of_its_own(tmp_path: Path) -> None:
 
 def test_files_become_a_tree_that_says_who_owns_them(tmp_path: Path) -> None:
     document = read_packages(dpkg(tmp_path))
-    assert document is not None
     assert document.content["files"] == {
         "bin": {"bash": "bash"},
         "lib": {"libc.so.6": "libc6:amd64"},
@@ -76,7 +73,7 @@ def test_files_become_a_tree_that_says_who_owns_them(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_dpkg_has_no_packages(tmp_path: Path) -> None:
-    assert read_packages(tmp_path) is None
+    assert read_packages(tmp_path).payload_count == 1  # the empty object
 
 
 def test_every_machine_has_more_than_enough_characters() -> None:
@@ -85,7 +82,7 @@ def test_every_machine_has_more_than_enough_characters() -> None:
     greek = document.content["characters"]
     assert isinstance(greek, dict)
     assert isinstance(greek["GREEK"], dict)
-    assert greek["GREEK"]["U+03B1"] == {
+    assert greek["GREEK"]["03B1"] == {
         "name": "GREEK SMALL LETTER ALPHA",
         "category": "Ll",
         "bidirectional": "L",

@@ -7,6 +7,7 @@ directory is opened again and everything that was acknowledged must be there.
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import tempfile
@@ -17,15 +18,17 @@ from khepri.cli.json_document import flatten
 from khepri.cli.load import put_all
 from khepri.cli.opening import open_data_dir
 from khepri.cli.progress import Progress
+from khepri.errors import KhepriError
 from khepri.machine.paths import Path as TreePath
 
 from .characters import read_characters
-from .crash import Acknowledged, DemonstrationFailedError, problems, write_and_kill
+from .crash import THREADS, Acknowledged, DemonstrationFailedError, problems, write_and_kill
 from .document import TREE_NODES_MIN, Document
 from .packages import read_packages
 from .queries import ask
 from .story import Story
 
+_DOCUMENTS = {"packages": read_packages, "characters": read_characters}
 _KILLS = 3
 _LOST = object()
 _ACKNOWLEDGED_MIN, _ACKNOWLEDGED_MAX = 1_000, 4_000
@@ -33,27 +36,28 @@ _ACKNOWLEDGED_MIN, _ACKNOWLEDGED_MAX = 1_000, 4_000
 
 def main() -> int:
     """Tell the story in a temporary directory; give 0 if every promise was kept."""
+    parser = argparse.ArgumentParser(prog="khepri.cli.demo", description="See khepri at work.")
+    parser.add_argument("--document", choices=_DOCUMENTS, help="default: packages, if any")
+    wanted: str | None = parser.parse_args().document
     story = Story()
-    with tempfile.TemporaryDirectory(prefix="khepri-demo-") as temporary:
-        data_dir = Path(temporary) / "data"
-        try:
-            document = _choose()
+    try:
+        with tempfile.TemporaryDirectory(prefix="khepri-demo-") as temporary:
+            data_dir = Path(temporary) / "data"
+            document = _DOCUMENTS[wanted]() if wanted else read_best_document()
             _load(data_dir, document, story)
             _query(data_dir, document, story)
             _kill(data_dir, document, story)
-        except DemonstrationFailedError as error:
-            print(f"\nFAILED: {error}", file=sys.stderr)
-            return 1
-    print(f"\nDone in {story.elapsed_seconds:.1f} s; the temporary directory is gone.")
+    except (DemonstrationFailedError, KhepriError) as error:
+        print(f"\nFAILED: {error}", file=sys.stderr)
+        return 1
+    story.end("The temporary directory is gone.")
     return 0
 
 
-def _choose() -> Document:
-    """Take the package manager's data if there are enough of them."""
+def read_best_document() -> Document:
+    """Read what the package manager knows, or the characters if that is too little."""
     packages = read_packages()
-    if packages is not None and packages.payload_count >= TREE_NODES_MIN:
-        return packages
-    return read_characters()
+    return packages if packages.payload_count >= TREE_NODES_MIN else read_characters()
 
 
 def _load(data_dir: Path, document: Document, story: Story) -> None:
@@ -86,7 +90,7 @@ def _kill(data_dir: Path, document: Document, story: Story) -> None:
         write_and_kill(data_dir, enough, acknowledged)
         story.tell(
             f"Kill {number}: {acknowledged.last_round:,} writes were acknowledged"
-            f" ({acknowledged.last_rate:,.0f}/s from 8 blocking threads)."
+            f" ({acknowledged.last_rate:,.0f}/s from {THREADS} blocking threads)."
         )
         started = time.monotonic()
         with open_data_dir(data_dir) as store:

@@ -2,8 +2,8 @@
 
 The tree looks like::
 
-    /characters/GREEK/U+03B1/name        "GREEK SMALL LETTER ALPHA"
-    /characters/GREEK/U+03B1/category    "Ll"
+    /characters/GREEK/03B1/name        "GREEK SMALL LETTER ALPHA"
+    /characters/GREEK/03B1/category    "Ll"
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LAST_CODE_POINT = 0x2FFF  # beyond it come the ideographs, whose names only repeat their numbers
 _QUESTIONS = (
-    Question("What is the Greek letter alpha called?", "/characters/GREEK/U+03B1/name"),
+    Question("What is the Greek letter alpha called?", "/characters/GREEK/03B1/name"),
     Question("What is there in the Cherokee script?", "/characters/CHEROKEE/*/name"),
     Question("Which characters have a numeric value?", "/characters/*/*/numeric"),
     Question("Which characters are made of others?", "/characters/**/decomposition"),
@@ -34,7 +34,7 @@ def read_characters() -> Document:
         if name:
             group = groups.setdefault(name.split()[0], {})
             assert isinstance(group, dict)
-            group[f"U+{code_point:04X}"] = _character(chr(code_point), name)
+            group[f"{code_point:04X}"] = _character(chr(code_point), name)
             count += 1
     return Document(
         title=f"{count:,} characters of Unicode {unicodedata.unidata_version}",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from khepri.cli.json_document import Json
 
 TREE_NODES_MIN = 10_000
-TREE_NODES_MAX = 100_000
+TREE_NODES_MAX = 60_000
 
 
 @dataclass(frozen=True, slots=True)

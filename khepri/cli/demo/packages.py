@@ -35,25 +35,23 @@ _FIELD = re.compile(r"^(\S+):[ \t]*((?:.*)(?:\n[ \t].*)*)", re.MULTILINE)
 _QUESTIONS = (
     Question("Which packages depend directly on libc6?", "/packages/*/Depends/libc6"),
     Question("Which versions of Python's packages are there?", "/packages/python3*/Version"),
-    Question("Who needs something that is called lib...ssl...?", "/packages/*/*/lib*ssl*"),
+    Question("Who wants a library with ssl in its name, and how?", "/packages/*/*/lib*ssl*"),
     Question("Which packages own programs in /usr/bin?", "/files/usr/bin/*"),
     Question("Where are copyright notices, anywhere below /files?", "/files/**/copyright"),
 )
 
 
-def read_packages(dpkg: Path = DPKG) -> Document | None:
-    """Read dpkg's files; None on a machine that has none."""
-    try:
-        status = (dpkg / "status").read_text("utf-8", errors="replace")
-    except OSError:
-        return None
+def read_packages(dpkg: Path = DPKG) -> Document:
+    """Read dpkg's files; on a machine without any the document is empty."""
+    status_file = dpkg / "status"
+    status = status_file.read_text("utf-8", "replace") if status_file.exists() else ""
     packages = dict(_paragraphs(status))
     content: dict[str, Json] = {"packages": packages}
     owners = _owners(dpkg / "info")
     if owners:
         content["files"] = owners
     return Document(
-        title=f"the {len(packages):,} packages that dpkg has installed here, and their files",
+        title=f"the {len(packages):,} packages that dpkg knows here, and which has which file",
         content=content,
         questions=_QUESTIONS,
     )

@@ -30,3 +30,7 @@ class Story:
     def detail(self, sentence: str) -> None:
         """Say something about what was said before."""
         print(f"     {sentence}", flush=True)
+
+    def end(self, sentence: str) -> None:
+        """Say the last sentence."""
+        print(f"\nDone in {self.elapsed_seconds:.1f} s. {sentence}", flush=True)
