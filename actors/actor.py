@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pykka
 from pykka.messages import _ActorStop
 
-from .actor_errors import StoppedNotice
+from .actor_errors import StoppedNotice, without_frames
 from .envelope import Envelope
 from .exit_reason import NORMAL, SHUTDOWN, Exit, ExitKind, crash
 from .future import KhepriFuture, resolve_all
@@ -230,6 +230,7 @@ class KhepriActor(pykka.ThreadingActor):
             fail(envelope.reply_to, notice.not_seen)
         if has_begun:
             reason = self._terminate(reason)
+            without_frames(reason.error)  # logged where it was caught
         for reply_to in (*(envelope.reply_to for envelope in self._taken), *self._owed()):
             fail(reply_to, notice.unanswered)
         self.reference.lay_to_rest(reason, notice)

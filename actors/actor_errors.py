@@ -47,6 +47,32 @@ class ReplyTimeoutError(KhepriTimeoutError, pykka.Timeout):
     """No answer came in time. Facts: ``timeout_seconds``, ``outcome`` (``"unknown"``)."""
 
 
+def without_frames(error: BaseException | None) -> None:
+    """Take the tracebacks off an error that was logged.
+
+    Whoever keeps it would keep, by the frames, the dead actor and all it knew.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
+def start_error(error: BaseException | None) -> Exception | None:
+    """Give the error of a failing start as it may be raised in the starter's thread.
+
+    A `SystemExit` in an actor is the actor's crash; raised again it would end its starter too.
+    """
+    if error is None or isinstance(error, Exception):
+        return error
+    crash = ActorStoppedError(
+        f"ended while it started ({error!r})", reason=error, outcome="unknown"
+    )
+    crash.__cause__ = error
+    return crash
+
+
 class NameTakenError(KhepriError):
     """Another live actor has the name. Facts: ``name``, ``reference``."""
 

@@ -15,6 +15,7 @@ What an actor does with a batch is in `actor.py`.
 from __future__ import annotations
 
 import queue
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from . import fork_guard
@@ -82,8 +83,8 @@ class Mailbox:
             if timeout_seconds is None:
                 first = self._queue.get()
             else:
-                # A queue refuses a negative timeout.
-                first = self._queue.get(timeout=max(timeout_seconds, 0.0))
+                # A queue refuses a negative timeout, and one of centuries.
+                first = self._queue.get(timeout=min(max(timeout_seconds, 0.0), TIMEOUT_MAX))
         except queue.Empty:
             return []
         envelopes: list[Envelope] = [first]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import pykka
 from pykka.messages import _ActorStop
 
-from .actor_errors import StoppedNotice
+from .actor_errors import StoppedNotice, start_error
 from .envelope import Envelope
 from .exit_reason import SHUTDOWN, Exit
 from .future import KhepriFuture
@@ -149,6 +149,6 @@ class ActorReference(pykka.ActorRef[Any]):
 
     def lay_to_rest(self, reason: Exit, notice: DeathNotice) -> None:
         """Tell everybody that the actor has ended; only the first call counts."""
-        self.started.fail(reason.error or notice.unanswered())
+        self.started.fail(start_error(reason.error) or notice.unanswered())
         self.down.resolve(reason)
         self.mailbox.end()

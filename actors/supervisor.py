@@ -33,6 +33,7 @@ from .actor_errors import (
     NoSuchChildError,
     ReplyTimeoutError,
     RestartIntensityExceededError,
+    start_error,
 )
 from .child_spec import AutoShutdown, Restart
 from .child_table import Child, ChildStatus, ChildTable
@@ -225,7 +226,7 @@ class Supervisor(KhepriActor):
     def _start_failed(self, child: Child, error: BaseException) -> None:
         if child.waiting_for_start:
             # Somebody asked for this start: it is their failure, not one to repair.
-            child.fail_start(error)
+            child.fail_start(start_error(error) or error)
             child.wanted = False
             if child.is_new or child.spec.restart is Restart.TEMPORARY:
                 self._table.remove(child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import threading
@@ -220,6 +221,15 @@ def test_what_was_sent_during_a_failing_start_is_answered() -> None:
         future.get(timeout=WAIT_SECONDS)
 
 
+def test_a_system_exit_at_the_start_does_not_end_the_starter() -> None:
+    class Exits(Echo):
+        def on_start(self) -> None:
+            raise SystemExit(1)
+
+    with pytest.raises(ServerStoppedError, match="SystemExit"):
+        Exits.start(LABEL).started.get(timeout=WAIT_SECONDS)
+
+
 def test_an_actor_stopped_before_it_is_ready_fails_its_start() -> None:
     class NeverReady(Echo):
         started_by_itself = True
@@ -296,6 +306,19 @@ def test_a_crash_answers_those_who_wait_for_a_later_reply() -> None:
     with pytest.raises(ServerStoppedError) as caught:
         waiting.get(timeout=WAIT_SECONDS)
     assert caught.value.facts["outcome"] == "unknown"
+
+
+def test_the_reason_of_a_crash_does_not_keep_the_actor_in_memory(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL, "khepri.actors")  # caplog itself keeps tracebacks
+    echo = Echo.start(LABEL)
+    (thread,) = (t for t in threading.enumerate() if t.name == f"khepri-{LABEL}")
+    echo.tell("crash")
+    assert exit_of(echo).error is not None
+    thread.join()
+    gc.collect()
+    assert echo._actor_weakref() is None
 
 
 def test_an_error_while_ending_is_logged_and_the_actor_still_ends(

@@ -35,7 +35,7 @@ def refused(function):
 
 def run(scenario: str) -> None:
     """Run a scenario in a process of its own: a fork copies all that pytest has."""
-    subprocess.run(  # noqa: S603 - our own interpreter and our own text
+    subprocess.run(
         [
             sys.executable,
             "-W",

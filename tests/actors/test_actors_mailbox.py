@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -71,6 +72,12 @@ def test_a_deadline_in_the_past_does_not_hide_what_waits() -> None:
     put_all(mailbox, 1)
     assert len(mailbox.take(-5.0)) == 1
     assert mailbox.take(-5.0) == []
+
+
+def test_a_deadline_that_never_comes_is_no_error() -> None:
+    mailbox = Mailbox()
+    put_all(mailbox, 1)
+    assert len(mailbox.take(math.inf)) == 1
 
 
 def test_a_waiting_actor_is_woken_by_the_first_message() -> None:
