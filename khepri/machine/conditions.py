@@ -70,35 +70,39 @@ Number: TypeAlias = int | Comparison
 
 
 @dataclass(frozen=True, slots=True)
-class IfNameMatches(NameCondition):
+class RegexCondition(NameCondition):
+    """The part common to `IfNameMatches` and `IfPathMatches`.
+
+    Attributes:
+        regex: what to search for, anywhere in the name; None matches every name.
+    """
+
+    regex: str | None = None
+    _matches: Callable[[str], bool] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compile the expression."""
+        object.__setattr__(self, "_matches", _name_test(self, self.regex))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive a copy, in which the expression is compiled again."""
+        return (type(self), (self.regex,))
+
+    def fits(self, name: str) -> bool:
+        """See `NameCondition.fits`."""
+        return self._matches(name)
+
+
+class IfNameMatches(RegexCondition):
     """The name matches a regular expression, anywhere in it; without one, every name matches."""
 
-    regex: str | None = None
-    _matches: Callable[[str], bool] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Compile the expression."""
-        object.__setattr__(self, "_matches", _name_test(self, self.regex))
-
-    def fits(self, name: str) -> bool:
-        """See `NameCondition.fits`."""
-        return self._matches(name)
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class IfPathMatches(NameCondition):
+class IfPathMatches(RegexCondition):
     """The same test on the name, of tree nodes at any depth below (see ``patterns.py``)."""
 
-    regex: str | None = None
-    _matches: Callable[[str], bool] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Compile the expression."""
-        object.__setattr__(self, "_matches", _name_test(self, self.regex))
-
-    def fits(self, name: str) -> bool:
-        """See `NameCondition.fits`."""
-        return self._matches(name)
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

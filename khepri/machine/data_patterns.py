@@ -9,13 +9,15 @@ A pattern is written as the data it stands for, with these in the places that ar
 - ``DictWith({...})``: a dict that has these keys and maybe others; a plain dict has no others.
 
 `Guard` compares what variables have captured. Patterns are data, never code: every member of a
-store evaluates the same pattern to the same answer, in time proportional to pattern and data.
+store evaluates the same pattern to the same answer, in a time bounded by their sizes.
 ``docs/reference/data-patterns.md`` is the reference; how patterns are carried is in
 ``data_pattern_codec.py``.
 """
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
@@ -30,37 +32,42 @@ from .shown import shown
 from .values import decode_value, encode_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 MAX_PATTERN_DEPTH: Final = 64
 """How deep a pattern may be nested: as deep as values."""
+
+MAX_GUARDS: Final = 32
+"""How many guards a pattern may have: each of them may compare large parts of the data."""
 
 Captured: TypeAlias = dict[str, object]
 """The data of variables, by name."""
 
 
-class Anything:
-    """The type of `ANY`."""
+class Anything(enum.Enum):
+    """The type of `ANY`; an enumeration, so that a copy is the same object."""
 
-    __slots__ = ()
+    ANY = "any data"
 
     def __repr__(self) -> str:
         """Show the constant as it is written in a program."""
-        return "ANY"
+        return self.name
 
 
-ANY: Final = Anything()
+ANY: Final = Anything.ANY
 """Matches any data."""
 
 
 class DictWith:
     """In a pattern: a dict with at least these keys."""
 
-    __slots__ = ("items",)
+    __slots__ = ("entries",)
 
-    def __init__(self, items: Mapping[Any, object]) -> None:
+    def __init__(self, entries: Mapping[Any, object]) -> None:
         """Keep the pattern of each key; the keys are literal."""
-        self.items = items
+        if not _is_mapping(entries):
+            raise _invalid(entries, "it is not a dict")
+        self.entries = entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,9 @@ class DataPattern:
     guards: tuple[Guard, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that the guards speak of variables that the pattern has."""
+        """Check that the guards are few and speak of variables that the pattern has."""
+        if len(self.guards) > MAX_GUARDS:
+            raise _invalid(self.guards, f"more than {MAX_GUARDS} guards")
         known = _variables(self.part)
         for guard in self.guards:
             operand = guard.comparison.operand
@@ -246,7 +255,7 @@ def _compile(pattern: object, levels_left: int) -> Part:
 
 def _compile_data(pattern: object, levels_left: int) -> Part:
     if isinstance(pattern, DictWith):
-        return _compile_entries(pattern.items, levels_left, exact=False)
+        return _compile_entries(pattern.entries, levels_left, exact=False)
     # Subclasses are no data: `literal` refuses them, as a put would.
     kind = type(pattern)
     if kind is dict:
@@ -312,6 +321,10 @@ def _variables(part: Part) -> set[str]:
 
 def _is_comparison(value: object) -> bool:
     return isinstance(value, Comparison)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _union(sets: Iterable[set[str]]) -> set[str]:

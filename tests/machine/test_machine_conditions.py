@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import enum
+import pickle
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from khepri.errors import ConditionTargetsParentError, InvalidConditionError
-from khepri.machine.comparisons import Comparison, Eq, Ge, Gt, Le, Lt, Ne
+from khepri.machine.comparisons import Comparison, Eq, Ge, Gt, Le, Lt, Ne, Var
 from khepri.machine.condition_rules import (
     allows_creation,
     is_met_by_absence,
@@ -40,6 +42,7 @@ from khepri.machine.conditions import (
     ensure_is_condition,
     unmet,
 )
+from khepri.machine.data_patterns import ANY, DictWith, Guard
 from khepri.machine.globs import glob_matches, merge_stars
 from khepri.machine.names import MAX_NAME_BYTES, PARENT, ROOT, THIS
 from tests.machine.pattern_helpers import conditions, few_names, leaf, procedure_node, tree, trees
@@ -186,6 +189,8 @@ def test_any_may_be_met_and_nothing_is_never_met() -> None:
         (("a", "b", "c"), "a-c-b-c", True),
         (("a", "b", "c"), "a-cb", False),
         ((".", ""), "x", False),
+        (("", "aa", "aa", ""), "aaa", False),
+        (("", "aa", "aa", ""), "aaaa", True),
     ],
 )
 def test_a_glob_matches_the_whole_name(parts: tuple[str, ...], name: str, fits: bool) -> None:
@@ -316,6 +321,15 @@ def test_conditions_compare_by_what_they_ask() -> None:
     assert IfDataMatches(1) != IfDataMatches(1.0)
     assert IfDataMatches([1]) == IfDataMatches([1])
     assert len({IfAll("a", IfHasData()), IfAll("a", IfHasData()), IfAll("a")}) == 2
+
+
+@given(conditions)
+@example(IfDataMatches([ANY, Var("x"), int, Gt(1), DictWith({"a": ANY})], [Guard("x", Lt(3))]))
+@example(IfNameMatches("^a"))
+def test_conditions_survive_copying(condition: Component) -> None:
+    """Errors carry conditions, and programs send errors to other processes."""
+    assert copy.deepcopy(condition) == condition
+    assert pickle.loads(pickle.dumps(condition)) == condition  # noqa: S301 - our own bytes
 
 
 def test_conditions_are_shown_as_they_are_written() -> None:

@@ -18,7 +18,7 @@ from khepri.machine.conditions import (
 )
 from khepri.machine.names import PARENT, ROOT, THIS
 from khepri.machine.outcomes import Found, MismatchingNode, Missing, NodeNotFound
-from khepri.machine.paths import Path, PathLike, resolve_path, targets_specific_node
+from khepri.machine.paths import Path, PathLike, PathPattern, resolve_path, targets_specific_node
 from khepri.machine.patterns import find_one, place_many, place_one
 from khepri.machine.unix_paths import STAR_STAR
 from tests.machine import walking_model
@@ -163,7 +163,7 @@ def test_wildcards_are_never_missing() -> None:
 def test_one_way_that_allows_creation_is_enough() -> None:
     """/a/x/x is refused as the second step below /a/x, and allowed as the third."""
     root = tree({"a": {"x": {}}}, {"/a/x": 1})
-    pattern = [STAR_STAR, IfAll("x", IfHasData()), "x"]
+    pattern = PathPattern([STAR_STAR, IfAll("x", IfHasData()), "x"])
     assert places(root, pattern) == [("Missing", "/a/x/x")]
 
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from khepri.errors import InvalidConditionError
 from khepri.machine.comparisons import Eq, Ge, Gt, Le, Lt, Ne, Var
-from khepri.machine.data_patterns import ANY, MAX_PATTERN_DEPTH, DataPattern, DictWith, Guard
+from khepri.machine.data_patterns import (
+    ANY,
+    MAX_GUARDS,
+    MAX_PATTERN_DEPTH,
+    DataPattern,
+    DictWith,
+    Guard,
+)
 from khepri.machine.same_data import same_data
 from khepri.machine.values import decode_value, encode_value
 from tests.machine.pattern_helpers import data_patterns, values
@@ -228,6 +235,19 @@ def test_guards_are_guards() -> None:
     for parts in (("x", 1), (1, Gt(1)), (Var("x"), Gt(1))):
         with pytest.raises(InvalidConditionError):
             Guard(*parts)
+
+
+def test_guards_are_few() -> None:
+    guards = [Guard("x", Gt(1))] * MAX_GUARDS
+    assert fits(Var("x"), 2, *guards)
+    with pytest.raises(InvalidConditionError):
+        DataPattern.of(Var("x"), [*guards, Guard("x", Gt(1))])
+
+
+@pytest.mark.parametrize("entries", [1, [], "a", None])
+def test_a_dict_with_some_keys_is_made_of_a_dict(entries: Any) -> None:
+    with pytest.raises(InvalidConditionError):
+        DictWith(entries)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, 1, None])

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from khepri.machine.conditions import Component, IfAll, IfHasData, IfNameMatches, IfNodeExists
+from khepri.machine.conditions import (
+    Component,
+    IfAll,
+    IfHasData,
+    IfNameMatches,
+    IfNodeExists,
+    IfPathMatches,
+)
 from khepri.machine.paths import Path, resolve_path
 from khepri.machine.pattern_index import PatternIndex
 from khepri.machine.patterns import find_many
@@ -53,6 +60,12 @@ def test_a_deletion_finds_what_may_match_below() -> None:
     assert index.matching_at_or_below(Path()) == ["**/z", "/a", "/a/*", "/a/b/c", "/b/c"]
 
 
+def test_a_deletion_finds_what_reaches_below_names_that_do_not_match() -> None:
+    index = PatternIndex[str]().with_pattern(resolve_path([IfPathMatches("^b"), "c"]), "deep")
+    assert index.matching_at_or_below(Path("/a")) == ["deep"]
+    assert index.matching_at_or_below(Path("/a/b")) == ["deep"]
+
+
 def test_what_only_the_tree_knows_counts_as_met() -> None:
     index = PatternIndex[str]().with_pattern(resolve_path(["a", IfHasData()]), "data")
     assert index.matching(Path("/a/x")) == ["data"]
@@ -70,6 +83,7 @@ def test_a_pattern_with_a_step_up_is_found_wherever_it_may_lead() -> None:
     index = index_of("/a/*/../b", "/c/*/../../d")
     assert "/a/*/../b" in index.matching(Path("/a/b"))
     assert index.matching(Path("/d")) == ["/c/*/../../d"]
+    assert index_of("**/../x/*/..").matching(Path("/a/b/x")) == ["**/../x/*/.."]
 
 
 def test_several_keys_share_a_pattern_and_a_key_has_several_patterns() -> None:
