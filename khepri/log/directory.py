@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from khepri.errors import DirectoryAccessError, StorageError, WrongDirectoryError
 
@@ -45,6 +45,22 @@ IDENTITY_FORMAT = FileFormat("identity", 1)
 """Its version is that of the whole layout."""
 REGISTRY_FORMAT = FileFormat("registry", 1)
 _UID_BYTES = 10
+CLUSTER_ID_BYTES = 16
+
+
+class Registration(NamedTuple):
+    """What is known of a store before its own files are read.
+
+    Attributes:
+        uid: this incarnation of the member; names its folder.
+        cluster_id: of the Raft cluster it belongs to; the same on all members.
+        founds: whether this member began the cluster alone. One that was to join waits to be
+            added, also after a restart.
+    """
+
+    uid: str
+    cluster_id: bytes
+    founds: bool
 
 
 class DataDirectory:
@@ -55,7 +71,7 @@ class DataDirectory:
         file_system: FileSystem,
         path: str,
         lock: DirectoryLock,
-        stores: dict[str, str],
+        registrations: dict[str, Registration],
         random_bytes: Callable[[int], bytes],
     ) -> None:
         """Hold an opened directory; callers use `open`."""
@@ -64,7 +80,7 @@ class DataDirectory:
         self.random_bytes = random_bytes
         self.log_folder = LogFolder(file_system, wal_folder(path), random_bytes)
         self._lock = lock
-        self._stores = stores
+        self._registrations = registrations
 
     @classmethod
     def open(
@@ -98,16 +114,20 @@ class DataDirectory:
         try:
             if not file_system.exists(identity_path(path)):
                 _initialise(file_system, path, node, random_bytes)
-            stores = _read(file_system, path, node)
+            registrations = _read(file_system, path, node)
         except BaseException:
             lock.release()
             raise
-        return cls(file_system, path, lock, stores, random_bytes)
+        return cls(file_system, path, lock, registrations, random_bytes)
 
     @property
     def stores(self) -> dict[str, str]:
         """See `interface.DataDirectory.stores`. A copy."""
-        return dict(self._stores)
+        return {store_id: known.uid for store_id, known in self._registrations.items()}
+
+    def registration(self, store_id: str) -> Registration:
+        """Give what was durably noted when the store was registered."""
+        return self._registrations[store_id]
 
     @property
     def stores_folder(self) -> str:
@@ -118,29 +138,32 @@ class DataDirectory:
         """Give the folder of a store."""
         return store_folder(self.stores_folder, uid)
 
-    def register(self, store_id: str) -> str:
+    def register(self, store_id: str, cluster_id: bytes | None = None) -> str:
         """See `interface.DataDirectory.register`.
 
         The uid is new for each incarnation: what an earlier store of the same name left in the
         log is not this one's (case W26).
         """
-        assert store_id not in self._stores, f"store {store_id} is registered already"
+        assert store_id not in self._registrations, f"store {store_id} is registered already"
         uid = base64.b32encode(self.random_bytes(_UID_BYTES)).decode()
         folder = self.store_folder(uid)
         for name in (folder, segments_folder(folder), snapshots_folder(folder)):
             self.file_system.make_directory(name)
         create_meta(self.file_system, meta_path(folder), uid=uid, store_id=store_id)
         self.file_system.fsync_directory(self.stores_folder)
-        self._write_registry({**self._stores, store_id: uid})
+        registration = Registration(
+            uid, cluster_id or self.random_bytes(CLUSTER_ID_BYTES), founds=cluster_id is None
+        )
+        self._write_registry({**self._registrations, store_id: registration})
         return uid
 
     def unregister(self, store_id: str) -> None:
         """See `interface.DataDirectory.unregister`. What cannot be removed is a leftover."""
-        stores = self.stores
-        uid = stores.pop(store_id)
-        self._write_registry(stores)
+        registrations = dict(self._registrations)
+        gone = registrations.pop(store_id)
+        self._write_registry(registrations)
         with suppress(StorageError):
-            remove_store_files(self.file_system, self.store_folder(uid))
+            remove_store_files(self.file_system, self.store_folder(gone.uid))
 
     def meta(self, uid: str) -> MetaFile:
         """See `interface.DataDirectory.meta`."""
@@ -155,10 +178,10 @@ class DataDirectory:
         """See `interface.DataDirectory.close`."""
         self._lock.release()
 
-    def _write_registry(self, stores: dict[str, str]) -> None:
-        facts = [[store_id, uid] for store_id, uid in sorted(stores.items())]
+    def _write_registry(self, registrations: dict[str, Registration]) -> None:
+        facts = [[store_id, *known] for store_id, known in sorted(registrations.items())]
         write_record_file(self.file_system, registry_path(self.path), REGISTRY_FORMAT, facts)
-        self._stores = stores
+        self._registrations = registrations
 
 
 def remove_store_files(file_system: FileSystem, folder: str) -> None:
@@ -195,7 +218,7 @@ def _initialise(
     write_record_file(file_system, identity_path(path), IDENTITY_FORMAT, [node, directory_uid])
 
 
-def _read(file_system: FileSystem, path: str, node: str) -> dict[str, str]:
+def _read(file_system: FileSystem, path: str, node: str) -> dict[str, Registration]:
     identity = identity_path(path)
     match read_record_file(file_system, identity, IDENTITY_FORMAT):
         case [str(owner), str()]:
@@ -209,14 +232,14 @@ def _read(file_system: FileSystem, path: str, node: str) -> dict[str, str]:
     for needed in (registry_path(path), wal_folder(path), stores_folder(path)):
         if not file_system.exists(needed):
             raise corrupt(needed, 0, "it is missing")
-    stores: dict[str, str] = {}
+    registrations: dict[str, Registration] = {}
     for line in read_record_file(file_system, registry_path(path), REGISTRY_FORMAT):
         match line:
-            case [str(store_id), str(uid)]:
-                stores[store_id] = uid
+            case [str(store_id), str(uid), bytes(cluster_id), bool(founds)]:
+                registrations[store_id] = Registration(uid, cluster_id, founds=founds)
             case _:
                 raise corrupt(registry_path(path), 0, "the registry makes no sense")
-    return stores
+    return registrations
 
 
 def _describe_this_process() -> str:

@@ -257,8 +257,11 @@ class DataDirectory(Protocol):
         """Store id -> uid of every registered store."""
         ...
 
-    def register(self, store_id: str) -> str:
-        """Create the folder of a new store and register it durably; gives its new uid."""
+    def register(self, store_id: str, cluster_id: bytes | None = None) -> str:
+        """Create the folder of a new store and register it durably; gives its new uid.
+
+        With `cluster_id` the store is to join that cluster; without it founds one of its own.
+        """
         ...
 
     def unregister(self, store_id: str) -> None:
