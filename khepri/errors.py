@@ -25,6 +25,7 @@
     ├── ServerStoppedError                              the server went away; outcome unknown
     ├── OverloadedError                                 too much is waiting; nothing was done
     ├── CommandFailedError                              it made the machine raise; no effect
+    ├── ReadChangedError                                what a transaction has read is no longer so
     ├── ForkedProcessError                              the store belongs to the parent process
     ├── TransportError
     │   ├── ListenError                                 the address cannot be bound
@@ -198,6 +199,13 @@ class OverloadedError(KhepriError):
 
 class CommandFailedError(KhepriError):
     """A command made the machine raise; it had no effect, on any member. Facts: ``reason``."""
+
+
+class ReadChangedError(KhepriError):
+    """What an optimistic transaction has read is no longer so; nothing was done, it may be retried.
+
+    Facts: ``pattern``.
+    """
 
 
 class ForkedProcessError(KhepriError):

@@ -47,6 +47,10 @@ DELETE_MATCHING: Final = 6
 CLEAR_MATCHING: Final = 7
 BATCH: Final = 8
 OPEN_SESSION: Final = 9
+INCREMENT: Final = 10
+COPY: Final = 11
+MOVE: Final = 12
+CHECK: Final = 13
 
 # Options of the ..._MATCHING commands; absent means the default.
 MANY: Final = 0
@@ -227,6 +231,71 @@ def batch(operations: Sequence[Operation]) -> Operation:
                 "a batch cannot hold a batch", option="operations", value=operation
             )
     return [BATCH, list(operations)]
+
+
+def increment(path: Path, by: int = 1) -> Operation:
+    """Ask to add to the whole number a node holds; the reply is the new number.
+
+    A missing node, or one without payload, counts as 0. A node with other data is refused as not
+    matching. Beyond Khepri.
+
+    Args:
+        path: the node.
+        by: what to add, of 64 bits; may be negative.
+
+    Raises:
+        InvalidOptionError: ``by`` is not a whole number of 64 bits.
+    """
+    if type(by) is not int or not -(1 << 63) <= by < 1 << 63:
+        raise InvalidOptionError(
+            f"cannot add {by!r:.100}: not a whole number of 64 bits", option="by", value=by
+        )
+    return [INCREMENT, path, by]
+
+
+def copy(source: Path, target: Path) -> Operation:
+    """Ask to copy a node with everything below to a place where nothing is.
+
+    The copies are new nodes with versions of 1. Keep-while conditions are copied as they are, so
+    they watch what the originals watch. Beyond Khepri.
+
+    Raises:
+        InvalidOptionError: the target lies in the source, or is the root.
+    """
+    return [COPY, source, _outside(source, target)]
+
+
+def move(source: Path, target: Path) -> Operation:
+    """Ask to move a node with everything below, as `copy` and `delete` in one. Beyond Khepri.
+
+    Raises:
+        InvalidOptionError: the target lies in the source, or one of them is the root.
+    """
+    if not source:
+        raise InvalidOptionError("the root cannot be moved", option="source", value=source)
+    return [MOVE, source, _outside(source, target)]
+
+
+def _outside(source: Path, target: Path) -> Path:
+    if target[: len(source)] == source:
+        raise InvalidOptionError(
+            f"{target} is not outside of {source}", option="target", value=target
+        )
+    return target
+
+
+def check(pattern: Path | PathPattern, mask: int, fingerprint: bytes) -> Operation:
+    """Ask to fail if a read would now give something else than it did: for batches.
+
+    This is how an optimistic transaction is validated: what it read goes first into the batch,
+    what it writes follows.
+
+    Args:
+        pattern: what was read, one node or many.
+        mask: which properties were looked at.
+        fingerprint: what `queries.fingerprint` gave for the same on the tree that was read.
+    """
+    return [CHECK, _pattern_to_plain(pattern), mask, fingerprint]
 
 
 def open_session(token: bytes) -> Operation:

@@ -16,8 +16,10 @@ from .cascade import settle
 from .condition_codec import component_from_plain
 from .conditions import IfAll, IfNodeExists
 from .keep_while import KeepWhile, Watch, first_unmet
+from .more_operations import MORE_OPERATIONS
 from .outcomes import Found, MismatchingNode, Missing, NodeNotFound
-from .paths import Path, PathPattern, abspath, resolve_path
+from .parts import checked_path, checked_payload, existing_depth, pattern_from_plain
+from .paths import Path, PathPattern, abspath
 from .patterns import find_many, find_one, place_many, place_one
 from .properties import DELETE_REASON, EXPLICIT, plain_properties
 from .replies import DONE, keep_while_not_met, mismatching_node, node_not_found, properties_reply
@@ -39,43 +41,43 @@ Options = dict[int, Any]
 
 def put(edit: Edit, names: list[str], payload: bytes) -> Reply:
     """Create a node or replace its payload."""
-    path = _checked_path(names)
-    depth = _existing_depth(edit, path)
+    path = checked_path(names)
+    depth = existing_depth(edit, path)
     if depth == len(path):
-        edit.set_payload(path, _checked_payload(payload))
+        edit.set_payload(path, checked_payload(payload))
     else:
-        edit.create(path, depth, _checked_payload(payload), None)
+        edit.create(path, depth, checked_payload(payload), None)
     settle(edit)
     return DONE
 
 
 def create(edit: Edit, names: list[str], payload: bytes) -> Reply:
     """Create a node that must not exist."""
-    path = _checked_path(names)
+    path = checked_path(names)
     node = edit.node_at(path)
     if node is not None:
         name = path[-1] if path else ""
         outcome = MismatchingNode(name, path, True, node, IfNodeExists(exists=False))  # noqa: FBT003
         return mismatching_node(outcome)
-    edit.create(path, _existing_depth(edit, path), _checked_payload(payload), None)
+    edit.create(path, existing_depth(edit, path), checked_payload(payload), None)
     settle(edit)
     return DONE
 
 
 def update(edit: Edit, names: list[str], payload: bytes) -> Reply:
     """Replace the payload of a node that must exist."""
-    path = _checked_path(names)
+    path = checked_path(names)
     if edit.node_at(path) is None:
         condition = IfAll(path[-1], IfNodeExists(exists=True))
         return node_not_found(NodeNotFound(path[-1], path, True, condition))  # noqa: FBT003
-    edit.set_payload(path, _checked_payload(payload))
+    edit.set_payload(path, checked_payload(payload))
     settle(edit)
     return DONE
 
 
 def delete(edit: Edit, names: list[str]) -> Reply:
     """Remove a node with everything below; a missing one is removed already."""
-    path = _checked_path(names)
+    path = checked_path(names)
     if edit.node_at(path) is not None:
         edit.delete(path, EXPLICIT)
         settle(edit)
@@ -90,7 +92,7 @@ def put_matching(
 ) -> Reply:
     """Put to one node or to all matches, with conditions and results."""
     if payload is not None:
-        _checked_payload(payload)
+        checked_payload(payload)
     places = _places(edit, plain_pattern, options)
     for place in places:
         if isinstance(place, NodeNotFound):
@@ -123,7 +125,7 @@ def _write(
         path = _path_of(place)
         keep_while = keep_whiles[position] if keep_whiles is not None else None
         if isinstance(place, Missing):
-            edit.create(path, _existing_depth(edit, path), payload, keep_while)
+            edit.create(path, existing_depth(edit, path), payload, keep_while)
             continue
         if keep_whiles is not None:
             edit.set_keep_while(path, keep_while)
@@ -144,7 +146,7 @@ def delete_matching(edit: Edit, plain_pattern: list[Any], options: Options) -> R
 
 def clear_matching(edit: Edit, plain_pattern: list[Any], options: Options) -> Reply:
     """Take the payload off one node or all matches; nothing to clear is no error."""
-    pattern = _pattern(plain_pattern)
+    pattern = pattern_from_plain(plain_pattern)
     if commands.MANY not in options:
         outcome = find_one(edit.root, pattern)
         if isinstance(outcome, MismatchingNode):
@@ -166,6 +168,7 @@ OPERATIONS: Final[dict[int, Callable[..., Reply]]] = {
     commands.PUT_MATCHING: put_matching,
     commands.DELETE_MATCHING: delete_matching,
     commands.CLEAR_MATCHING: clear_matching,
+    **MORE_OPERATIONS,
 }
 """The operations by code. Batches and sessions are the machine's own."""
 
@@ -173,35 +176,8 @@ OPERATIONS: Final[dict[int, Callable[..., Reply]]] = {
 # --- parts ---
 
 
-def _checked_path(names: list[str]) -> Names:
-    """Refuse what cannot be a path: a garbled command must not bring other keys into the tree."""
-    "".join(names)  # raises for anything but text, at the speed of C
-    return tuple(names)
-
-
-def _checked_payload(payload: bytes) -> bytes:
-    if type(payload) is not bytes or not payload:
-        raise TypeError("a payload is bytes")
-    return payload
-
-
-def _existing_depth(edit: Edit, path: Names) -> int:
-    """Give how many names of a path exist."""
-    node = edit.root
-    for depth, name in enumerate(path):
-        child = node.children.get(name)
-        if child is None:
-            return depth
-        node = child
-    return len(path)
-
-
-def _pattern(plain: list[Any]) -> Path | PathPattern:
-    return resolve_path([component_from_plain(component) for component in plain])
-
-
 def _places(edit: Edit, plain_pattern: list[Any], options: Options) -> list[PlaceOutcome]:
-    pattern = _pattern(plain_pattern)
+    pattern = pattern_from_plain(plain_pattern)
     if commands.MANY not in options:
         return [place_one(edit.root, pattern)]
     places = place_many(edit.root, pattern)
@@ -212,7 +188,7 @@ def _places(edit: Edit, plain_pattern: list[Any], options: Options) -> list[Plac
 
 
 def _matches(edit: Edit, plain_pattern: list[Any], options: Options) -> list[Names]:
-    pattern = _pattern(plain_pattern)
+    pattern = pattern_from_plain(plain_pattern)
     if commands.MANY in options:
         include_root = commands.INCLUDE_ROOT in options
         return [path for path, _ in find_many(edit.root, pattern, include_root=include_root)]

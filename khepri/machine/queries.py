@@ -10,7 +10,11 @@ a caller gets is its own.
 
 from __future__ import annotations
 
+from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from khepri.encoding import pack
 
 from .conditions import IfPathMatches
 from .outcomes import Found, MismatchingNode, to_error
@@ -160,6 +164,45 @@ def count(root: TreeNode, pattern: Pattern, *, include_root: bool = False) -> in
             top = find_one(root, above)
             return top.node.size - 1 if isinstance(top, Found) else 0
     return sum(1 for _ in find_many(root, pattern, include_root=include_root))
+
+
+def page(
+    root: TreeNode,
+    pattern: Pattern,
+    limit: int,
+    *,
+    start_after: Path | None = None,
+    mask: int = DEFAULT_PROPERTIES,
+) -> list[tuple[Path, NodeProperties]]:
+    """Give one page of the matches in path order. Beyond Khepri.
+
+    Pages of one root are consistent with each other: keep the view for all of them, or accept
+    that a later page is of a later tree.
+
+    Args:
+        root: the tree.
+        pattern: what to match.
+        limit: at most so many.
+        start_after: the last path of the page before, None for the first page.
+        mask: which properties.
+    """
+    matches = find_many(root, pattern)
+    if start_after is not None:
+        matches = (match for match in matches if match[0] > start_after)
+    return [(known_path(path), properties_of(node, mask)) for path, node in islice(matches, limit)]
+
+
+def fingerprint(root: TreeNode, pattern: Pattern, mask: int) -> bytes:
+    """Give 16 bytes that change if a read of this pattern and these properties would.
+
+    What is compared is what a read can see, so a node that was removed and made again the same is
+    the same.
+    """
+    seen = [
+        [path, plain_properties(node, mask, node.payload)]
+        for path, node in find_many(root, pattern)
+    ]
+    return blake2b(pack(seen), digest_size=16).digest()
 
 
 def properties_of(node: TreeNode, mask: int) -> NodeProperties:

@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from khepri.errors import CommandFailedError, KeepWhileConditionsNotMetError, KhepriError
+from khepri.errors import (
+    CommandFailedError,
+    KeepWhileConditionsNotMetError,
+    KhepriError,
+    ReadChangedError,
+)
 
 from .condition_codec import component_from_plain, component_to_plain
 from .names import ROOT
@@ -46,6 +51,7 @@ _MISMATCHING_NODE: Final = 17
 _KEEP_WHILE_NOT_MET: Final = 18
 _COMMAND_FAILED: Final = 19
 _BATCH_FAILED: Final = 20
+_READ_CHANGED: Final = 21
 
 _FIRST_ERROR: Final = _NODE_NOT_FOUND
 
@@ -103,6 +109,18 @@ def keep_while_not_met(path: Names, unmet: Unmet) -> Reply:
         [component_to_plain(component) for component in unmet.watch.pattern],
         None if unmet.condition is None else component_to_plain(unmet.condition),
     ]
+
+
+def read_changed(pattern: list[Any]) -> Reply:
+    """Tell that what a transaction has read is no longer so."""
+    return [_READ_CHANGED, pattern]
+
+
+def is_read_changed(reply: Reply) -> bool:
+    """Tell whether a batch failed only because a read has changed: try it again."""
+    if reply is None:
+        return False
+    return bool((reply[2] if reply[0] == _BATCH_FAILED else reply)[0] == _READ_CHANGED)
 
 
 def command_failed(reason: str) -> Reply:
@@ -189,9 +207,15 @@ def _command_failed_error(reason: str) -> KhepriError:
     return CommandFailedError(f"the command failed: {reason}", reason=reason)
 
 
+def _read_changed_error(pattern: list[Any]) -> KhepriError:
+    shown = resolve_path([component_from_plain(part) for part in pattern])
+    return ReadChangedError(f"{shown} is no longer as it was read", pattern=shown)
+
+
 _ERRORS: Final[dict[int, Callable[..., KhepriError]]] = {
     _NODE_NOT_FOUND: _node_not_found_error,
     _MISMATCHING_NODE: _mismatching_node_error,
     _KEEP_WHILE_NOT_MET: _keep_while_error,
     _COMMAND_FAILED: _command_failed_error,
+    _READ_CHANGED: _read_changed_error,
 }

@@ -287,7 +287,8 @@ def test_two_threads_may_look_first_at_the_same_family() -> None:
         def family(self) -> dict[str, TreeNode]:
             made = super().family()
             if not seen:
-                seen.append(len(node.children))  # the other thread, in the middle of this one
+                seen.append(0)
+                seen[0] = len(node.children)  # the other thread, in the middle of this one
             return made
 
     leave_unread(node, Slow(["a"], [b"\x01"], [3], None))

@@ -44,7 +44,7 @@ values = st.recursive(
 def shape(value: Any) -> object:  # noqa: ANN401 - any value
     """Make types and order part of a comparison."""
     if type(value) is dict:
-        return "dict", [shape(pair) for pair in value.items()]
+        return "dict", shape(list(value.items()))
     if type(value) in {list, tuple}:
         return type(value).__name__, [shape(element) for element in value]
     return type(value).__name__, repr(value)

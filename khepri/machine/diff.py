@@ -1,0 +1,49 @@
+"""What differs between two trees: for whoever keeps something derived from the tree.
+
+After a snapshot was installed there are no change events for what lies between. Two trees of one
+store share what did not change, so comparing them costs what changed and not what there is; trees
+that share nothing, as after a restore, are compared in full.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .state import Change
+from .tree import NO_CHILDREN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .tree import Names, TreeNode
+
+
+def diff(old_root: TreeNode, new_root: TreeNode) -> Iterator[Change]:
+    """Give one change event per path that differs, in path order.
+
+    A node is told as updated if its payload, a version or the names of its children differ.
+    """
+    stack: list[tuple[Names, TreeNode | None, TreeNode | None]] = [((), old_root, new_root)]
+    while stack:
+        path, old, new = stack.pop()
+        if old is new:
+            continue
+        if old is None or new is None or _differ(old, new):
+            yield Change(path, old, new)
+        before = NO_CHILDREN if old is None else old.children
+        after = NO_CHILDREN if new is None else new.children
+        if before is after:
+            continue
+        for name in sorted({*before, *after}, reverse=True):
+            was, now = before.get(name), after.get(name)
+            if was is not now:
+                stack.append(((*path, name), was, now))
+
+
+def _differ(old: TreeNode, new: TreeNode) -> bool:
+    return (
+        old.payload != new.payload
+        or old.payload_version != new.payload_version
+        or old.child_list_version != new.child_list_version
+        or old.children.keys() != new.children.keys()
+    )

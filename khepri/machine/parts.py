@@ -1,0 +1,41 @@
+"""Arguments of commands, checked: what several operations need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .condition_codec import component_from_plain
+from .paths import Path, PathPattern, resolve_path
+
+if TYPE_CHECKING:
+    from .edit import Edit
+    from .tree import Names
+
+
+def checked_path(names: list[str]) -> Names:
+    """Refuse what cannot be a path: a garbled command must not bring other keys into the tree."""
+    "".join(names)  # raises for anything but text, at the speed of C
+    return tuple(names)
+
+
+def checked_payload(payload: bytes) -> bytes:
+    """Refuse what cannot be a payload."""
+    if type(payload) is not bytes or not payload:
+        raise TypeError("a payload is bytes")
+    return payload
+
+
+def existing_depth(edit: Edit, path: Names) -> int:
+    """Give how many names of a path exist."""
+    node = edit.root
+    for depth, name in enumerate(path):
+        child = node.children.get(name)
+        if child is None:
+            return depth
+        node = child
+    return len(path)
+
+
+def pattern_from_plain(plain: list[Any]) -> Path | PathPattern:
+    """Give the resolved pattern of a command."""
+    return resolve_path([component_from_plain(component) for component in plain])
