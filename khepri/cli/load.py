@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with open_store(arguments, create=True) as store:
             put_all(store, flatten(document, under), progress)
-    except KhepriError:
+    except (KhepriError, KeyboardInterrupt):
         if progress.done:
-            complain(f"the first {progress.done:,} payloads are in the store")
+            complain(f"at least the first {progress.done:,} payloads are in the store")
         raise
     finally:
         progress.end()

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         code = _leave_broken_pipe()
     except OSError as error:
-        complain(str(error))
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         code = ExitCode.FAILED
     except KeyboardInterrupt:
         complain("interrupted")

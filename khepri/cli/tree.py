@@ -17,6 +17,7 @@ from .rendering import as_plain, shortened
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from khepri.machine.paths import PathPattern
     from khepri.machine.properties import NodeProperties
@@ -40,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         found = _find(store, top, arguments.depth)
     if top not in found:
         raise CommandError(f"there is no tree node {top}", ExitCode.NOT_FOUND)
-    paint = Paint(colours=_wants_colours(), width=shutil.get_terminal_size().columns)
+    colours = wants_colours(os.environ, is_terminal=sys.stdout.isatty())
+    paint = Paint(colours=colours, width=shutil.get_terminal_size().columns)
     below = sorted((path for path in found if path != top), key=natural_order)
     lines = [Line(len(path) - len(top), paint.text(path.name, found[path])) for path in below]
     print(paint.text(str(top), found[top]))
@@ -97,10 +99,10 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _wants_colours() -> bool:
+def wants_colours(environment: Mapping[str, str], *, is_terminal: bool) -> bool:
     """Colour a terminal unless NO_COLOR is set (https://no-color.org) or it is a dumb one."""
-    dumb = os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and not dumb
+    dumb = environment.get("TERM") == "dumb"
+    return is_terminal and not environment.get("NO_COLOR") and not dumb
 
 
 def _branches() -> Branches:

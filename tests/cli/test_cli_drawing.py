@@ -1,7 +1,9 @@
 """A tree is drawn from its lines in order."""
 
+import pytest
+
 from khepri.cli.drawing import ASCII, Line, draw
-from khepri.cli.tree import natural_order
+from khepri.cli.tree import Paint, natural_order, wants_colours
 from khepri.machine.paths import Path
 
 
@@ -43,3 +45,27 @@ def test_list_indexes_come_in_the_order_of_the_list() -> None:
     paths = [Path(["list", name]) for name in ("10", "x", "9", "2", "٣", "9" * 4000)]
     ordered = [path.name for path in sorted(paths, key=natural_order)]
     assert ordered == ["2", "9", "10", "9" * 4000, "x", "٣"]
+
+
+def test_a_payload_is_cut_and_kept_on_its_line() -> None:
+    paint = Paint(colours=False, width=40)
+    assert (
+        paint.text("name", {"data": "one\ntwo\x1b[31m" + "x" * 30}) == "name: one two [31mxxxxxxx…"
+    )
+    assert paint.text("name", {}) == "name"
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environment", "expected"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_are_for_terminals_whose_user_has_nothing_against_them(
+    *, is_terminal: bool, environment: dict[str, str], expected: bool
+) -> None:
+    assert wants_colours(environment, is_terminal=is_terminal) is expected
