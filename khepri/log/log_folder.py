@@ -8,12 +8,13 @@ Not here: what is in a file (`log_file`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.errors import StorageError
 
-from .block_file import discard_file
+from .block_file import discard_file, publish_file
 from .file_header import TEMPORARY_SUFFIX, corrupt
 from .framing import SALT_BYTES
 from .log_file import LogHeader, encode_log_header, read_log_file, read_log_header
@@ -54,6 +55,8 @@ class LogFolder:
         self._random_bytes = random_bytes
         self.next_batch = 1
         """Number of the batch that is written next, all before it are durable. The writer's."""
+        self.wanted_spare_bytes = 0
+        """How large a file the writer will want next. The writer's, too."""
 
     def list_files(self) -> list[tuple[int, str]]:
         """Give number and path of the files, oldest first."""
@@ -118,16 +121,23 @@ class LogFolder:
         self._file_system.fsync_directory(self.path)
 
     def drop(self, sequence: int) -> None:
-        """Remove a file from the log, durably; one is kept as a spare.
+        """Remove a file from the log, durably, and see to it that there is a spare one.
 
-        Overwriting an old file saves writing new space, which for a large file takes a tenth of
-        a second.
+        Overwriting an old file, or one made here by the way, spares the writer from writing new
+        space while everybody waits: a large file costs more than a tenth of a second.
         """
         path = self._log_path(sequence)
-        if list_numbered(self._file_system, self.path, SPARE_SUFFIX):
+        spare_path = numbered(self.path, sequence, SPARE_SUFFIX)
+        wanted = self.wanted_spare_bytes
+        spares = list_numbered(self._file_system, self.path, SPARE_SUFFIX)
+        if any(self._size_of(spare) >= wanted for _, spare in spares):
             self._file_system.unlink(path)
+        elif self._size_of(path) >= wanted:
+            self._file_system.rename(path, spare_path)
         else:
-            self._file_system.rename(path, numbered(self.path, sequence, SPARE_SUFFIX))
+            self._file_system.unlink(path)
+            with suppress(StorageError):  # the writer can do without
+                self._make_spare(spare_path, wanted)
         self._file_system.fsync_directory(self.path)
 
     def _log_path(self, sequence: int) -> str:
@@ -145,6 +155,22 @@ class LogFolder:
             file.close()
             self._file_system.unlink(path)
         return None
+
+    def _make_spare(self, path: str, size_bytes: int) -> None:
+        file = self._file_system.create(path + TEMPORARY_SUFFIX)
+        try:
+            _write_zeros(file, size_bytes)
+            publish_file(self._file_system, file, path)
+        except StorageError:
+            discard_file(self._file_system, file)
+            raise
+
+    def _size_of(self, path: str) -> int:
+        file = self._file_system.open(path, writable=False)
+        try:
+            return file.size()
+        finally:
+            file.close()
 
 
 def _write_zeros(file: File, size_bytes: int) -> None:

@@ -40,7 +40,7 @@ FIRST_FILE_BYTES = 1 << 20
 MAX_FILE_BYTES = 64 << 20
 _ALIGNMENT = 4096
 _BEFORE_THE_LOG = Index(0)
-_GROWTH = 4
+_GROWTH = 2
 """Each filled file makes the next one so many times larger, up to the maximum."""
 
 
@@ -66,8 +66,9 @@ class WriteAheadLog:
         self._folder = folder
         self._next_sequence = next_sequence
         self._last_indexes = dict(last_indexes)
-        self._max_file_bytes = max_file_bytes
-        self._file_bytes = min(FIRST_FILE_BYTES, max_file_bytes)
+        self._max_file_bytes = _aligned(max_file_bytes)
+        self._file_bytes = min(FIRST_FILE_BYTES, self._max_file_bytes)
+        folder.wanted_spare_bytes = self._file_bytes
         self._current: NewLogFile | None = None
         self._offset = DATA_OFFSET
         self._closed: list[ClosedFile] = []
@@ -125,14 +126,15 @@ class WriteAheadLog:
                     self._write_frame(current, frame)
                     return
             else:
-                self._file_bytes = min(self._file_bytes * _GROWTH, self._max_file_bytes)
+                self._file_bytes = self._grown(self._file_bytes)
+                self._folder.wanted_spare_bytes = self._grown(self._file_bytes)
         self._write_to_next_file(appends)
 
     def _write_to_next_file(self, appends: Sequence[Append]) -> None:
         """Write a batch that the current file cannot take: none, full, or failed."""
         frame = encode_batch(self._folder.next_batch, NO_SALT, appends)
-        needed = DATA_OFFSET + len(frame) + HEADER_BYTES
-        size_bytes = -(-max(self._file_bytes, needed) // _ALIGNMENT) * _ALIGNMENT
+        needed = _aligned(DATA_OFFSET + len(frame) + HEADER_BYTES)
+        size_bytes = max(self._file_bytes, needed)
         new = self._folder.prepare(self._next_sequence, self._folder.next_batch, size_bytes)
         # Whatever comes of the publication, it may have sealed the current file.
         self._retire_current()
@@ -164,9 +166,16 @@ class WriteAheadLog:
         except StorageError:
             self._retire_current()  # the batch is durable all the same
 
+    def _grown(self, size_bytes: int) -> int:
+        return min(size_bytes * _GROWTH, self._max_file_bytes)
+
     def _retire_current(self) -> None:
         current, self._current = self._current, None
         if current is not None:
             current.file.close()
             sequence = current.header.sequence
             self._closed.append(ClosedFile(sequence, current.path, self._folder.next_batch))
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // _ALIGNMENT) * _ALIGNMENT

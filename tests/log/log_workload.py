@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     Contents = dict[str, StoreContents]
 
 PATH = "/data"
+LARGEST_FILE_BYTES = 12288
 NOTHING = StoreContents(NO_HARD_STATE, None, (), ())
 
 
@@ -110,7 +111,7 @@ class Workload:
 
     def open(self) -> None:
         def do() -> None:
-            harness = LogHarness(self.file_system, PATH)
+            harness = LogHarness(self.file_system, PATH, max_log_file_bytes=LARGEST_FILE_BYTES)
             if harness.system.damaged:  # a read that failed
                 harness.directory.close()
                 raise next(iter(harness.system.damaged.values()))

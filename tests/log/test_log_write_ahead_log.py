@@ -20,6 +20,7 @@ from tests.log.log_helpers import (
     entry,
     fail,
     reopened,
+    snapshot_meta,
     terms,
     truncation,
 )
@@ -213,13 +214,45 @@ def test_closed_files_are_handed_out_once_and_in_order(memory: MemoryFileSystem)
     assert harness.system.write_ahead_log.take_closed_files() == []
 
 
+def log_sizes(memory: MemoryFileSystem, suffix: str = ".wal") -> list[int]:
+    return [len(data) for path, data in memory.contents().items() if path.endswith(suffix)]
+
+
 def test_files_grow_with_use_up_to_the_limit(memory: MemoryFileSystem) -> None:
-    harness, uid = opened(memory, max_log_file_bytes=8 << 20)
-    sizes: list[int] = []
-    for index in range(1, 70):
+    harness, uid = opened(memory, max_log_file_bytes=4 << 20)
+    for index in range(1, 36):
         harness.write(append(uid, entries(index, index, size_bytes=300_000)))
-        sizes = [len(data) for path, data in memory.contents().items() if path.endswith(".wal")]
-    assert sizes == [1 << 20, 4 << 20, 8 << 20, 8 << 20]
+    assert log_sizes(memory) == [1 << 20, 2 << 20, 4 << 20, 4 << 20]
+
+
+def test_after_a_flush_a_file_is_ready_for_the_next_roll_over(memory: MemoryFileSystem) -> None:
+    harness, uid = opened(memory, max_log_file_bytes=4 << 20)
+    creations: list[Operation] = []
+
+    def note_creations(operation: Operation) -> None:
+        if operation.name == "create" and operation.path.endswith(".wal.new"):
+            creations.append(operation)
+
+    memory.hook = note_creations
+    for index in range(1, 60):
+        harness.write(append(uid, entries(index, index, size_bytes=300_000)))
+        harness.flush()
+    assert len(creations) == 2, "the first file, and the second before the first was flushed"
+    assert log_sizes(memory) == [4 << 20]
+    assert log_sizes(memory, ".spare") == [4 << 20]
+    assert reopened(harness).store().entries == entries(1, 59, size_bytes=300_000)
+
+
+def test_a_spare_that_cannot_be_made_is_done_without() -> None:
+    memory = MemoryFileSystem()
+    harness, uid = opened(memory, max_log_file_bytes=4 << 20)
+    for index in range(1, 5):
+        harness.write(append(uid, entries(index, index, size_bytes=300_000)))
+    harness.take_snapshot(uid, snapshot_meta(4))
+    memory.capacity_bytes = memory.file_bytes() + 100
+    harness.flush()
+    assert log_sizes(memory) == [2 << 20]
+    assert not [path for path in memory.contents() if ".spare" in path]
 
 
 def test_a_used_up_file_is_written_over(memory: MemoryFileSystem) -> None:
