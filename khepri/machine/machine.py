@@ -248,7 +248,8 @@ class Machine:
     def _execute(self, encoded: Sequence[bytes]) -> list[Reply]:
         """Apply commands one by one; whatever they hold, this gives one reply for each."""
         replies: list[Reply] = []
-        put_in_place = self._working.put
+        working = self._working
+        put_in_place = working.put if len(encoded) > 1 else working.put_alone
         wants_changes = self.wants_changes
         for command in encoded:
             try:

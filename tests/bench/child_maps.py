@@ -54,10 +54,18 @@ def _map_set(
 def _map_batch(
     children: immutables.Map[str, object], names: list[str], value: object
 ) -> immutables.Map[str, object]:
-    with children.mutate() as mutation:
-        for name in names:
-            mutation[name] = value
-        return mutation.finish()
+    mutation = children.mutate()
+    for name in names:
+        mutation[name] = value
+    return mutation.finish()
+
+
+def _rpds_build(items: Iterable[tuple[str, object]]) -> Children:
+    return rpds.HashTrieMap(dict(items))
+
+
+def _rpds_set(children: Children, name: str, value: object) -> Children:
+    return children.insert(name, value)
 
 
 def _rpds_batch(children: Children, names: list[str], value: object) -> Children:
@@ -71,8 +79,8 @@ CANDIDATES = (
     Candidate("immutables.Map", immutables.Map, _map_set, _map_batch),
     Candidate(
         "rpds.HashTrieMap",
-        lambda items: rpds.HashTrieMap(dict(items)),
-        lambda children, name, value: children.insert(name, value),
+        _rpds_build,
+        _rpds_set,
         _rpds_batch,
     ),
 )
