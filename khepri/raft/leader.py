@@ -199,7 +199,7 @@ class Leader(RoleState):
 
     def on_applied(self, entries: tuple[Entry, ...]) -> None:
         """Make room for proposals."""
-        self._unapplied_bytes -= sum([len(entry.data) for entry in entries])
+        self._unapplied_bytes -= _size_of_commands(entries)
 
     def decide(self) -> None:
         """Commit what a majority has, then what follows from that."""
@@ -361,5 +361,9 @@ def _plan(current: Configuration, event: AddMember | RemoveMember) -> Configurat
 
 def _size_of_unapplied(server: Server) -> int:
     """Give how much data waits to be applied: what earlier leaders left behind counts too."""
-    waiting = server.log.between(server.last_applied + 1, server.log.last_index)
-    return sum(len(entry.data) for entry in waiting)
+    return _size_of_commands(server.log.between(server.last_applied + 1, server.log.last_index))
+
+
+def _size_of_commands(entries: tuple[Entry, ...]) -> int:
+    """Give how much data the entries of kind COMMANDS hold: proposals alone are limited."""
+    return sum([len(entry.data) for entry in entries if entry.kind is EntryKind.COMMANDS])
