@@ -2,7 +2,8 @@
 
 Here are the small values that cross the border and, as protocols, the objects behind it. The
 classes carry the same names in their own modules (`write_ahead_log`, `segments`, `snapshots`,
-`meta`, `directory`, `recovery`); `docs/explanation/disk.md` has the file formats.
+`meta`, `directory`); starting is in `recovery` and `rereading`; `docs/explanation/disk.md` has
+the file formats and what is detected when.
 
 Rules that hold for every object here:
 
@@ -31,8 +32,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from khepri.errors import StorageError
     from khepri.raft.types import Entry, HardState, Index, SnapshotMeta
+
+    from .directory import Registration
 
 
 class Append(NamedTuple):
@@ -264,6 +266,10 @@ class DataDirectory(Protocol):
         """
         ...
 
+    def registration(self, store_id: str) -> Registration:
+        """Give what was durably noted when the store was registered."""
+        ...
+
     def unregister(self, store_id: str) -> None:
         """Delete a store: durably unregistered first, then its files are removed."""
         ...
@@ -279,16 +285,3 @@ class DataDirectory(Protocol):
     def close(self) -> None:
         """Release the lock."""
         ...
-
-
-class RecoveredSystem(Protocol):
-    """What `recover` gives."""
-
-    stores: dict[str, RecoveredStore]
-    """By store id."""
-    damaged: dict[str, StorageError]
-    """Stores whose own files are damaged, by store id; the others are not held up (W28)."""
-    write_ahead_log: WriteAheadLog
-    segment_writer: SegmentWriter
-    closed_files: list[ClosedFile]
-    """Left by the last run: flush these first, in this order."""

@@ -49,7 +49,16 @@ _NO_INDEX = Index(0)
 
 @dataclass(frozen=True, slots=True)
 class RecoveredSystem:
-    """See `interface.RecoveredSystem`."""
+    """What a Ra system starts from.
+
+    Attributes:
+        stores: by store id.
+        damaged: stores whose own files are damaged, by store id; the others are not held up
+            (case W28). What the log has of them is kept.
+        write_ahead_log: for the WalWriter.
+        segment_writer: for the SegmentWriter.
+        closed_files: left by the last run: to be flushed first, in this order.
+    """
 
     stores: dict[str, RecoveredStore]
     damaged: dict[str, StorageError]

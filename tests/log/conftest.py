@@ -1,4 +1,4 @@
-"""Contract tests run on both file systems: the real one and its twin in memory."""
+"""Contract tests run on all file systems: the real one and its twins in memory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ import pytest
 
 from khepri.log.file_system import PosixFileSystem
 from khepri.log.memory_file_system import MemoryFileSystem
+from khepri.log.shared_file_system import SharedFileSystem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from khepri.log.file_system import FileSystem
 
 
-@pytest.fixture(params=["posix", "memory"])
+FILE_SYSTEMS: dict[str, Callable[[], FileSystem]] = {
+    "posix": PosixFileSystem,
+    "memory": MemoryFileSystem,
+    "shared memory": SharedFileSystem,
+}
+
+
+@pytest.fixture(params=list(FILE_SYSTEMS))
 def file_system(request: pytest.FixtureRequest) -> FileSystem:
-    return PosixFileSystem() if request.param == "posix" else MemoryFileSystem()
+    return FILE_SYSTEMS[request.param]()
 
 
 @pytest.fixture

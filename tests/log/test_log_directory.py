@@ -59,6 +59,21 @@ def test_registered_stores_come_back(file_system: FileSystem, folder: str) -> No
     last.close()
 
 
+def test_a_registration_says_which_cluster_and_who_founded_it(
+    file_system: FileSystem, folder: str
+) -> None:
+    directory = opened(file_system, folder)
+    founder = directory.register("founded")
+    directory.register("joined", cluster_id=b"somebody else's!")
+    known = directory.registration("founded"), directory.registration("joined")
+    assert (known[0].uid, len(known[0].cluster_id), known[0].founds) == (founder, 16, True)
+    assert (known[1].cluster_id, known[1].founds) == (b"somebody else's!", False)
+    directory.close()
+    again = opened(file_system, folder)
+    assert (again.registration("founded"), again.registration("joined")) == known
+    again.close()
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_a_registered_store_survives_a_power_loss_at_once(seed: int) -> None:
     """Upstream wrote its names some time later and lost stores."""
