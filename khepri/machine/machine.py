@@ -3,7 +3,7 @@
 Given the same entries, every member has the same state: nothing here reads a clock, draws a random
 number or depends on the order of a hash. Here is how an entry is applied; what operations do is in
 ``operations.py``, who may apply what is in ``sessions.py``, how a machine is written down is in
-``snapshot_codec.py``.
+``snapshot_format.py``.
 
 A command that raises has no effect and is answered with an error, on every member alike. Not so
 running out of memory or stack, which is one member's trouble: those are passed on, and the machine
@@ -36,7 +36,9 @@ from .sessions import (
     GroupStatus,
     SessionTable,
 )
-from .snapshot_codec import Snapshot, read_chunks, write_chunks
+from .snapshot_format import Snapshot
+from .snapshot_reader import read_chunks
+from .snapshot_writer import write_chunks
 from .state import EMPTY_STATE
 from .working_tree import WorkingTree
 
@@ -192,7 +194,7 @@ class Machine:
         self.view = View(self.view.root, index, term)
 
     def snapshot_chunks(self) -> Iterator[bytes]:
-        """Capture the state as it is now and give it as chunks (``snapshot_codec.py``).
+        """Capture the state as it is now and give it as chunks (``snapshot_format.py``).
 
         Call it in the applying thread, between two entries. The chunks may then be taken in any
         thread while the machine goes on; they are made one by one, so that taking them can be

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from khepri.encoding import pack
 from khepri.errors import DataCorruptionError, UnknownFormatError
-from khepri.machine import commands, snapshot_codec
+from khepri.machine import commands, snapshot_writer
 from khepri.machine.conditions import IfHasPayload, IfNodeExists
 from khepri.machine.entries import Group, encode_entry
 from khepri.machine.machine import Machine
@@ -137,7 +137,7 @@ def test_equal_trees_with_different_pasts_have_equal_families() -> None:
     for name in reversed(names):
         backwards.put(f"/f/{name}", 1)
     families = [
-        [record for record, _ in snapshot_codec._family_records(it.machine.view.root, [])]
+        [record for record, _ in snapshot_writer._family_records(it.machine.view.root, [])]
         for it in (forwards, backwards)
     ]
     assert families[0] == families[1]
@@ -156,7 +156,7 @@ def test_the_machine_goes_on_while_a_snapshot_is_taken() -> None:
 
 def test_chunks_are_small_unless_a_payload_is_not() -> None:
     sizes = [len(chunk) for chunk in big_origin().machine.snapshot_chunks()]
-    assert sorted(sizes)[-2] <= 2 * snapshot_codec.CHUNK_BYTES
+    assert sorted(sizes)[-2] <= 2 * snapshot_writer.CHUNK_BYTES
     assert len(sizes) > 5
 
 

@@ -1,0 +1,225 @@
+"""Chunks of bytes back to a machine's state, from the form of ``snapshot_format.py``.
+
+Whatever is not a whole snapshot is refused with `DataCorruptionError` and nothing else.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from khepri.encoding import EncodingError, unpack
+from khepri.errors import DataCorruptionError, UnknownFormatError
+
+from .children import restored
+from .condition_codec import component_from_plain
+from .keep_while import EMPTY_INDEX, IMPLICIT, KeepWhile, Watch
+from .paths import resolve_path
+from .snapshot_format import (
+    CRC_BYTES,
+    END,
+    FAMILY,
+    FAMILY_LENGTH,
+    FIRST_PART,
+    FORMAT_VERSION,
+    HEADER,
+    KEEP_WHILE,
+    LAST_PART,
+    ROOT,
+    SESSION,
+    Snapshot,
+)
+from .state import TreeState
+from .tree import NO_CHILDREN, TreeNode
+from .unread_family import LARGEST, Columns, leave_unread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    _Children = Columns | Mapping[str, TreeNode]
+
+
+def read_chunks(chunks: Iterable[bytes]) -> Snapshot:
+    """Build the state back. Memory beside the state itself stays at a few chunks.
+
+    While a large tree is built the garbage collector finds nothing to collect and a lot to look
+    at; callers switch it off meanwhile and freeze afterwards.
+
+    Args:
+        chunks: what `write_chunks` gave, in order.
+
+    Raises:
+        DataCorruptionError: the chunks are not those of a whole snapshot.
+        UnknownFormatError: they are of a format this release does not know.
+    """
+    reader = _Reader()
+    take_family = reader.take_family
+    try:
+        for records in _checked(chunks):
+            for record in records:
+                if len(record) == FAMILY_LENGTH:
+                    take_family(*record)
+                else:
+                    reader.take(record)
+        return reader.finish()
+    except (EncodingError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise DataCorruptionError(
+            f"the snapshot is damaged: {error}", path=None, offset=None, reason=str(error)
+        ) from error
+
+
+def _checked(chunks: Iterable[bytes]) -> Iterator[list[Any]]:
+    checksum = 0
+    for chunk in chunks:
+        body = memoryview(chunk)[CRC_BYTES:]
+        checksum = zlib.crc32(body, checksum)
+        if int.from_bytes(chunk[:CRC_BYTES], "big") != checksum:
+            raise ValueError("a checksum does not match")
+        yield unpack(body)
+
+
+def _joined(before: _Children, after: dict[str, TreeNode]) -> dict[str, TreeNode]:
+    """Give one family of two parts of it."""
+    family = before.family() if isinstance(before, Columns) else before
+    assert isinstance(family, dict)
+    family.update(after)
+    return family
+
+
+class _Reader:
+    """Takes records in and builds the tree bottom up."""
+
+    def __init__(self) -> None:
+        self._header: list[Any] = []
+        self._stack: list[tuple[_Children, int]] = []
+        self._root: TreeNode | None = None
+        self._index = EMPTY_INDEX
+        self._sessions: list[list[Any]] = []
+        self._ended = False
+
+    def take(self, record: list[Any]) -> None:
+        """Take one record in."""
+        kind = record[0]
+        if kind == HEADER:
+            self._take_header(*record[1:])
+        elif not self._header or self._ended:
+            raise ValueError("it has records before its header or after its end")
+        elif kind == ROOT:
+            self._take_root(*record[1:])
+        elif kind == KEEP_WHILE:
+            self._take_keep_while(*record[1:])
+        elif kind == SESSION:
+            self._sessions.append(record[1])
+        elif kind == END:
+            self._ended = True
+        else:
+            raise ValueError(f"unknown record {kind!r:.40}")
+
+    def finish(self) -> Snapshot:
+        """Give what was built."""
+        if not self._ended or self._root is None:
+            raise ValueError("it has no end")
+        index, term, time_milliseconds = self._header
+        state = TreeState(self._root, self._index)
+        return Snapshot(state, index, term, time_milliseconds, self._sessions)
+
+    def _take_header(self, version: int, *header: int) -> None:
+        if version != FORMAT_VERSION:
+            raise UnknownFormatError(
+                f"snapshot format {version!r:.40} is unknown", path=None, version=version
+            )
+        if self._header:
+            raise ValueError("it has two headers")
+        self._header = list(header)
+
+    def take_family(  # noqa: PLR0917 - the columns of the record, in its order
+        self,
+        kind: int,
+        flags: int,
+        names: list[str],
+        payloads: list[bytes | None],
+        payload_versions: list[int] | None,
+        child_list_versions: list[int] | None,
+        inner: list[int],
+        implicit: list[int],
+    ) -> None:
+        """Take in one family, or a part of one, by its columns."""
+        if kind != FAMILY or not self._header:
+            raise ValueError("it has a family where none can be")
+        columns = Columns(names, payloads, payload_versions, child_list_versions)
+        size = len(names)
+        stack = self._stack
+        before: _Children | None = None
+        size_before = 0
+        if not flags & FIRST_PART:
+            before, size_before = stack.pop() if not inner else stack.pop(-len(inner) - 1)
+        children: _Children
+        if inner or implicit or isinstance(before, dict) or size + size_before > LARGEST:
+            children, size = self._made(columns, inner, implicit)
+            if before is not None:
+                children = _joined(before, children)
+            if flags & LAST_PART:
+                children = restored(children)
+        elif isinstance(before, Columns):
+            before.extend(columns)
+            children = before
+        else:
+            children = columns
+        stack.append((children, size + size_before))
+
+    def _made(
+        self, columns: Columns, inner: list[int], implicit: list[int]
+    ) -> tuple[dict[str, TreeNode], int]:
+        """Make the nodes of a family that has more than leaves, and count all below."""
+        nodes = columns.nodes()
+        family = dict(zip(columns.names, nodes, strict=True))
+        size = len(family)
+        if size != len(nodes):
+            raise ValueError("a name comes twice in a family")
+        if inner:
+            stack = self._stack
+            below = stack[-len(inner) :]
+            del stack[-len(inner) :]
+            for at, (children, descendants) in zip(inner, below, strict=True):
+                node = nodes[at]
+                node.size = descendants + 1
+                size += descendants
+                if isinstance(children, Columns):
+                    leave_unread(node, children)
+                else:
+                    node.children = children
+        for at in implicit:
+            nodes[at].keep_while = IMPLICIT
+        return family, size
+
+    def _take_root(
+        self, payload: bytes | None, payload_version: int, child_list_version: int
+    ) -> None:
+        children: Mapping[str, TreeNode] = NO_CHILDREN
+        size = 0
+        if self._stack:
+            ((unread, size),) = self._stack
+            children = unread.family() if isinstance(unread, Columns) else unread
+        self._stack = []
+        self._root = TreeNode(
+            payload, payload_version, child_list_version, children, None, size + 1
+        )
+
+    def _take_keep_while(self, names: list[str], plain: list[Any]) -> None:
+        """Give a node its conditions; it is still ours alone and may be changed in place."""
+        node = self._root
+        for name in names:
+            assert node is not None
+            node = node.children[name]
+        assert node is not None
+        keep_while = KeepWhile(
+            tuple(
+                Watch(
+                    resolve_path([component_from_plain(part) for part in pattern]),
+                    component_from_plain(condition),
+                )
+                for pattern, condition in plain
+            )
+        )
+        node.keep_while = keep_while
+        self._index = self._index.with_watcher(tuple(names), keep_while)
