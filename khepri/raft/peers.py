@@ -138,7 +138,8 @@ class Peers:
             return False
         if progress.confirmed(index):
             self.recount = True
-        if progress.state is ProgressState.SNAPSHOT and our_term is not None:
+        transfer = progress.transfer
+        if transfer is not None and (our_term is not None or index >= transfer.meta.index):
             self._snapshots.finish(progress)  # by whatever way it got there
         return True
 

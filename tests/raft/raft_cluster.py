@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from khepri.raft.effects import AppendEntries, Completed, ReadReady, Rejected
 from khepri.raft.events import MessageReceived, Propose, ReadRequest, TimePassed, TriggerElection
 from khepri.raft.types import Configuration, Entry, Role
-
-from tests.raft.raft_helpers import SETTINGS, Disk, Node, sid, voters
+from tests.raft.raft_helpers import SETTINGS, Disk, Node
+from tests.raft.raft_notation import sid, voters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,7 +193,7 @@ class Cluster:
             self._at(self.now + self.sync_seconds[name], lambda: self._sync(name, generation))
         jobs, node.jobs = node.jobs, []
         for job in jobs:
-            self._at(self.now + 0.001, lambda job=job: self._job(name, generation, job))
+            self.tell_later(name, job, 0.001)
         deadline = node.core.next_deadline()
         if deadline < float("inf"):
             self._at(max(deadline, self.now), lambda: self._alarm(name, generation))
@@ -203,9 +203,15 @@ class Cluster:
             for notice in self.nodes[name].write_to_disk():
                 self.tell(name, notice)
 
-    def _job(self, name: str, generation: int, job: Event) -> None:
-        if name not in self.dead and generation == self._generation[name]:
-            self.tell(name, job)
+    def tell_later(self, name: str, event: Event, seconds: float) -> None:
+        """Put an event into a mailbox after a while, unless the member crashes before."""
+        generation = self._generation[name]
+
+        def tell_now() -> None:
+            if name not in self.dead and generation == self._generation[name]:
+                self.tell(name, event)
+
+        self._at(self.now + seconds, tell_now)
 
     def _alarm(self, name: str, generation: int) -> None:
         if name in self.dead or generation != self._generation[name]:

@@ -44,8 +44,8 @@ from khepri.raft.events import (
     SnapshotTaken,
     TriggerElection,
 )
+from khepri.raft.leader import Leader
 from khepri.raft.messages import (
-    AppendEntriesRequest,
     Message,
     PreVoteRequest,
     PreVoteResponse,
@@ -60,78 +60,25 @@ from khepri.raft.types import (
     Entry,
     EntryKind,
     HardState,
-    Index,
-    Member,
-    MemberKind,
     Role,
-    ServerId,
     SnapshotMeta,
     Term,
+)
+from tests.raft.raft_notation import (
+    as_text,
+    entry,
+    log,
+    sid,
+    uid,
+    voters,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-STORE = "store"
-SETTINGS = RaftSettings()
 M = TypeVar("M", bound=Message)
 E = TypeVar("E", bound=Effect)
-
-
-def sid(name: str) -> ServerId:
-    """The server id of node `name`."""
-    return ServerId(STORE, name)
-
-
-def uid(name: str) -> str:
-    return f"uid-{name}"
-
-
-def member(name: str, kind: MemberKind = MemberKind.VOTER, its_uid: str | None = None) -> Member:
-    return Member(sid(name), its_uid or uid(name), kind)
-
-
-def voters(names: Iterable[str]) -> Configuration:
-    return Configuration(tuple(member(name) for name in names))
-
-
-def entry(index: int, term: int, data: bytes | None = None) -> Entry:
-    text = f"{index}:{term}".encode() if data is None else data
-    return Entry(Index(index), Term(term), EntryKind.COMMANDS, text)
-
-
-def membership_entry(index: int, term: int, configuration: Configuration) -> Entry:
-    return Entry(Index(index), Term(term), EntryKind.MEMBERSHIP, configuration.encode())
-
-
-def log(text: str) -> list[Entry]:
-    """Entries from the notation of the cases: ``"1:1 2:1 3:2"``."""
-    return [entry(int(i), int(t)) for i, t in (word.split(":") for word in text.split())]
-
-
-def as_text(entries: Iterable[Entry]) -> str:
-    """The notation of the cases from entries."""
-    return " ".join(f"{e.index}:{e.term}" for e in entries)
-
-
-def append_entries(
-    term: int, previous: tuple[int, int], entries: str | list[Entry] = "", commit: int = 0
-) -> AppendEntriesRequest:
-    """An AppendEntriesRequest, short."""
-    listed = log(entries) if isinstance(entries, str) else entries
-    return AppendEntriesRequest(
-        Term(term), Index(previous[0]), Term(previous[1]), Index(commit), tuple(listed)
-    )
-
-
-def request_vote(
-    term: int, last: tuple[int, int], *, transfer: bool = False
-) -> RequestVoteRequest:
-    return RequestVoteRequest(Term(term), Index(last[0]), Term(last[1]), transfer)
-
-
-def pre_vote(next_term: int, last: tuple[int, int], round_id: int = 1) -> PreVoteRequest:
-    return PreVoteRequest(Term(next_term), round_id, Index(last[0]), Term(last[1]))
+SETTINGS = RaftSettings()
 
 
 @dataclass
@@ -265,18 +212,29 @@ class Node:
                     expected = self.machine[-1].index + 1 if self.machine else 1
                     assert item.index == expected, "applied in order, without gaps"
                     self.machine.append(item)
-            case ReadSnapshotChunk():
-                self.jobs.append(self._read_chunk(effect))
-            case EndSnapshotSend():
-                self.reading.discard(effect.transfer_id)
+            case ReadSnapshotChunk() | EndSnapshotSend():
+                self._serve_snapshot(effect)
+            case StoreSnapshotChunk() | InstallSnapshot() | DiscardSnapshot():
+                self._accept_snapshot(effect)
+            case ReadReady() | Rejected() | Completed() | RoleChanged() | ConfigurationChanged():
+                pass
+
+    def _serve_snapshot(self, effect: ReadSnapshotChunk | EndSnapshotSend) -> None:
+        if isinstance(effect, ReadSnapshotChunk):
+            self.jobs.append(self._read_chunk(effect))
+        else:
+            self.reading.discard(effect.transfer_id)
+
+    def _accept_snapshot(
+        self, effect: StoreSnapshotChunk | InstallSnapshot | DiscardSnapshot
+    ) -> None:
+        match effect:
             case StoreSnapshotChunk():
                 self.jobs.append(self._store_chunk(effect))
             case InstallSnapshot():
                 self.jobs.append(self._install(effect))
             case DiscardSnapshot():
                 self.partial.pop(effect.transfer_id, None)
-            case ReadReady() | Rejected() | Completed() | RoleChanged() | ConfigurationChanged():
-                pass
 
     def _read_chunk(self, effect: ReadSnapshotChunk) -> Event:
         self.reading.add(effect.transfer_id)
@@ -349,6 +307,16 @@ class Node:
         """What was applied, without no-ops and configurations."""
         return [e.data for e in self.machine if e.kind == EntryKind.COMMANDS]
 
+    def match_index(self, name: str) -> int:
+        """What the leader counts `name` for."""
+        role = self.core._server.role
+        assert isinstance(role, Leader)
+        return role.peers.all[sid(name)].match_index
+
+    def plays(self, role: Role) -> bool:
+        """Whether that is its role at the moment (a method, so that no type checker infers)."""
+        return self.core.role is role
+
     @property
     def is_leader(self) -> bool:
         return self.core.role is Role.LEADER
@@ -379,9 +347,7 @@ def make_node(
         snapshot,
         pack([list(e) for e in machine]) if machine else b"",
     )
-    node = Node(
-        name, configuration=configuration or voters("ABC"), disk=disk, settings=settings
-    )
+    node = Node(name, configuration=configuration or voters("ABC"), disk=disk, settings=settings)
     node.step()
     return node
 

@@ -12,18 +12,8 @@ from khepri.raft.messages import AppendEntriesRequest, AppendEntriesResponse, He
 from khepri.raft.settings import RaftSettings
 from khepri.raft.types import Configuration, HardState, Index, MemberKind, Term
 from tests.raft.raft_cluster import Cluster
-from tests.raft.raft_helpers import (
-    Disk,
-    Node,
-    append_entries,
-    log,
-    make_leader,
-    make_node,
-    member,
-    propose,
-    sid,
-    voters,
-)
+from tests.raft.raft_helpers import Disk, Node, make_leader, make_node, propose
+from tests.raft.raft_notation import append_entries, log, member, sid, voters
 
 
 def confirm(node: Node, index: int, *names: str) -> None:

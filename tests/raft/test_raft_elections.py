@@ -15,6 +15,7 @@ from khepri.raft.messages import (
     InstallSnapshotRequest,
     InstallSnapshotResponse,
     Message,
+    PreVoteRequest,
     PreVoteResponse,
     RequestVoteRequest,
     RequestVoteResponse,
@@ -28,18 +29,8 @@ from khepri.raft.types import (
     Term,
 )
 from tests.raft.raft_cluster import Cluster
-from tests.raft.raft_helpers import (
-    Node,
-    append_entries,
-    elect,
-    make_leader,
-    make_node,
-    member,
-    pre_vote,
-    request_vote,
-    sid,
-    voters,
-)
+from tests.raft.raft_helpers import Node, elect, make_leader, make_node
+from tests.raft.raft_notation import append_entries, member, pre_vote, request_vote, sid, voters
 
 
 def snapshot_piece(term: int, index: int = 9, index_term: int = 1) -> InstallSnapshotRequest:
@@ -58,8 +49,11 @@ def make_candidate(term: int) -> Node:
 
 
 def _round_id(node: Node) -> int:
-    (first, *_) = [s.message for s in node.outbox if hasattr(s.message, "round_id")]
-    return int(first.round_id)  # type: ignore[union-attr]
+    return _round_ids(node)[0]
+
+
+def _round_ids(node: Node) -> list[int]:
+    return [s.message.round_id for s in node.outbox if isinstance(s.message, PreVoteRequest)]
 
 
 def test_e01_a_new_cluster_waits_for_a_trigger() -> None:
@@ -214,7 +208,7 @@ def test_e14_late_votes_change_nothing() -> None:
     follower.receive("B", append_entries(5, (1, 1)))
     follower.receive("C", RequestVoteResponse(Term(5), True))
     assert leader.is_leader
-    assert follower.core.role is Role.FOLLOWER
+    assert follower.plays(Role.FOLLOWER)
 
 
 def test_e15_a_vote_delivered_three_times_is_one_vote() -> None:
@@ -225,7 +219,7 @@ def test_e15_a_vote_delivered_three_times_is_one_vote() -> None:
         node.receive(name, PreVoteResponse(Term(0), round_id, True))
     vote = RequestVoteResponse(Term(1), True)
     node.receive_all(("B", vote), ("B", vote), ("B", vote))
-    assert node.core.role is Role.CANDIDATE
+    assert node.plays(Role.CANDIDATE)
     node.receive("C", vote)
     assert node.is_leader
 
@@ -233,15 +227,10 @@ def test_e15_a_vote_delivered_three_times_is_one_vote() -> None:
 def test_e16_a_vote_of_an_earlier_election_is_not_counted() -> None:
     node = make_candidate(5)
     node.wait(2.0)
-    node.receive("C", PreVoteResponse(Term(5), _round_id_of_last(node), True))
+    node.receive("C", PreVoteResponse(Term(5), _round_ids(node)[-1], True))
     assert (node.core.role, node.core.term) == (Role.CANDIDATE, 6)
     node.receive("B", RequestVoteResponse(Term(5), True))
-    assert node.core.role is Role.CANDIDATE
-
-
-def _round_id_of_last(node: Node) -> int:
-    *_, last = [s.message for s in node.outbox if hasattr(s.message, "round_id")]
-    return int(last.round_id)  # type: ignore[union-attr]
+    assert node.plays(Role.CANDIDATE)
 
 
 def test_e17_votes_of_non_voters_and_strangers_do_not_count() -> None:
@@ -251,11 +240,11 @@ def test_e17_votes_of_non_voters_and_strangers_do_not_count() -> None:
     round_id = _round_id(node)
     for name in "DX":
         node.receive(name, PreVoteResponse(Term(0), round_id, True))
-    assert node.core.role is Role.PRE_CANDIDATE
+    assert node.plays(Role.PRE_CANDIDATE)
     node.receive("B", PreVoteResponse(Term(0), round_id, True))
     for name in "DX":
         node.receive(name, RequestVoteResponse(Term(1), True))
-    assert node.core.role is Role.CANDIDATE
+    assert node.plays(Role.CANDIDATE)
 
 
 def test_e18_a_leader_that_restarts_at_once_returns_as_a_follower_of_its_term() -> None:

@@ -23,13 +23,10 @@ from khepri.raft.types import (
     Term,
 )
 from tests.raft.raft_cluster import Cluster
-from tests.raft.raft_helpers import (
-    Disk,
-    Node,
+from tests.raft.raft_helpers import Disk, Node, make_leader, make_node
+from tests.raft.raft_notation import (
     append_entries,
     log,
-    make_leader,
-    make_node,
     member,
     membership_entry,
     pre_vote,
@@ -108,9 +105,9 @@ def test_p07_answers_to_an_older_round_are_not_counted() -> None:
     node.wait(2.0)
     (new, *_) = node.sent(PreVoteRequest)
     node.receive("B", PreVoteResponse(Term(5), old.round_id, True))
-    assert node.core.role is Role.PRE_CANDIDATE
+    assert node.plays(Role.PRE_CANDIDATE)
     node.receive("B", PreVoteResponse(Term(5), new.round_id, True))
-    assert node.core.role is Role.CANDIDATE
+    assert node.plays(Role.CANDIDATE)
 
 
 def test_p08_who_hears_a_leader_helps_nobody_else() -> None:

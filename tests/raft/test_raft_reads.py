@@ -14,17 +14,8 @@ from khepri.raft.messages import (
 from khepri.raft.settings import RaftSettings
 from khepri.raft.types import Index, MemberKind, Role, Term
 from tests.raft.raft_cluster import Cluster
-from tests.raft.raft_helpers import (
-    Node,
-    append_entries,
-    elect,
-    make_leader,
-    make_node,
-    member,
-    propose,
-    sid,
-    voters,
-)
+from tests.raft.raft_helpers import Node, elect, make_leader, make_node, propose
+from tests.raft.raft_notation import append_entries, member, sid, voters
 
 
 def reading_leader(names: str = "ABC") -> Node:
@@ -145,9 +136,7 @@ def test_q07_a_read_that_comes_after_a_pause_makes_a_round_of_its_own() -> None:
     node = reading_leader()
     early = ask(node, "before")
     mail = [
-        MessageReceived(
-            sid(name), HeartbeatResponse(Term(1), early, Index(1), Index(1), Term(1))
-        )
+        MessageReceived(sid(name), HeartbeatResponse(Term(1), early, Index(1), Index(1), Term(1)))
         for name in "BC"
     ]
     node.step(*mail, ReadRequest("after"))
@@ -290,4 +279,4 @@ def test_a_non_voter_confirms_nothing() -> None:
     round_number = ask(node, "read")
     answer(node, "D", round_number)
     assert ready(node) == []
-    assert node.core.role is Role.LEADER
+    assert node.plays(Role.LEADER)

@@ -1,0 +1,247 @@
+"""Snapshots that cross other things: cases S14 to S27 (Raft §7)."""
+
+from __future__ import annotations
+
+import itertools
+
+from khepri.raft.effects import (
+    DiscardSnapshot,
+    EndSnapshotSend,
+    InstallSnapshot,
+    ReadSnapshotChunk,
+)
+from khepri.raft.events import (
+    SnapshotAcceptFailed,
+    SnapshotChunkRead,
+    SnapshotChunkStored,
+    SnapshotInstalled,
+    SnapshotReadFailed,
+    SnapshotTaken,
+    TriggerElection,
+)
+from khepri.raft.messages import (
+    AppendEntriesResponse,
+    InstallSnapshotRequest,
+    InstallSnapshotResponse,
+    RequestVoteResponse,
+)
+from khepri.raft.settings import RaftSettings
+from khepri.raft.types import Index, MemberKind, Role, SnapshotMeta, Term
+from tests.raft.raft_cluster import Cluster
+from tests.raft.raft_helpers import make_node, propose
+from tests.raft.raft_notation import (
+    append_entries,
+    confirmed,
+    log,
+    member,
+    request_vote,
+    sid,
+    voters,
+)
+from tests.raft.raft_snapshot_helpers import (
+    NO_TRAIL,
+    answer_heartbeats_for,
+    install,
+    meta,
+    piece,
+    sending_leader,
+)
+
+
+def test_s14_an_own_snapshot_that_ends_after_a_newer_install_is_ignored() -> None:
+    node = make_node("A", entries="1:1 2:1", term=1)
+    node.receive("B", append_entries(1, (2, 1), commit=2))
+    mine = node.core.snapshot_meta(Index(2))
+    install(node, meta(9))
+    node.step(SnapshotTaken(mine))
+    assert (node.core.last_index, node.core.commit_index) == (9, 9)
+    node.receive("B", append_entries(1, (9, 1), "10:1"))
+    assert node.core.last_index == 10
+
+
+def test_s15_a_snapshot_covers_what_is_not_synced() -> None:
+    node = make_node("A", entries="1:1", term=1)
+    node.receive("B", append_entries(1, (1, 1), "2:1 3:1", commit=3))
+    assert node.core.last_written == 1
+    node.take_snapshot()
+    assert node.core.last_written == 3
+    node.crash_and_restart()
+    assert (node.core.last_index, node.core.last_applied) == (3, 3)
+
+
+def test_s16_writes_that_a_snapshot_overtakes_confirm_no_more_and_harm_nothing() -> None:
+    node = make_node("A", entries="1:1", term=1)
+    node.receive("B", append_entries(1, (1, 1), "2:1 3:1 4:1", commit=3))
+    notices = node.write_to_disk()
+    node.take_snapshot()
+    node.step(*notices)
+    assert node.core.last_written == 4
+    assert node.sent(AppendEntriesResponse) == [confirmed(4)]
+
+
+def test_s17_a_newer_snapshot_does_not_break_the_transfer_of_the_old_one() -> None:
+    node, wanted = sending_leader()
+    propose(node, b"11")
+    node.sync()
+    node.receive("C", confirmed(11))
+    node.take_snapshot()
+    node.step(SnapshotChunkRead(wanted.transfer_id, 0, b"old", done=True))
+    (sent,) = node.sent(InstallSnapshotRequest)
+    assert sent.meta == wanted.meta
+    node.receive("B", confirmed(10))
+    (again,) = node.done(ReadSnapshotChunk)  # 11 is gone from the log: the newer one follows
+    assert again.meta.index == 11
+
+
+def test_s17_a_snapshot_that_cannot_be_read_is_tried_again_later() -> None:
+    node, wanted = sending_leader()
+    node.step(SnapshotReadFailed(wanted.transfer_id, "gone"))
+    assert node.done(EndSnapshotSend) == [EndSnapshotSend(wanted.transfer_id)]
+    assert node.done(ReadSnapshotChunk) == []
+    answer_heartbeats_for(node, 1.2)
+    fresh = [e for e in node.history if isinstance(e, ReadSnapshotChunk)][-1]
+    assert fresh.transfer_id > wanted.transfer_id
+
+
+def test_s18_a_follower_that_falls_below_the_log_is_switched_to_a_snapshot() -> None:
+    cluster = Cluster("ABC", settings=NO_TRAIL)
+    cluster.elect("A")
+    cluster.isolate("C")
+    for number in range(5):
+        cluster.write(b"%d" % number)
+    cluster["A"].take_snapshot()
+    cluster.heal()
+    cluster.settle()
+    assert any(isinstance(m, InstallSnapshotRequest) for _, _, m in cluster.delivered)
+
+
+def test_s18_a_follower_slightly_behind_needs_no_snapshot() -> None:
+    cluster = Cluster("ABC")
+    cluster.elect("A")
+    cluster.isolate("C")
+    for number in range(5):
+        cluster.write(b"%d" % number)
+    cluster["A"].take_snapshot()
+    cluster.heal()
+    cluster.settle()
+    assert not any(isinstance(m, InstallSnapshotRequest) for _, _, m in cluster.delivered)
+
+
+def test_s19_writes_faster_than_snapshots_still_let_the_follower_catch_up() -> None:
+    settings = RaftSettings(trailing_entries=50, snapshot_chunk_bytes=500)
+    cluster = Cluster("ABC", settings=settings)
+    cluster.elect("A")
+    cluster.isolate("C")
+    for number in range(200):
+        cluster.write(b"%d" % number)
+    cluster.heal()
+    for number in range(200):
+        cluster.write(b"more %d" % number)
+        if number % 10 == 0:
+            cluster.wait_for_leader().take_snapshot()
+    cluster.settle()
+
+
+def test_s20_a_failing_receiver_is_left_alone_longer_each_time() -> None:
+    node, first = sending_leader()
+    attempts = [(node.now, first.transfer_id)]
+    while len(attempts) < 5:
+        newest = attempts[-1][1]
+        node.receive("B", InstallSnapshotResponse(Term(1), newest, 0, accepted=False))
+        while not node.done(ReadSnapshotChunk):
+            node.effects = []
+            answer_heartbeats_for(node, 0.05)
+            started = [e for e in node.history if isinstance(e, ReadSnapshotChunk)]
+            if started[-1].transfer_id != newest:
+                attempts.append((node.now, started[-1].transfer_id))
+                break
+    pauses = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(attempts)]
+    assert [round(pause) for pause in pauses] == [1, 2, 4, 8]
+
+
+def test_s22_an_answer_to_an_old_transfer_means_nothing() -> None:
+    node, wanted = sending_leader()
+    before = len(node.history)
+    node.receive("B", InstallSnapshotResponse(Term(1), wanted.transfer_id - 1, 50, accepted=True))
+    node.receive("B", InstallSnapshotResponse(Term(1), wanted.transfer_id - 1, 0, accepted=False))
+    assert node.history[before:] == []
+
+
+def test_s24_a_vote_is_decided_by_the_old_log_and_ends_the_transfer() -> None:
+    node = make_node("A", entries="1:1", term=1)
+    node.receive("B", piece(meta(9), data=b"half"))
+    node.now += 0.7
+    assert node.receive("C", request_vote(1, (9, 1))) != [RequestVoteResponse(Term(1), False)]
+    assert node.done(DiscardSnapshot) == []
+    assert node.receive("C", request_vote(2, (1, 1))) == [RequestVoteResponse(Term(2), True)]
+    assert node.done(DiscardSnapshot) == [DiscardSnapshot(1)]
+
+
+def test_s25_a_receiver_without_space_keeps_its_state_and_says_so() -> None:
+    node = make_node("A", entries="1:1", term=1)
+    node.receive("B", piece(meta(9), data=b"half"))
+    node.step(SnapshotAcceptFailed(1, "no space"))
+    assert node.sent(InstallSnapshotResponse) == [
+        InstallSnapshotResponse(Term(1), 1, 0, accepted=False)
+    ]
+    assert (node.core.last_index, node.core.leader) == (1, sid("B"))
+
+
+def test_s27_own_membership_is_what_the_snapshot_says() -> None:
+    node = make_node("A", entries="1:1", term=1)
+    install(node, meta(9, names="BC"))
+    assert node.core.membership is None
+    node.step(TriggerElection())
+    node.wait(5)
+    assert node.plays(Role.FOLLOWER)
+    as_learner = voters("BC").with_member(member("A", MemberKind.NON_VOTER))
+    node = make_node("A", entries="1:1", term=1)
+    install(node, SnapshotMeta(Index(9), Term(1), as_learner))
+    assert node.core.membership is MemberKind.NON_VOTER
+    node = make_node("A", entries="1:1", term=1)
+    other_self = voters("BC").with_member(member("A", its_uid="somebody else"))
+    install(node, SnapshotMeta(Index(9), Term(1), other_self))
+    assert node.core.membership is None
+
+
+def test_the_log_stands_still_while_a_snapshot_is_installed() -> None:
+    node = make_node("A", entries="1:1 2:1", term=1)
+    node.receive("B", piece(meta(9), data=b"all", done=True))
+    node.jobs.clear()
+    node.step(SnapshotChunkStored(1, 3))
+    assert node.done(InstallSnapshot)
+    assert node.receive("C", append_entries(2, (1, 1), "2:2", commit=2)) == []
+    node.wait(10)
+    node.step(TriggerElection())
+    assert node.plays(Role.FOLLOWER)
+    assert (node.log_text, node.core.last_applied) == ("1:1 2:1", 0)
+    node.step(SnapshotInstalled(meta(9)))
+    assert (node.core.last_index, node.core.commit_index, node.core.last_written) == (9, 9, 9)
+    assert node.receive("C", append_entries(2, (9, 1), "10:2")) == [confirmed(9, 1, term=2)]
+    assert node.sync() == [confirmed(10, 2, term=2)]
+
+
+def test_entries_that_a_crash_left_behind_an_installed_snapshot_are_dropped() -> None:
+    old = [*log("8:1 9:1 10:1 11:1")]
+    node = make_node("A", snapshot=meta(9, term=3), entries=old, term=3)
+    assert (node.core.last_index, node.log_text) == (9, "")
+    node = make_node("A", snapshot=meta(9), entries=old, term=3)
+    assert node.log_text == "10:1 11:1"
+
+
+def test_an_unanswered_piece_is_read_and_sent_again() -> None:
+    node, wanted = sending_leader()
+    node.step(SnapshotChunkRead(wanted.transfer_id, 0, b"x" * 100, done=False))
+    assert len(node.sent(InstallSnapshotRequest)) == 1
+    answer_heartbeats_for(node, 1.1)
+    repeated = [e for e in node.history if isinstance(e, ReadSnapshotChunk)][-1]
+    assert (repeated.transfer_id, repeated.offset) == (wanted.transfer_id, 0)
+    node.step(SnapshotChunkRead(wanted.transfer_id, 0, b"x" * 100, done=False))
+    node.receive("B", InstallSnapshotResponse(Term(1), wanted.transfer_id, 100, accepted=True))
+    assert [e.offset for e in node.done(ReadSnapshotChunk)] == [100]
+
+
+def test_losing_leadership_closes_the_reader() -> None:
+    node, wanted = sending_leader()
+    node.receive("C", append_entries(5, (10, 1)))
+    assert node.done(EndSnapshotSend) == [EndSnapshotSend(wanted.transfer_id)]
