@@ -14,7 +14,6 @@ Not here: where payloads live (``tree.py``) and the limit on a command's size (t
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Self, cast
@@ -22,7 +21,7 @@ from uuid import UUID
 
 import msgpack
 
-from khepri.encoding import EncodingError
+from khepri.encoding import EncodingError, Packers
 from khepri.errors import InvalidValueError
 
 from .tree import MAX_PROCEDURE_NAME_BYTES, PROCEDURE_CODE, procedure_payload
@@ -115,7 +114,7 @@ def _extend(value: object) -> msgpack.ExtType:
     if kind is tuple:
         # A packer cannot be used while it is packing, so each nested tuple has its own.
         elements = list(cast("tuple[object, ...]", value))
-        return msgpack.ExtType(TUPLE_CODE, _make_packer().pack(elements))
+        return msgpack.ExtType(TUPLE_CODE, msgpack.packb(elements, **_PACKING))
     if kind is datetime and isinstance(value, datetime) and value.tzinfo is not None:
         return msgpack.ExtType(DATETIME_CODE, value.isoformat().encode())
     if kind is UUID and isinstance(value, UUID):
@@ -139,18 +138,8 @@ def _shrink(code: int, data: bytes) -> object:
 _unpack = partial(msgpack.unpackb, strict_map_key=False, ext_hook=_shrink)
 
 
-def _make_packer() -> msgpack.Packer:
-    return msgpack.Packer(autoreset=True, use_bin_type=True, strict_types=True, default=_extend)
-
-
-class _Packers(threading.local):
-    """One packer per thread, as in ``khepri.encoding``."""
-
-    def __init__(self) -> None:
-        self.pack = _make_packer().pack
-
-
-_packers = _Packers()
+_PACKING: Final[dict[str, Any]] = {"strict_types": True, "default": _extend}
+_packers = Packers(**_PACKING)
 
 
 def _inspect(value: object, where: tuple[object, ...] = ()) -> None:

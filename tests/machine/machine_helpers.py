@@ -64,7 +64,7 @@ class Origin:
         applied = self.append(Group(self.session_id, sequence, sequence, encoded))
         return applied.groups[0].replies
 
-    def run(self, operation: Operation) -> Any:  # noqa: ANN401 - the operation decides
+    def run(self, operation: Operation) -> Any:
         """Send one operation; give what the caller would get, or raise."""
         return raise_or_return(self.replies(operation)[0])
 
