@@ -164,9 +164,15 @@ class KhepriActor(pykka.ThreadingActor):
         return KhepriFuture()
 
     def _start_actor_loop(self) -> None:
-        threading.Thread(
+        thread = threading.Thread(
             target=self._actor_loop, name=f"khepri-{self.label}", daemon=self.use_daemon_thread
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # No thread to be had. Pykka has registered the actor: nobody may wait for it.
+            self._end(crash(error), has_begun=False)
+            raise
 
     def _actor_loop(self) -> None:
         reason = self._begin()
@@ -203,7 +209,8 @@ class KhepriActor(pykka.ThreadingActor):
         envelopes = self.mailbox.take(deadline - self.clock())
         if envelopes:
             self._handle(envelopes)
-        if self._exit is None and self.clock() >= deadline:
+            deadline = self.next_deadline()  # what was handled may have moved it
+        if self._exit is None and deadline is not None and self.clock() >= deadline:
             self.on_deadline()
 
     def _handle(self, envelopes: list[Envelope]) -> None:

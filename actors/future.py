@@ -20,6 +20,7 @@ computes delays all behind it. The first is simple and as good as any.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -254,12 +255,15 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         deadline = None if timeout is None else time.monotonic() + timeout
         lock = allocate_lock()
         lock.acquire()
-        self._observers.append(lock.release)
+        wake = lock.release
+        self._observers.append(wake)
         while self._outcome is _PENDING:
             wait_seconds = LIVENESS_CHECK_SECONDS
             if deadline is not None:
                 wait_seconds = min(wait_seconds, deadline - time.monotonic())
                 if wait_seconds <= 0.0:
+                    with contextlib.suppress(ValueError):  # it is resolved at this moment
+                        self._observers.remove(wake)
                     raise ReplyTimeoutError(
                         f"no answer within {timeout} seconds",
                         timeout_seconds=timeout,

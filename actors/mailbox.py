@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import queue
 from threading import TIMEOUT_MAX
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from . import fork_guard
 from .actor_errors import ForkedNotice
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 MAXIMUM_BATCH_LENGTH = 8192
 """As many envelopes as one `take` hands over at most (Ra's ``wal_max_batch_size``)."""
+
+_WAKE_UP: Final = object()
+"""Stays in the queue of a closed mailbox, so that its actor cannot fall asleep there."""
 
 
 class Mailbox:
@@ -77,7 +80,7 @@ class Mailbox:
             limit: how many to give at most.
 
         Returns:
-            the envelopes; none if the time ran out first.
+            the envelopes; none if the time ran out first or the mailbox was closed.
         """
         try:
             if timeout_seconds is None:
@@ -96,6 +99,9 @@ class Mailbox:
         except queue.Empty:
             # Only this thread takes, unless the mailbox was closed meanwhile.
             assert self._closed
+        if self._closed:
+            self._refuse(envelopes, self.notice.not_seen)
+            return []
         return envelopes
 
     def get(self) -> Envelope:
@@ -131,8 +137,8 @@ class Mailbox:
         """
         self._notice = self._notice or notice
         self._closed = True
-        for envelope in self._drain():
-            fail(envelope.reply_to, notice.not_seen)
+        self._refuse(self._drain(), notice.not_seen)
+        self._queue.put(_WAKE_UP)
 
     def end(self) -> None:
         """State that the actor will not answer what it has taken either; closed before."""
@@ -158,17 +164,23 @@ class Mailbox:
         self._ended = True
 
     def _refuse_waiting(self) -> None:
-        for envelope in self._drain():
-            fail(envelope.reply_to, self.notice.too_late)
+        self._refuse(self._drain(), self.notice.too_late)
 
-    def _drain(self) -> list[Envelope]:
+    def _drain(self) -> list[Any]:
         # Several threads may drain at once; each envelope is given to one of them.
-        envelopes: list[Envelope] = []
+        envelopes: list[Any] = []
         try:
             while True:
                 envelopes.append(self._queue.get_nowait())
         except queue.Empty:
             return envelopes
+
+    def _refuse(self, envelopes: list[Any], make_error: Callable[[], BaseException]) -> None:
+        for envelope in envelopes:
+            if envelope is _WAKE_UP:
+                self._queue.put(_WAKE_UP)
+            else:
+                fail(envelope.reply_to, make_error)
 
 
 def fail(reply_to: KhepriFuture[Any] | None, make_error: Callable[[], BaseException]) -> None:

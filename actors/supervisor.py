@@ -142,6 +142,9 @@ class Supervisor(KhepriActor):
 
     def _reconcile(self) -> None:
         """Stop and start what the table says can be stopped and started now."""
+        if self._exit is not None:
+            return  # `on_terminate` stops them all
+        self._forget_what_is_over()
         for child in self._table.to_stop_now():
             assert child.reference is not None
             child.status = ChildStatus.STOPPING
@@ -151,9 +154,21 @@ class Supervisor(KhepriActor):
         while self._exit is None and (children := self._table.to_start_now()):
             for child in children:
                 self._start(child)
-        if self._table.is_initial and self._table.all_wanted_are_running():
+            self._forget_what_is_over()
+        if self._exit is None and self._table.is_initial and self._table.all_wanted_are_running():
             self._table.is_initial = False
             self.confirm_started()
+
+    def _forget_what_is_over(self) -> None:
+        """Answer who waits in vain for a start, and drop the children that are not kept.
+
+        Not kept are temporary children, and those whose first start by `start_child` failed.
+        """
+        for child in self._table:
+            if child.status is ChildStatus.STOPPED and not child.wanted:
+                child.fail_start(_stopped_while_starting(child))
+                if child.is_new or child.spec.restart is Restart.TEMPORARY:
+                    self._table.remove(child)
 
     def _start(self, child: Child) -> None:
         try:
@@ -209,7 +224,7 @@ class Supervisor(KhepriActor):
         child.stop_deadline = None
         if was_doomed:
             self._stopped_as_ordered(child, reason)
-        elif was_starting:
+        elif was_starting and reason.kind is not ExitKind.SHUTDOWN:
             self._start_failed(child, reason.error or _stopped_while_starting(child))
         else:
             self._ended_by_itself(child, reason)
@@ -218,18 +233,12 @@ class Supervisor(KhepriActor):
         if reason.kind is ExitKind.CRASHED:
             self._log(logging.ERROR, child, "ended badly when it was stopped (%s)", reason)
         child.answer_stop()
-        if not child.wanted:
-            child.fail_start(_stopped_while_starting(child))
-            if child.spec.restart is Restart.TEMPORARY:
-                self._table.remove(child)
 
     def _start_failed(self, child: Child, error: BaseException) -> None:
         if child.waiting_for_start:
             # Somebody asked for this start: it is their failure, not one to repair.
             child.fail_start(start_error(error) or error)
             child.wanted = False
-            if child.is_new or child.spec.restart is Restart.TEMPORARY:
-                self._table.remove(child)
         elif self._table.is_initial:
             self._log(logging.ERROR, child, "failed to start (%r)", error)
             self.exit_now(crash(error))
@@ -237,18 +246,22 @@ class Supervisor(KhepriActor):
             self._restart(child, crash(error))
 
     def _ended_by_itself(self, child: Child, reason: Exit) -> None:
-        if child.spec.restart is Restart.TEMPORARY:
-            child.wanted = False
-            self._table.remove(child)
-        elif reason.kind is ExitKind.SHUTDOWN:
-            # The host has stopped it. What is tied to it cannot go on without it.
-            child.wanted = False
-            self._table.doom_tied(child, restart=False)
-        elif child.spec.restart is Restart.TRANSIENT and reason.kind is not ExitKind.CRASHED:
-            child.wanted = False
-        else:
+        is_temporary = child.spec.restart is Restart.TEMPORARY
+        is_transient = child.spec.restart is Restart.TRANSIENT
+        stopped_by_host = reason.kind is ExitKind.SHUTDOWN
+        if not (
+            is_temporary
+            or stopped_by_host
+            or (is_transient and reason.kind is not ExitKind.CRASHED)
+        ):
             self._restart(child, reason)
             return
+        child.wanted = False
+        if stopped_by_host and not is_temporary:
+            # What is tied to it cannot go on without it.
+            self._table.doom_tied(child, restart=False)
+        if stopped_by_host and self._table.is_initial:
+            self.exit_now(SHUTDOWN)
         self._log(logging.INFO, child, "has ended (%s) and stays down", reason)
         if child.spec.significant and self._flags.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT:
             self.exit_now(SHUTDOWN)
@@ -309,7 +322,6 @@ class Supervisor(KhepriActor):
             return
         child.wanted = False
         if child.status is ChildStatus.STOPPED:
-            child.fail_start(_stopped_while_starting(child))
             future.set(None)
         else:
             child.doomed = True

@@ -150,6 +150,26 @@ def test_a_deadline_in_the_future_is_waited_for() -> None:
     assert reached.wait(WAIT_SECONDS)
 
 
+def test_a_deadline_that_a_message_has_moved_is_not_kept() -> None:
+    clock = SetClock()
+    gate = Gate()
+
+    class Moves(Timed):
+        def on_start(self) -> None:
+            gate.pass_through()
+
+        def on_receive(self, message: object) -> object:
+            self._deadline = clock.now + 60.0
+            return super().on_receive(message)
+
+    moves = Moves.start(clock, clock.now)
+    future = moves.request("reached")
+    gate.open()
+    reached = future.get(timeout=WAIT_SECONDS)
+    moves.ask("one more turn", timeout=WAIT_SECONDS)
+    assert not reached.is_set()
+
+
 def test_messages_that_never_cease_do_not_keep_a_deadline_away() -> None:
     clock = SetClock()
 
@@ -228,6 +248,18 @@ def test_a_system_exit_at_the_start_does_not_end_the_starter() -> None:
 
     with pytest.raises(ServerStoppedError, match="SystemExit"):
         Exits.start(LABEL).started.get(timeout=WAIT_SECONDS)
+
+
+def test_an_actor_that_gets_no_thread_is_not_left_among_the_living(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_thread(_thread: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with pytest.raises(RuntimeError):
+        Echo.start(LABEL)
+    assert pykka.ActorRegistry.get_all() == []
 
 
 def test_an_actor_stopped_before_it_is_ready_fails_its_start() -> None:

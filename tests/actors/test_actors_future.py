@@ -190,6 +190,14 @@ def test_pykka_s_callers_catch_pykka_s_timeout() -> None:
         future.get(timeout=0)
 
 
+def test_asking_again_and_again_leaves_nothing_behind() -> None:
+    future: KhepriFuture[None] = KhepriFuture()
+    for _ in range(10):
+        with pytest.raises(KhepriTimeoutError):
+            future.get(timeout=0)
+    assert future._observers == []
+
+
 def test_a_late_reply_after_a_timeout_can_still_be_had() -> None:
     future: KhepriFuture[int] = KhepriFuture()
     with pytest.raises(KhepriTimeoutError):

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_what_comes_after_the_close_is_answered_at_once() -> None:
     mailbox.put(Envelope("tell"))
     with pytest.raises(NoSuchServerError):
         future.get(timeout=0)
-    assert mailbox.depth() == 0
+    assert mailbox.take() == []
 
 
 def test_an_ask_is_answered_when_the_close_comes_between_its_two_steps(
@@ -127,6 +128,43 @@ def test_an_ask_is_answered_when_the_close_comes_between_its_two_steps(
     future: KhepriFuture[None] = KhepriFuture()
     mailbox.put(Envelope("ask", future))
     assert isinstance(future.failure, NoSuchServerError)
+
+
+def test_an_actor_cannot_fall_asleep_at_a_closed_mailbox() -> None:
+    mailbox = Mailbox()
+    mailbox.close(NOTICE)
+    put_all(mailbox, "too late", "too late")
+    assert mailbox.take() == []
+
+
+def test_an_actor_that_sleeps_is_woken_by_the_close() -> None:
+    mailbox = Mailbox()
+    taken: list[list[Envelope]] = []
+    actor = threading.Thread(target=lambda: taken.append(mailbox.take()))
+    actor.start()
+    mailbox.close(NOTICE)
+    actor.join()
+    assert taken == [[]]
+
+
+def test_what_is_taken_while_another_thread_closes_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mailbox = Mailbox()
+    future: KhepriFuture[None] = KhepriFuture()
+    mailbox.put(Envelope("ask", future))
+    take_first = mailbox._queue.get
+    queue = mock.Mock(wraps=mailbox._queue)
+
+    def take_then_close() -> Envelope:
+        envelope: Envelope = take_first()
+        mailbox.close(NOTICE)
+        return envelope
+
+    queue.get = take_then_close
+    monkeypatch.setattr(mailbox, "_queue", queue)
+    assert mailbox.take() == []
+    assert isinstance(future.failure, ServerStoppedError)
 
 
 def test_closing_twice_keeps_the_first_notice() -> None:

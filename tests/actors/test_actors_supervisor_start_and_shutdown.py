@@ -20,6 +20,7 @@ from khepri.actors.child_table import ChildStatus
 from khepri.actors.exit_reason import ExitKind
 from khepri.actors.supervision import (
     count_children,
+    start_child,
     terminate_child,
 )
 from khepri.actors.supervisor import Supervisor
@@ -182,6 +183,51 @@ def test_the_host_may_stop_all_actors_and_nothing_comes_back() -> None:
     assert house.supervisor.down.get(timeout=0).kind is ExitKind.SHUTDOWN
     assert journal.entries() == ["leaf starts", "leaf ends: shutdown"]
     assert pykka.ActorRegistry.get_all() == []
+
+
+class NeverReady(Worker):
+    started_by_itself = True
+
+
+def never_ready(journal: Journal) -> ChildSpec:
+    return ChildSpec("never", lambda _siblings: NeverReady.start("never", journal))
+
+
+def test_a_first_child_that_the_host_stops_before_it_is_ready_ends_the_supervisor() -> None:
+    house = House(strategy(Strategy.ONE_FOR_ONE), never_ready(Journal()))
+    house.child("never").stop()
+    assert house.supervisor.down.get(timeout=WAIT_SECONDS).kind is ExitKind.SHUTDOWN
+    with pytest.raises(ServerStoppedError):
+        house.supervisor.started.get(timeout=WAIT_SECONDS)
+
+
+def test_an_added_child_that_the_host_stops_before_it_is_ready_is_forgotten() -> None:
+    house = started_house()
+    starting = start_child(house.supervisor, never_ready(house.journal))
+    house.child("never").stop()
+    with pytest.raises(ServerStoppedError):
+        starting.get(timeout=WAIT_SECONDS)
+    house.await_statuses(a=RUNNING, b=RUNNING, c=RUNNING)
+
+
+def test_who_waits_for_a_start_that_will_not_come_is_told() -> None:
+    """While a is being stopped, d is added and must wait; then d is terminated."""
+    gate = Gate()
+    journal = Journal()
+    house = House(
+        strategy(Strategy.ONE_FOR_ALL),
+        ChildSpec("a", worker("a", journal, on_stop=gate.pass_through)),
+        ChildSpec("b", worker("b", journal)),
+    )
+    house.await_started()
+    house.crash("b")
+    gate.await_reached()
+    starting = start_child(house.supervisor, house.spec("d"))
+    terminate_child(house.supervisor, "d").get(timeout=WAIT_SECONDS)
+    with pytest.raises(ServerStoppedError):
+        starting.get(timeout=WAIT_SECONDS)
+    gate.open()
+    house.await_statuses(a=RUNNING, b=RUNNING)
 
 
 def test_a_child_the_host_has_stopped_stays_down_with_what_is_tied_to_it() -> None:
