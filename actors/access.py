@@ -28,10 +28,19 @@ class MembershipView(NamedTuple):
 class StoreAccess:
     """The published face of one store on one node."""
 
-    __slots__ = ("_changed", "membership", "server", "server_id", "store_id", "view")
+    __slots__ = (
+        "_changed",
+        "cluster_id",
+        "membership",
+        "server",
+        "server_id",
+        "store_id",
+        "view",
+    )
 
-    def __init__(self, store_id: str, server_id: ServerId) -> None:
+    def __init__(self, store_id: str, server_id: ServerId, cluster_id: bytes) -> None:
         """Make the face of a store whose server has not started yet."""
+        self.cluster_id = cluster_id
         self.store_id = store_id
         self.server_id = server_id
         self.server: ActorReference | None = None

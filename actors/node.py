@@ -21,11 +21,12 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from khepri.errors import (
     ForkedProcessError,
     InvalidOptionError,
+    JoinError,
     KhepriTimeoutError,
     NoSuchServerError,
 )
@@ -37,23 +38,36 @@ from .child_spec import ChildSpec, Restart, Siblings, Strategy, SupervisorFlags,
 from .event_handler import EventHandler
 from .exit_reason import ExitKind
 from .label import ActorLabel
+from .postman import Postman
 from .published_names import PublishedNames
 from .ra_system import RaSystem, RegisterStore, UnregisterStore, store_spec
+from .refusals import value_or_error
 from .registry import Registry
+from .remote_functions import RemoteFunctions
+from .router import RemoteCall, Router
 from .server_setup import NoNetwork, ServerSetup
 from .storage import Storage
+from .store_network import StoreNetwork
 from .supervision import start_child, terminate_child
 from .supervisor import Supervisor
 from .wal_writer import ForgetStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from khepri.log.directory import Registration
     from khepri.log.file_system import FileSystem
+    from khepri.transport.interface import Receiver, Transport
 
     from .exit_reason import Exit
     from .future import KhepriFuture
     from .ra_server_config import RaServerConfig
     from .reference import ActorReference
     from .server_setup import Network
+
+    MakeTransport = Callable[[str, bytes, Receiver], Transport]
+    """Makes the transport of a node for one life: name, incarnation, who takes what comes."""
 
 _logger = logging.getLogger("khepri.node")
 
@@ -82,7 +96,7 @@ class Node:
         name: str = UNDISTRIBUTED,
         *,
         file_system: FileSystem | None = None,
-        network: Network | None = None,
+        make_transport: MakeTransport | None = None,
         stores: dict[str, StoreAccess] | None = None,
     ) -> None:
         """Make a node; nothing runs before the first store or Ra system is started.
@@ -90,7 +104,7 @@ class Node:
         Args:
             name: how other nodes call it.
             file_system: where its data directories are; the real one if left out.
-            network: the way to other nodes; none if left out.
+            make_transport: makes the way to other nodes; there is none if left out.
             stores: where its stores are published; an own dict if left out.
         """
         self.name = name
@@ -101,11 +115,14 @@ class Node:
         self.failures: dict[str, str] = {}
         """Why a store that gave up is down."""
         self._file_system = file_system or PosixFileSystem()
-        self._network = network or NoNetwork()
+        self._make_transport = make_transport
+        self._postman = Postman(self.stores)
         self._lock = threading.RLock()
+        self._changing: dict[str, threading.RLock] = {}
         self._systems: dict[str, RaSystemHandle] = {}
         self._supervisor: ActorReference | None = None
         self._registry: ActorReference | None = None
+        self._router: ActorReference | None = None
         self._process = os.getpid()
 
     # --- Ra systems
@@ -172,9 +189,19 @@ class Node:
     # --- stores
 
     def start_store(
-        self, handle: RaSystemHandle, config: RaServerConfig, timeout_seconds: float | None
+        self,
+        handle: RaSystemHandle,
+        config: RaServerConfig,
+        timeout_seconds: float | None,
+        cluster_id: bytes | None = None,
     ) -> StoreAccess:
         """Start a store, or give the one that runs. On return its server takes commands.
+
+        Args:
+            handle: the Ra system it lives in.
+            config: its settings.
+            timeout_seconds: for everything, recovery included.
+            cluster_id: of the cluster that a new store is to join; it founds one if left out.
 
         Raises:
             InvalidOptionError: it runs in another Ra system.
@@ -194,20 +221,21 @@ class Node:
                         value=handle.storage.path,
                     )
                 return running
-            uid: str = handle.reference.request(RegisterStore(store_id)).get(
-                timeout=timeout_seconds
-            )
+            known: Registration = handle.reference.request(
+                RegisterStore(store_id, cluster_id)
+            ).get(timeout=timeout_seconds)
             server_id = ServerId(store_id, self.name)
-            access = StoreAccess(store_id, server_id)
+            access = StoreAccess(store_id, server_id, known.cluster_id)
+            founder = Member(server_id, known.uid, MemberKind.VOTER)
             setup = ServerSetup(
                 store_id=store_id,
-                uid=uid,
+                uid=known.uid,
                 server_id=server_id,
                 config=config,
-                initial_configuration=Configuration((Member(server_id, uid, MemberKind.VOTER),)),
+                initial_configuration=Configuration((founder,) if known.founds else ()),
                 storage=handle.storage,
                 access=access,
-                network=self._network,
+                network=self._network_of(store_id, known),
                 random=random.random,
                 wall_clock_milliseconds=_wall_clock_milliseconds,
                 registry=self.registry,
@@ -266,6 +294,65 @@ class Node:
             )
         return access
 
+    def call(
+        self, node: str, function: str, arguments: Sequence[object], timeout_seconds: float | None
+    ) -> Any:  # noqa: ANN401 - the function decides
+        """Call one of `RemoteFunctions` on a node, this one included, and wait for the answer.
+
+        Raises:
+            JoinError: the node cannot be reached.
+            KhepriTimeoutError: no answer in time; whether it was done is unknown.
+            KhepriError: what the function raised.
+        """
+        if node == self.name:
+            return (
+                RemoteFunctions(self).by_name()[function](*arguments).get(timeout=timeout_seconds)
+            )
+        with self._lock:
+            self._check_process()
+            self._running_supervisor()
+            if self._router is None:
+                raise JoinError(
+                    f"the node {node} cannot be reached: {self.name} is not distributed", node=node
+                )
+            router = self._router
+        called: KhepriFuture[Any] = router.request(
+            RemoteCall(node, function, tuple(arguments)), value_or_error
+        )
+        return called.get(timeout=timeout_seconds)
+
+    def start(self) -> None:
+        """Start the node itself: its registry and, if it is distributed, its way to others.
+
+        Raises:
+            ListenError: its address cannot be bound.
+            CookieError: there is no usable cookie.
+        """
+        with self._lock:
+            self._check_process()
+            self._running_supervisor()
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether other nodes can be reached at all."""
+        return self._make_transport is not None
+
+    @property
+    def transport(self) -> Transport:
+        """The way to other nodes, once the node is started and distributed."""
+        return self._postman.transport
+
+    def store_config(self, store_id: str) -> tuple[RaSystemHandle, RaServerConfig]:
+        """Give the Ra system and the settings of a store that runs here."""
+        handle = self._handle_of(store_id)
+        assert handle is not None
+        return handle, handle.storage.wanted[store_id].config
+
+    def changing(self, store_id: str) -> AbstractContextManager[object]:
+        """Hold off other changes of a store's life and membership on this node."""
+        with self._lock:
+            return self._changing.setdefault(store_id, threading.RLock())
+
     def registry(self) -> ActorReference:
         """Give the registry; the node starts if it has not."""
         with self._lock:
@@ -292,6 +379,7 @@ class Node:
                 SupervisorFlags(Strategy.ONE_FOR_ONE, intensity=5, period_seconds=5.0),
                 (
                     ChildSpec("registry", self._start_registry),
+                    *((ChildSpec("router", self._start_router),) if self.is_distributed else ()),
                     ChildSpec("event_handler", self._start_event_handler),
                 ),
             )
@@ -302,6 +390,25 @@ class Node:
         del siblings
         self._registry = Registry.start(ActorLabel("registry", None, self.name), self.names)
         return self._registry
+
+    def _start_router(self, siblings: Siblings) -> ActorReference:
+        del siblings
+        assert self._make_transport is not None
+        transport = self._make_transport(self.name, os.urandom(16), self._postman.deliver)
+        label = ActorLabel("router", None, self.name)
+        self._router = Router.start(label, transport, RemoteFunctions(self).by_name())
+        self._postman.transport, self._postman.router = transport, self._router
+        try:
+            transport.start()
+        except BaseException:
+            self._router.stop(block=False)
+            raise
+        return self._router
+
+    def _network_of(self, store_id: str, known: Registration) -> Network:
+        if not self.is_distributed:
+            return NoNetwork()
+        return StoreNetwork(self._postman, store_id, known.cluster_id, known.uid)
 
     def _start_event_handler(self, siblings: Siblings) -> ActorReference:
         del siblings
@@ -341,25 +448,3 @@ class Node:
 
 def _wall_clock_milliseconds() -> int:
     return time.time_ns() // 1_000_000
-
-
-_default_stores: dict[str, StoreAccess] = {}
-_default_node = Node(stores=_default_stores)
-
-
-def default_node() -> Node:
-    """Give the node of this process that module-level functions use."""
-    return _default_node
-
-
-def default_stores() -> dict[str, StoreAccess]:
-    """Give the published stores of the default node; the same dict for the life of the process."""
-    return _default_stores
-
-
-def _forget_parent_process() -> None:
-    """In a forked child: the parent's stores are not here."""
-    _default_stores.clear()
-
-
-os.register_at_fork(after_in_child=_forget_parent_process)

@@ -18,11 +18,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
+from khepri.encoding import EncodingError
 from khepri.errors import ServerStoppedError
 from khepri.machine.entries import encode_entry
 from khepri.raft import effects as effect
 from khepri.raft import events as event
-from khepri.raft.types import EntryKind, Role
+from khepri.raft.types import EntryKind, MemberKind, Role
 
 from .actor import KhepriActor
 from .command_pump import CommandPump
@@ -33,15 +34,16 @@ from .registry import Register
 from .server_messages import (
     AskCore,
     ConsistentRead,
+    FrameFrom,
     GetStatus,
     GroupsFrom,
-    MessageFrom,
     Refusal,
     SnapshotFailed,
     SnapshotReady,
     SnapshotWorkerStarted,
     TakeSnapshotNow,
     WaitForLeader,
+    WaitUntilVoter,
 )
 from .server_recovery import recover_server
 from .server_snapshots import ServerSnapshots
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from khepri.errors import StorageError
     from khepri.raft.effects import Effect
     from khepri.raft.events import Event
-    from khepri.raft.types import Entry, Member, ServerId
+    from khepri.raft.types import Configuration, Entry
 
     from .envelope import Envelope
     from .exit_reason import Exit
@@ -66,6 +68,9 @@ _logger = logging.getLogger("khepri.actors.ra_server")
 
 TICK_SECONDS = 0.25
 """How often what is not urgent is looked at: lost groups, the session, the snapshot cadence."""
+
+MAX_PARKED_READS = 10_000
+"""So many consistent reads may wait for a leader; those who sent them give up by themselves."""
 
 MAX_UNWRITTEN_APPENDS = 2
 """So many appends may wait for the disk before commands are left to gather for the next one."""
@@ -90,6 +95,8 @@ class RaServer(KhepriActor):
         self._disk_error: StorageError | None = None
         self._replies: list[tuple[KhepriFuture[Any], object]] = []
         self._reads: list[_Read] = []
+        self._reads_without_leader: list[_Read] = []
+        self._waiting_to_be_voter: list[KhepriFuture[Any]] = []
         self._waiting_for_leader: list[KhepriFuture[Any]] = []
         self._next_tick = 0.0
 
@@ -103,7 +110,7 @@ class RaServer(KhepriActor):
         self._core = recovered.core
         self._snapshots = ServerSnapshots(self._setup, recovered)
         self._next_tick = self.clock() + TICK_SECONDS
-        self._announce_members(self._core.configuration.members)
+        self._announce(self._core.configuration)
         self._setup.registry().cast(
             Register(Namespace.STORE, self._setup.store_id, self.reference)
         )
@@ -117,8 +124,9 @@ class RaServer(KhepriActor):
 
     def owed_replies(self) -> Iterable[KhepriFuture[Any] | None]:
         """Everybody whose command is not applied, and who waits for a leader."""
-        reads = (read.future for read in self._reads)
-        return (*self._pump.origin.tickets(), *self._waiting_for_leader, *reads)
+        reads = (read.future for read in (*self._reads, *self._reads_without_leader))
+        waiting = (*self._waiting_for_leader, *self._waiting_to_be_voter)
+        return (*self._pump.origin.tickets(), *waiting, *reads)
 
     def next_deadline(self) -> float:
         """Give the core's next timer or the next tick, whichever comes first."""
@@ -143,6 +151,8 @@ class RaServer(KhepriActor):
             message = envelope.message
             if message.__class__ is bytes:
                 self._take_command(message, envelope.reply_to)
+            elif message.__class__ is FrameFrom:
+                self._open(message, events)
             else:
                 taken = self._take(message, envelope.reply_to)
                 if taken is not None:
@@ -150,6 +160,17 @@ class RaServer(KhepriActor):
         self._step(events)
 
     # --- messages to events
+
+    def _open(self, frame: FrameFrom, events: list[Event]) -> None:
+        try:
+            for message in self._setup.network.open(frame):
+                if isinstance(message, GroupsFrom):
+                    self._pump.take_foreign(message.groups)
+                else:
+                    events.append(event.MessageReceived(message.sender, message.message))
+        except EncodingError as error:
+            # The sender holds the cluster's cookie, so this is a bug there, and no reason to die.
+            _logger.warning("%s dropped what came from %s: %s", self.label, frame.node, error)
 
     def _take_command(self, command: bytes, ticket: KhepriFuture[Any] | None) -> None:
         """Queue a command, or refuse it: then nothing has happened to it."""
@@ -170,10 +191,6 @@ class RaServer(KhepriActor):
                 self._written_sequence = max(self._written_sequence, message.sequence)
                 self._disk_error = None
                 return message
-            case MessageFrom():
-                return event.MessageReceived(message.sender, message.message)
-            case GroupsFrom():
-                self._pump.take_foreign(message.groups)
             case ConsistentRead():
                 return event.ReadRequest(_Read(ticket, self._pump.origin.added))
             case AskCore():
@@ -181,6 +198,8 @@ class RaServer(KhepriActor):
             case WaitForLeader():
                 self._waiting_for_leader.append(ticket)
                 self._answer_leader_waiters()
+            case WaitUntilVoter():
+                self._waiting_to_be_voter.append(ticket)
             case GetStatus():
                 ticket.resolve(server_status(self._access, self._core, self._snapshots))
             case TakeSnapshotNow():
@@ -233,14 +252,20 @@ class RaServer(KhepriActor):
 
     def _step(self, events: list[Event]) -> None:
         now = self.clock()
+        if self._reads_without_leader and self._core.leader is not None:
+            events.extend(event.ReadRequest(read) for read in self._reads_without_leader)
+            self._reads_without_leader = []
         if self._pump.has_work:
             proposal = self._proposal(now)
             if proposal is not None:
                 events.append(proposal)
         for one in self._core.step(events, now):
             self._execute(one)
+        self._setup.network.flush()
         if self._reads:
             self._release_reads()
+        if self._waiting_to_be_voter:
+            self._answer_voter_waiters()
         view = self._machine.view
         if view is not self._access.view:
             self._access.view = view
@@ -288,7 +313,7 @@ class RaServer(KhepriActor):
             case effect.RoleChanged():
                 self._role_changed(one)
             case effect.ConfigurationChanged():
-                self._announce_members(one.configuration.members)
+                self._announce(one.configuration)
             case (
                 effect.ReadSnapshotChunk()
                 | effect.EndSnapshotSend()
@@ -322,6 +347,14 @@ class RaServer(KhepriActor):
             # A proposal of ours: its commands stay in flight and go again when there is a leader.
             self._pump.lost()
             return
+        read = rejected.ticket
+        if (
+            isinstance(read, _Read)
+            and rejected.reason is effect.RejectReason.NOT_LEADER
+            and len(self._reads_without_leader) < MAX_PARKED_READS
+        ):
+            self._reads_without_leader.append(read)
+            return
         refusal = Refusal(rejected.reason, rejected.leader, rejected.detail)
         self._replies.append((_future(rejected.ticket), refusal))
 
@@ -343,8 +376,15 @@ class RaServer(KhepriActor):
             self._replies.extend((waiter, leader) for waiter in self._waiting_for_leader)
             self._waiting_for_leader = []
 
-    def _announce_members(self, members: Iterable[Member]) -> None:
-        ids: tuple[ServerId, ...] = tuple(member.server_id for member in members)
+    def _answer_voter_waiters(self) -> None:
+        core = self._core
+        if core.membership is MemberKind.VOTER and core.leader is not None:
+            self._replies.extend((waiter, None) for waiter in self._waiting_to_be_voter)
+            self._waiting_to_be_voter = []
+
+    def _announce(self, configuration: Configuration) -> None:
+        self._setup.network.set_configuration(configuration)
+        ids = tuple(member.server_id for member in configuration.members)
         self._setup.membership_cache.cast(MembersAre(ids))
 
 

@@ -41,9 +41,13 @@ _logger = logging.getLogger("khepri.actors.ra_system")
 
 @dataclass(frozen=True, slots=True)
 class RegisterStore:
-    """Reply with the uid of a store, new or not; durable when the reply comes."""
+    """Reply with the `Registration` of a store, new or not; durable when the reply comes.
+
+    A new one founds a cluster, or waits to join that of `cluster_id`.
+    """
 
     store_id: str
+    cluster_id: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,9 @@ class RaSystem(Supervisor):
         """Register and delete stores: the directory is this actor's."""
         directory = self._storage.directory
         if isinstance(message, RegisterStore):
-            uid = directory.stores.get(message.store_id)
-            if uid is None:
-                uid = directory.register(message.store_id)
-            return uid
+            if message.store_id not in directory.stores:
+                directory.register(message.store_id, message.cluster_id)
+            return directory.registration(message.store_id)
         if isinstance(message, UnregisterStore):
             directory.unregister(message.store_id)
             return None

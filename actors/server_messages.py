@@ -54,8 +54,22 @@ class TakeSnapshotNow:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameFrom:
+    """What came from another node for this store, still packed; see `store_network.py`."""
+
+    node: str
+    kind: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntilVoter:
+    """Reply once this member is a voter that knows its leader and has caught up with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class MessageFrom:
-    """A Raft message from another member; the envelope was checked."""
+    """Unpacked: a Raft message from another member; the envelope was checked."""
 
     sender: ServerId
     message: Message
@@ -63,7 +77,7 @@ class MessageFrom:
 
 @dataclass(frozen=True, slots=True)
 class GroupsFrom:
-    """Commands that another member's clients submitted, forwarded to the leader."""
+    """Unpacked: commands that another member's clients submitted, forwarded to the leader."""
 
     sender: ServerId
     groups: list[Group]
@@ -99,8 +113,8 @@ ServerMessage: TypeAlias = (
     | AskCore
     | GetStatus
     | TakeSnapshotNow
-    | MessageFrom
-    | GroupsFrom
+    | FrameFrom
+    | WaitUntilVoter
     | SnapshotWorkerStarted
     | SnapshotReady
     | SnapshotFailed

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .exit_reason import Exit
     from .ra_server_config import RaServerConfig
     from .reference import ActorReference
+    from .server_messages import FrameFrom, GroupsFrom, MessageFrom
     from .storage import Storage
 
 
@@ -30,6 +31,22 @@ class Network(Protocol):
         """Forward commands to the leader."""
         ...
 
+    def flush(self) -> None:
+        """Have everything on its way that was sent so far."""
+        ...
+
+    def set_configuration(self, configuration: Configuration) -> None:
+        """Learn the incarnations of the members."""
+        ...
+
+    def open(self, frame: FrameFrom) -> list[MessageFrom | GroupsFrom]:
+        """Unpack what came.
+
+        Raises:
+            EncodingError: it is garbled.
+        """
+        ...
+
 
 class NoNetwork:
     """The network of an undistributed node: there is nobody."""
@@ -39,6 +56,17 @@ class NoNetwork:
 
     def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
         """Drop the commands; their origin sends them again."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def set_configuration(self, configuration: Configuration) -> None:
+        """There are no others."""
+
+    def open(self, frame: FrameFrom) -> list[MessageFrom | GroupsFrom]:
+        """Give nothing: from whom should it be."""
+        del frame
+        return []
 
 
 @dataclass(slots=True)

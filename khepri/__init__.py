@@ -13,7 +13,7 @@ What this module names is the public interface; everything else may change.
 
 from __future__ import annotations
 
-from . import adv, cluster, config, errors, ra_system
+from . import adv, cluster, config, errors, messages, node, ra_system
 from .actors.ra_server_config import RaServerConfig
 from .cluster import get_store_ids, reset, start, stop
 from .config import RaSystemName, StoreId
@@ -125,6 +125,8 @@ __all__ = [
     "is_empty",
     "is_sproc",
     "map",
+    "messages",
+    "node",
     "open",
     "put",
     "put_many",

@@ -9,23 +9,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from khepri.actors.node import default_node
-from khepri.actors.server_messages import Refusal
+from khepri.actors.default_node import default_node
+from khepri.actors.refusals import value_or_error
 from khepri.config import check_timeout, get_default_timeout, get_max_command_bytes
 from khepri.errors import (
-    AlreadyMemberError,
-    ClusterChangeNotPermittedError,
-    DiskFailedError,
-    KhepriError,
     KhepriTimeoutError,
     NoSuchServerError,
-    NotDoneError,
-    OverloadedError,
     ServerStoppedError,
     ValueTooLargeError,
 )
 from khepri.machine.replies import raise_or_return
-from khepri.raft.effects import RejectReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,31 +157,7 @@ def result(reply: object) -> Any:  # noqa: ANN401 - the command decides
         return None
     if isinstance(reply, list):
         return raise_or_return(reply)  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(reply, KhepriError):
-        # One instance may answer many callers; each raises its own.
-        raise type(reply)(reply.message, **reply.facts)
-    if isinstance(reply, Refusal):
-        raise refusal_error(reply)
-    return reply
-
-
-def refusal_error(refusal: Refusal) -> KhepriError:
-    """Make the error for a refusal."""
-    text = f"the server answered {refusal.reason.value}"
-    if refusal.detail:
-        text = f"{text}: {refusal.detail}"
-    facts = {"reason": refusal.reason.value, "leader": refusal.leader}
-    match refusal.reason:
-        case RejectReason.OVERLOADED:
-            return OverloadedError("too many commands wait; this one was not applied", **facts)
-        case RejectReason.DISK_FAILED:
-            return DiskFailedError(text, **facts)
-        case RejectReason.CLUSTER_CHANGE_NOT_PERMITTED:
-            return ClusterChangeNotPermittedError(text, **facts)
-        case RejectReason.ALREADY_MEMBER:
-            return AlreadyMemberError(text, **facts)
-        case _:
-            return NotDoneError(text, **facts)
+    return value_or_error(reply)
 
 
 def node_or_default(node: Node | None) -> Node:

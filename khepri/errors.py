@@ -202,7 +202,7 @@ class CommandFailedError(KhepriError):
 
 
 class ReadChangedError(KhepriError):
-    """What an optimistic transaction has read is no longer so; nothing was done, it may be retried.
+    """What a transaction has read is no longer so; nothing was done, it may be retried.
 
     Facts: ``pattern``.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from khepri.actors.node import default_stores
+from khepri.actors.default_node import default_stores
 from khepri.actors.server_messages import ConsistentRead
 from khepri.config import check_store_id
 from khepri.machine import queries

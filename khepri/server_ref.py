@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pykka
 
-from khepri.actors.node import default_node
+from khepri.actors.default_node import default_node
 from khepri.config import check_store_id, get_default_store_id
 from khepri.errors import NoSuchServerError, WrongTypeError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .advanced import AdvancedStore
 from .calls import DEFAULT, Timeout
-from .cluster import start_on, stop_on
+from .management import ClusterManager
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def open_store(
 
     It is `khepri.open`. Arguments and errors as for `khepri.start`.
     """
-    store_id = start_on(node, ra_system_or_data_dir, store_id_or_config, timeout)
+    manager = ClusterManager(node)
+    store_id = manager.start(ra_system_or_data_dir, store_id_or_config, timeout)
     try:
         yield Store(store_id, node)
     finally:
-        stop_on(node, store_id)
+        manager.stop(store_id)

@@ -5,6 +5,7 @@ Here is nothing; `khepri.testing.simulation` has the deterministic simulator.
 
 from __future__ import annotations
 
+from .local_cluster import LocalCluster
 from .memory_store import memory_store
 
-__all__ = ["memory_store"]
+__all__ = ["LocalCluster", "memory_store"]

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from khepri.actors.node import Node
-from khepri.cluster import start_on
 from khepri.log.shared_file_system import SharedFileSystem
+from khepri.management import ClusterManager
 from khepri.store import Store
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def memory_store(
     """
     node = Node(file_system=file_system or SharedFileSystem())
     try:
-        store_id = start_on(node, DIRECTORY, store_id_or_config)
+        store_id = ClusterManager(node).start(DIRECTORY, store_id_or_config)
         yield Store(store_id, node)
     finally:
         node.stop()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import khepri
-from khepri.actors.node import default_node
+from khepri.actors.default_node import default_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from khepri.actors.node import default_node
+from khepri.actors.default_node import default_node
 from khepri.actors.supervision import which_children
 from khepri.errors import NoSuchServerError, ServerStoppedError
 

@@ -11,7 +11,7 @@ import pytest
 import khepri
 from khepri import cluster
 from khepri.actors import store_supervisor
-from khepri.actors.node import default_node
+from khepri.actors.default_node import default_node
 from khepri.errors import (
     CommandFailedError,
     KhepriTimeoutError,

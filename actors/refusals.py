@@ -1,0 +1,51 @@
+"""Replies of a server that are not the machine's: what they mean to a caller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from khepri.errors import (
+    AlreadyMemberError,
+    ClusterChangeNotPermittedError,
+    DiskFailedError,
+    KhepriError,
+    NotDoneError,
+    OverloadedError,
+)
+from khepri.raft.effects import RejectReason
+
+from .server_messages import Refusal
+
+
+def value_or_error(reply: object) -> Any:  # noqa: ANN401 - the question decides
+    """Give a reply, or raise what it stands for.
+
+    Raises:
+        KhepriError: the reply is an error or a refusal.
+    """
+    if isinstance(reply, KhepriError):
+        # One instance may answer many callers; each raises its own.
+        raise type(reply)(reply.message, **reply.facts)
+    if isinstance(reply, Refusal):
+        raise refusal_error(reply)
+    return reply
+
+
+def refusal_error(refusal: Refusal) -> KhepriError:
+    """Make the error for a refusal."""
+    text = f"the server answered {refusal.reason.value}"
+    if refusal.detail:
+        text = f"{text}: {refusal.detail}"
+    leader = None if refusal.leader is None else refusal.leader.node
+    facts: dict[str, Any] = {"reason": refusal.reason.value, "leader": leader}
+    match refusal.reason:
+        case RejectReason.OVERLOADED:
+            return OverloadedError("too many commands wait; this one was not applied", **facts)
+        case RejectReason.DISK_FAILED:
+            return DiskFailedError(text, **facts)
+        case RejectReason.CLUSTER_CHANGE_NOT_PERMITTED:
+            return ClusterChangeNotPermittedError(text, **facts)
+        case RejectReason.ALREADY_MEMBER:
+            return AlreadyMemberError(text, **facts)
+        case _:
+            return NotDoneError(text, **facts)

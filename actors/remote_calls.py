@@ -1,0 +1,88 @@
+"""Calls from node to node: what they are called, and how they travel.
+
+A call is ``[call id, function, arguments]``, its answer ``[call id, is error, value]``, all
+plain. No call is repeated on the way: who needs an answer has a deadline and asks again itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from khepri import errors
+from khepri.encoding import EncodingError, pack, unpack
+from khepri.errors import KhepriError
+
+CALL: Final = 16
+"""Kind of a parcel with a call."""
+ANSWER: Final = 17
+"""Kind of a parcel with an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that came from, or goes to, another node."""
+
+    call_id: int
+    function: str
+    arguments: list[Any]
+
+    def encode(self) -> bytes:
+        """Give the body of a parcel."""
+        return pack([self.call_id, self.function, self.arguments])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Call:
+        """Give back what `encode` was called on.
+
+        Raises:
+            EncodingError: it is something else.
+        """
+        match unpack(body):
+            case [int(call_id), str(function), list(arguments)]:
+                return cls(call_id, function, arguments)
+            case _:
+                raise EncodingError("not a call")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a call: a value, or the error that was raised there."""
+
+    call_id: int
+    value: Any
+    error: KhepriError | None
+
+    def encode(self) -> bytes:
+        """Give the body of a parcel."""
+        if self.error is None:
+            return pack([self.call_id, False, self.value])
+        facts = {name: fact for name, fact in self.error.facts.items() if _is_plain(fact)}
+        return pack([self.call_id, True, [type(self.error).__name__, self.error.message, facts]])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Answer:
+        """Give back what `encode` was called on.
+
+        Raises:
+            EncodingError: it is something else.
+        """
+        match unpack(body):
+            case [int(call_id), False, value]:
+                return cls(call_id, value, None)
+            case [int(call_id), True, [str(name), str(message), dict(facts)]]:
+                return cls(call_id, None, _error(name, message, facts))
+            case _:
+                raise EncodingError("not an answer")
+
+
+def _is_plain(fact: object) -> bool:
+    return fact is None or isinstance(fact, str | int | float)
+
+
+def _error(name: str, message: str, facts: dict[Any, Any]) -> KhepriError:
+    """Make the error of that name: of khepri's own classes only, whatever a peer says."""
+    kind = getattr(errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, KhepriError)):
+        kind = KhepriError
+    return kind(message, **{str(key): value for key, value in facts.items()})

@@ -1,0 +1,126 @@
+"""What other nodes may call on this one. None of them waits; all may be called twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from khepri.errors import NoSuchServerError
+from khepri.raft.events import AddMember, ForceSingleMember, RemoveMember, TransferLeadership
+from khepri.raft.types import Member, MemberKind, ServerId
+
+from .future import KhepriFuture
+from .refusals import value_or_error
+from .server_messages import AskCore, ConsistentRead, GetStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .access import StoreAccess
+    from .node import Node
+    from .router import Functions
+    from .server_status import ServerStatus
+
+
+class RemoteFunctions:
+    """The functions of a node. What comes from a peer is checked where it is used."""
+
+    def __init__(self, node: Node) -> None:
+        """Answer for this node."""
+        self._node = node
+
+    def by_name(self) -> Functions:
+        """Give all of them; nothing else can be called."""
+        return {
+            function.__name__: function
+            for function in (
+                self.ping,
+                self.cluster_of,
+                self.has_quorum,
+                self.add_member,
+                self.remove_member,
+                self.transfer_leadership,
+                self.force_single_member,
+                self.status,
+            )
+        }
+
+    def ping(self) -> KhepriFuture[Any]:
+        """Give the name of this node."""
+        return _answered(self._node.name)
+
+    def cluster_of(self, store_id: object) -> KhepriFuture[Any]:
+        """Give the cluster id of a store and the nodes of its members, as known here."""
+        access = self._access(store_id)
+        return _answered([access.cluster_id, [m.node for m in access.known_members()]])
+
+    def has_quorum(self, store_id: object) -> KhepriFuture[Any]:
+        """Answer once a majority has confirmed who leads."""
+        return self._ask(store_id, ConsistentRead())
+
+    def add_member(self, store_id: object, name: object, uid: object) -> KhepriFuture[Any]:
+        """Add a member that becomes a voter when it has caught up."""
+        member = Member(ServerId(str(store_id), str(name)), str(uid), MemberKind.PROMOTABLE)
+        return self._ask(store_id, AskCore(lambda ticket: AddMember(member, ticket)))
+
+    def remove_member(self, store_id: object, name: object) -> KhepriFuture[Any]:
+        """Remove a member."""
+        server_id = ServerId(str(store_id), str(name))
+        return self._ask(store_id, AskCore(lambda ticket: RemoveMember(server_id, ticket)))
+
+    def transfer_leadership(self, store_id: object, name: object) -> KhepriFuture[Any]:
+        """Hand leadership to a member, or to the best one if none is named."""
+        target = None if name is None else ServerId(str(store_id), str(name))
+        return self._ask(store_id, AskCore(lambda ticket: TransferLeadership(target, ticket)))
+
+    def force_single_member(self, store_id: object) -> KhepriFuture[Any]:
+        """Make the member here the only one, without consensus."""
+        return self._ask(store_id, AskCore(ForceSingleMember))
+
+    def status(self, store_id: object) -> KhepriFuture[Any]:
+        """Describe the member here."""
+        return self._ask(store_id, GetStatus(), _plain_status)
+
+    def _access(self, store_id: object) -> StoreAccess:
+        found = self._node.stores.get(str(store_id))
+        if found is None:
+            raise NoSuchServerError(
+                f"the store {store_id!r} does not run on {self._node.name}",
+                store_id=str(store_id),
+            )
+        return found
+
+    def _ask(
+        self,
+        store_id: object,
+        message: object,
+        decode: Callable[[Any], Any] = value_or_error,
+    ) -> KhepriFuture[Any]:
+        server = self._access(store_id).server
+        if server is None:
+            raise NoSuchServerError(
+                f"the store {store_id!r} is being started on {self._node.name}",
+                store_id=str(store_id),
+            )
+        return server.request(message, decode)
+
+
+def _plain_status(status: ServerStatus) -> dict[str, Any]:
+    return {
+        "node": status.server_id.node,
+        "role": status.role,
+        "term": status.term,
+        "leader": None if status.leader is None else status.leader.node,
+        "members": [member.node for member in status.members],
+        "commit_index": status.commit_index,
+        "last_applied": status.last_applied,
+        "last_index": status.last_index,
+        "last_written": status.last_written,
+        "snapshot_index": status.snapshot_index,
+        "tree_nodes": status.tree_nodes,
+    }
+
+
+def _answered(value: object) -> KhepriFuture[Any]:
+    future: KhepriFuture[Any] = KhepriFuture()
+    future.set(value)
+    return future

@@ -1,0 +1,153 @@
+"""The Router: remote calls to futures, and back.
+
+It owns the node's transport. It never waits: a call that takes its time is answered by a callback.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from khepri.encoding import EncodingError
+from khepri.errors import JoinError, KhepriError, NotDoneError
+from khepri.transport.counters import Drop
+from khepri.transport.interface import Envelope as Delivery
+from khepri.transport.interface import Message as Parcel
+
+from .actor import KhepriActor
+from .remote_calls import ANSWER, CALL, Answer, Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from khepri.transport.interface import Transport
+
+    from .envelope import Envelope
+    from .exit_reason import Exit
+    from .future import KhepriFuture
+    from .label import ActorLabel
+
+    Functions = dict[str, Callable[..., KhepriFuture[Any]]]
+    """What other nodes may call: name to a function that answers by a future, without waiting."""
+
+CALL_LIFE_SECONDS = 600.0
+"""A call that nobody answered is forgotten after this; its caller has given up long before."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCall:
+    """Call a function on another node; the reply is what it gives, or its error."""
+
+    node: str
+    function: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendAnswer:
+    """A function that another node has called is done (its own thread says so)."""
+
+    to_node: str
+    answer: Answer
+
+
+class Router(KhepriActor):
+    """Remote calls of one node."""
+
+    def __init__(self, label: ActorLabel, transport: Transport, functions: Functions) -> None:
+        """Make the actor.
+
+        Args:
+            label: who it is.
+            transport: started already; stopped when this actor ends.
+            functions: what other nodes may call.
+        """
+        super().__init__(label)
+        self._transport = transport
+        self._functions = functions
+        self._call_ids = itertools.count(1)
+        self._waiting: dict[int, tuple[KhepriFuture[Any], float]] = {}
+
+    def on_batch(self, envelopes: Sequence[Envelope]) -> None:
+        """Send calls, answer calls, resolve answers."""
+        for envelope in envelopes:
+            message = envelope.message
+            if isinstance(message, RemoteCall):
+                self._call(message, envelope.reply_to)
+            elif isinstance(message, SendAnswer):
+                self._send(message.to_node, ANSWER, message.answer.encode())
+            elif isinstance(message, Delivery):
+                self._receive(message)
+            else:
+                raise TypeError(f"not a message for a Router: {message!r}")
+
+    def owed_replies(self) -> Iterable[KhepriFuture[Any]]:
+        """Those who wait for another node."""
+        return [future for future, _ in self._waiting.values()]
+
+    def on_terminate(self, reason: Exit) -> None:
+        """Stop the transport."""
+        del reason
+        self._transport.stop()
+
+    def _call(self, message: RemoteCall, reply_to: KhepriFuture[Any] | None) -> None:
+        call_id = next(self._call_ids)
+        call = Call(call_id, message.function, list(message.arguments))
+        if not self._send(message.node, CALL, call.encode()):
+            error = JoinError(f"the node {message.node} cannot be reached", node=message.node)
+            if reply_to is not None:
+                reply_to.resolve(error)
+            return
+        if reply_to is not None:
+            now = self.clock()
+            self._waiting = {
+                old: entry
+                for old, entry in self._waiting.items()
+                if now - entry[1] < CALL_LIFE_SECONDS
+            }
+            self._waiting[call_id] = (reply_to, now)
+
+    def _receive(self, delivery: Delivery) -> None:
+        try:
+            if delivery.kind == CALL:
+                self._answer(delivery.from_node, Call.decode(delivery.body))
+            elif delivery.kind == ANSWER:
+                self._resolve(Answer.decode(delivery.body))
+            else:
+                raise EncodingError(f"unknown kind {delivery.kind}")  # noqa: TRY301 - one way out
+        except EncodingError:
+            self._transport.counters.add(Drop.GARBLED)
+
+    def _resolve(self, answer: Answer) -> None:
+        future, _ = self._waiting.pop(answer.call_id, (None, 0.0))
+        if future is not None:
+            future.resolve(answer.value if answer.error is None else answer.error)
+
+    def _answer(self, from_node: str, call: Call) -> None:
+        function = self._functions.get(call.function)
+        try:
+            if function is None:
+                raise NotDoneError(  # noqa: TRY301 - one way out for all that fails
+                    f"there is no function {call.function!r}", reason="unknown_function"
+                )
+            future = function(*call.arguments)
+        except KhepriError as error:
+            self._send(from_node, ANSWER, Answer(call.call_id, None, error).encode())
+        except Exception as error:  # noqa: BLE001 - a call cannot harm the node it is made on
+            refusal = NotDoneError(f"{call.function} raised {error!r}", reason="call_failed")
+            self._send(from_node, ANSWER, Answer(call.call_id, None, refusal).encode())
+        else:
+            future.add_done_callback(partial(self._done, from_node, call.call_id))
+
+    def _done(self, from_node: str, call_id: int, future: KhepriFuture[Any]) -> None:
+        # In the thread of whoever has resolved it.
+        try:
+            answer = Answer(call_id, future.get(timeout=0), None)
+        except KhepriError as error:
+            answer = Answer(call_id, None, error)
+        self.reference.cast(SendAnswer(from_node, answer))
+
+    def _send(self, node: str, kind: int, body: bytes) -> bool:
+        return self._transport.send(node, [Parcel(b"", "", kind, body)])

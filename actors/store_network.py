@@ -1,0 +1,111 @@
+"""One store's way to its other members: messages to bytes and back.
+
+A body names the member incarnations it is from and for (their uids), because a member that was
+deleted and made again under the same name is another member. The transport has checked the nodes,
+the `Postman` the cluster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from khepri.encoding import EncodingError, pack, unpack
+from khepri.machine.entries import Group
+from khepri.raft.messages import message_from_plain
+from khepri.raft.types import ServerId
+from khepri.transport.interface import Message as Parcel
+
+from .server_messages import FrameFrom, GroupsFrom, MessageFrom
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from khepri.raft.messages import Message
+    from khepri.raft.types import Configuration
+
+    from .postman import Postman
+
+RAFT: Final = 1
+"""Kind of a parcel with Raft messages."""
+GROUPS: Final = 2
+"""Kind of a parcel with forwarded commands."""
+
+
+class StoreNetwork:
+    """What a server sends with. The server's thread.
+
+    Messages of one step to the same member travel in one parcel.
+    """
+
+    def __init__(self, postman: Postman, store_id: str, cluster_id: bytes, uid: str) -> None:
+        """Make the way for one store.
+
+        Args:
+            postman: knows the node's transport, which a restarted Router replaces.
+            store_id: the store.
+            cluster_id: of its Raft cluster.
+            uid: of the local member.
+        """
+        self._postman = postman
+        self._store_id = store_id
+        self._cluster_id = cluster_id
+        self._uid = uid
+        self._uids: dict[ServerId, str] = {}
+        self._waiting: dict[ServerId, list[list[object]]] = {}
+
+    def set_configuration(self, configuration: Configuration) -> None:
+        """Learn the incarnations of the members."""
+        self._uids = {member.server_id: member.uid for member in configuration.members}
+
+    def send(self, to: ServerId, message: Message) -> None:
+        """Send a Raft message with the next `flush`."""
+        self._waiting.setdefault(to, []).append(message.to_plain())
+
+    def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
+        """Forward commands to the leader."""
+        self._post(to, GROUPS, [list(group) for group in groups])
+
+    def flush(self) -> None:
+        """Hand over what `send` has gathered."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            for to, messages in waiting.items():
+                self._post(to, RAFT, messages)
+
+    def _post(self, to: ServerId, kind: int, content: Sequence[object]) -> None:
+        body = pack([self._uid, self._uids.get(to, ""), content])
+        self._postman.transport.send(
+            to.node, [Parcel(self._cluster_id, self._store_id, kind, body)]
+        )
+
+    def open(self, frame: FrameFrom) -> list[MessageFrom | GroupsFrom]:
+        """Unpack what came; nothing if it is from or for another incarnation of a member.
+
+        Raises:
+            EncodingError: it is garbled.
+        """
+        sender = ServerId(self._store_id, frame.node)
+        plain = unpack(frame.body)
+        match plain:
+            case [str(sender_uid), str(receiver_uid), list(content)]:
+                pass
+            case _:
+                raise EncodingError("not a parcel of a store")
+        known_uid = self._uids.get(sender)
+        if receiver_uid not in {"", self._uid} or known_uid not in {None, sender_uid}:
+            return []
+        if frame.kind == RAFT:
+            return [MessageFrom(sender, message_from_plain(part)) for part in content]
+        if frame.kind == GROUPS:
+            return [GroupsFrom(sender, [_group_from_plain(part) for part in content])]
+        raise EncodingError(f"unknown kind {frame.kind}")
+
+
+def _group_from_plain(plain: object) -> Group:
+    match plain:
+        case [int(session_id), int(first), int(below), list(commands)] if all(
+            isinstance(command, bytes) for command in commands
+        ):
+            return Group(session_id, first, below, commands)
+        case _:
+            raise EncodingError("not a group of commands")

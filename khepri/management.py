@@ -1,0 +1,387 @@
+"""Service and cluster management of one node: what `khepri.cluster` has for the default node.
+
+Timeouts are seconds and a budget for the whole call; left out: the default timeout; None waits
+for ever. Any thread may call anything. Steps between nodes are in `membership.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from khepri.actors.ra_server_config import complete_config
+from khepri.actors.registry import GetStoreIds, IsStoreRunning
+from khepri.actors.server_messages import AskCore, ConsistentRead, GetStatus, WaitForLeader
+from khepri.config import RaSystemName, StoreId, check_store_id, get_default_store_id, get_env
+from khepri.errors import (
+    InvalidOptionError,
+    NotAKhepriStoreError,
+    NotDoneError,
+    WrongTypeError,
+)
+from khepri.raft.events import ForceSingleMember
+from khepri.raft.types import ServerId
+
+from .calls import DEFAULT, Deadline, Timeout, call, node_or_default, result
+from .membership import ask_cluster, join_cluster, leave, remove
+from .options import Favor, is_consistent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from khepri.actors.node import Node, RaSystemHandle
+    from khepri.actors.ra_server_config import RaServerConfig
+    from khepri.actors.server_status import ServerStatus
+
+_logger = logging.getLogger("khepri.cluster")
+
+
+class ClusterManager:
+    """Starts, stops, joins and describes the stores of one node. Without state; any thread."""
+
+    __slots__ = ("_given_node",)
+
+    def __init__(self, node: Node | None = None) -> None:
+        """Manage the stores of a node; of the process's default node if none is given."""
+        self._given_node = node
+
+    @property
+    def _node(self) -> Node:
+        return node_or_default(self._given_node)
+
+    def get_default_ra_system_or_data_dir(self) -> str | RaSystemName:
+        """Give where a store is started when nothing is said (Khepri's function of that name).
+
+        Returns:
+            the setting ``default_ra_system``, else the directory ``khepri#<node>`` in the current
+            working directory.
+
+        Raises:
+            InvalidOptionError: the setting is impossible.
+        """
+        value = get_env("default_ra_system")
+        if value is None:
+            return f"khepri#{self._node.name}"
+        assert isinstance(value, str)
+        return value
+
+    def get_default_store_id(self) -> StoreId:
+        """Give the store id that is meant when none is said (Khepri's function of that name)."""
+        return get_default_store_id()
+
+    def start(
+        self,
+        ra_system_or_data_dir: str | os.PathLike[str] | RaSystemName | None = None,
+        store_id_or_config: str | Mapping[str, object] | RaServerConfig | None = None,
+        timeout: Timeout = DEFAULT,
+    ) -> StoreId:
+        """Start a store (Khepri's start/0..3); nothing happens if it runs already.
+
+        Args:
+            ra_system_or_data_dir: a path is a data directory, made with its parents if missing; a
+                `RaSystemName` is a Ra system that runs already. Left out: the default.
+            store_id_or_config: a store id, or settings (`RaServerConfig` or a mapping) whose
+                ``cluster_name`` is the store id. Left out: the default store id.
+            timeout: for everything, recovery included.
+
+        Returns:
+            the store id. The store is recovered and readable; with one member it is writable too,
+            with several use `wait_for_leader`.
+
+        Raises:
+            InvalidOptionError, WrongTypeError: an impossible argument or setting; or the store
+                runs in another directory.
+            DirectoryLockedError, WrongDirectoryError, DirectoryAccessError, UnknownFormatError,
+            DataCorruptionError: the directory cannot be used; it is untouched.
+            KhepriTimeoutError: it is still recovering; that goes on.
+        """
+        deadline = Deadline(timeout)
+        config = complete_config(store_id_or_config)
+        system = self._ra_system(_checked_place(self, ra_system_or_data_dir), deadline)
+        node, store_id = self._node, StoreId(config.cluster_name)
+        access = node.start_store(system, config, deadline.remaining())
+        if len(access.known_members()) == 1:
+            # Alone it leads at once; a consistent read waits until the whole log is applied.
+            call(node, store_id, ConsistentRead(), result, deadline.remaining())
+        return store_id
+
+    def stop(self, store_id: str | None = None) -> None:
+        """Stop a store (Khepri's stop/0,1); data stay. Nothing happens if it does not run.
+
+        Args:
+            store_id: the default store if left out.
+        """
+        self._node.stop_store(_store_id(store_id))
+
+    def reset(self, store_id: str | None = None, timeout: Timeout = DEFAULT) -> None:
+        """Stop a store, leave its cluster and delete its local data (Khepri's reset/0..2).
+
+        Afterwards it does not run; start it again to have an empty store.
+
+        Args:
+            store_id: the default store if left out.
+            timeout: for everything.
+
+        Raises:
+            NotAKhepriStoreError: no such store runs here.
+            KhepriTimeoutError: the cluster could not be left in time, as without a majority.
+        """
+        deadline = Deadline(timeout)
+        wanted, node = _store_id(store_id), self._node
+        with node.changing(wanted):
+            if wanted not in node.stores:
+                raise NotAKhepriStoreError(f"no store {wanted!r} runs here", store_id=wanted)
+            leave(node, wanted, deadline)
+            node.delete_store(wanted)
+
+    def join(
+        self, remote: str | ServerId, store_id: str | None = None, timeout: Timeout = DEFAULT
+    ) -> None:
+        """Make the local store a member of the remote store's cluster (Khepri's join/1,2).
+
+        Its local data are replaced by the cluster's. To join oneself does nothing.
+
+        Args:
+            remote: the name of a node, or a member there.
+            store_id: the default store if left out and `remote` does not say.
+            timeout: for everything.
+
+        Raises:
+            JoinError: the remote node cannot be reached; local data are untouched.
+            NotAKhepriStoreError: no such store runs here.
+            InvalidOptionError, WrongTypeError: impossible arguments.
+        """
+        deadline = Deadline(timeout)
+        if isinstance(remote, ServerId):
+            if store_id is not None and store_id != remote.store_id:
+                raise InvalidOptionError(
+                    f"{remote} is not a member of {store_id!r}", option="store_id", value=store_id
+                )
+            store_id, remote = remote.store_id, remote.node
+        wanted, node = _store_id(store_id), self._node
+        with node.changing(wanted):
+            join_cluster(node, wanted, _node_name(remote), deadline)
+
+    def members(
+        self, store_id: str | None = None, timeout: Timeout = DEFAULT, favor: Favor = "consistency"
+    ) -> list[ServerId]:
+        """Give the members of a store's cluster, sorted; stopped ones are members too.
+
+        Args:
+            store_id: the default store if left out.
+            timeout: for everything.
+            favor: ``"consistency"`` asks a majority; ``"low_latency"`` is `locally_known_members`.
+
+        Raises:
+            NoSuchServerError: the store does not run here.
+            KhepriTimeoutError: no majority answered in time.
+            InvalidOptionError: another favor.
+        """
+        wanted = _store_id(store_id)
+        if not is_consistent(favor):
+            return self.locally_known_members(wanted, timeout)
+        deadline = Deadline(timeout)
+        node = self._node
+        call(node, wanted, ConsistentRead(), result, deadline.remaining())
+        return list(self._status(wanted, deadline).members)
+
+    def nodes(
+        self, store_id: str | None = None, timeout: Timeout = DEFAULT, favor: Favor = "consistency"
+    ) -> list[str]:
+        """Give the names of the nodes of `members`, with its arguments and errors."""
+        return [member.node for member in self.members(store_id, timeout, favor)]
+
+    def locally_known_members(
+        self, store_id: str | None = None, timeout: Timeout = DEFAULT
+    ) -> list[ServerId]:
+        """Give the members as this node knows them: maybe out of date, but without a majority.
+
+        From the membership cache, or from the local server if the cache knows nothing yet.
+
+        Raises:
+            NoSuchServerError: the store does not run here.
+        """
+        wanted = _store_id(store_id)
+        deadline = Deadline(timeout)
+        node = self._node
+        known = node.access(wanted).known_members()
+        return list(known or self._status(wanted, deadline).members)
+
+    def locally_known_nodes(
+        self, store_id: str | None = None, timeout: Timeout = DEFAULT
+    ) -> list[str]:
+        """Give the names of the nodes of `locally_known_members`."""
+        return [member.node for member in self.locally_known_members(store_id, timeout)]
+
+    def wait_for_leader(
+        self, store_id_or_member: str | ServerId | None = None, timeout: Timeout = DEFAULT
+    ) -> None:
+        """Wait until the store has a leader that this node knows (Khepri's wait_for_leader/0..2).
+
+        Args:
+            store_id_or_member: the default store if left out.
+            timeout: for everything.
+
+        Raises:
+            NoSuchServerError: the store does not run here.
+            KhepriTimeoutError: no leader within the time, as without a majority.
+        """
+        store_id = (
+            store_id_or_member.store_id
+            if isinstance(store_id_or_member, ServerId)
+            else store_id_or_member
+        )
+        call(self._node, _store_id(store_id), WaitForLeader(), result, timeout)
+
+    def get_store_ids(self) -> list[StoreId]:
+        """Give the ids of the stores that run here, sorted; answered by the registry."""
+        ids: list[str] = self._ask_registry(GetStoreIds())
+        return [StoreId(store_id) for store_id in ids]
+
+    def is_store_running(self, store_id: str | None = None) -> bool:
+        """Tell whether a store runs here; answered by the registry.
+
+        Args:
+            store_id: the default store if left out.
+        """
+        return bool(self._ask_registry(IsStoreRunning(_store_id(store_id))))
+
+    def status(self, store_id: str | None = None, timeout: Timeout = DEFAULT) -> ServerStatus:
+        """Describe the local member: role, term, leader, indexes, sizes.
+
+        Raises:
+            NoSuchServerError: the store does not run here.
+        """
+        return self._status(_store_id(store_id), Deadline(timeout))
+
+    # --- beyond Khepri
+
+    def remove_member(
+        self, member: str | ServerId, store_id: str | None = None, timeout: Timeout = DEFAULT
+    ) -> None:
+        """Remove a member that will not come back from the store's cluster.
+
+        A member that lives should leave by itself, with `reset`: one that is removed while it
+        lives keeps its data and serves local reads of the past.
+
+        Args:
+            member: the name of its node, or its server id.
+            store_id: the default store if left out and `member` does not say.
+            timeout: for everything.
+
+        Raises:
+            NoSuchServerError: the store does not run here.
+            KhepriTimeoutError: no majority agreed in time.
+            NotDoneError: it is the last voter.
+        """
+        deadline = Deadline(timeout)
+        wanted, name = _member(member, store_id)
+        self._node.access(wanted)
+        remove(self._node, wanted, self._node.name, name, deadline)
+
+    def transfer_leadership(
+        self,
+        member: str | ServerId | None = None,
+        store_id: str | None = None,
+        timeout: Timeout = DEFAULT,
+    ) -> None:
+        """Hand leadership of a store to another member, without waiting for an election timeout.
+
+        Args:
+            member: the name of its node, or its server id; the most up-to-date one if left out.
+            store_id: the default store if left out and `member` does not say.
+            timeout: for everything.
+
+        Raises:
+            NoSuchServerError: the store does not run here.
+            KhepriTimeoutError: no leader made way in time.
+            NotDoneError: the target is no voter, or did not take over.
+        """
+        deadline = Deadline(timeout)
+        wanted, name = (_store_id(store_id), None) if member is None else _member(member, store_id)
+        self._node.access(wanted)
+        try:
+            ask_cluster(
+                self._node, wanted, self._node.name, "transfer_leadership", (name,), deadline
+            )
+        except NotDoneError as error:
+            if error.facts.get("reason") != "already_leader":
+                raise
+
+    def force_single_member(self, store_id: str | None = None, timeout: Timeout = DEFAULT) -> None:
+        """Make the local member the only one: the last resort when a majority is lost for ever.
+
+        No consensus is asked. What was committed and only the lost members had is gone. The
+        others must never come back: they do not know, and would go on as a cluster of their own.
+        Delete their data first.
+
+        Args:
+            store_id: the default store if left out.
+            timeout: for everything.
+
+        Raises:
+            NoSuchServerError: the store does not run here.
+        """
+        wanted, deadline = _store_id(store_id), Deadline(timeout)
+        _logger.warning("%s becomes the only member of %s by force", self._node.name, wanted)
+        call(self._node, wanted, AskCore(ForceSingleMember), result, deadline.remaining())
+
+    # --- inside
+
+    def _status(self, store_id: str, deadline: Deadline) -> ServerStatus:
+        answered: ServerStatus = call(
+            self._node, store_id, GetStatus(), result, deadline.remaining()
+        )
+        return answered
+
+    def _ra_system(self, where: str | RaSystemName, deadline: Deadline) -> RaSystemHandle:
+        if isinstance(where, RaSystemName):
+            return self._node.ra_system(where)
+        path = os.path.abspath(where)  # noqa: PTH100 - links stay as the user wrote them
+        return self._node.start_ra_system(path, path, deadline.remaining())
+
+    def _ask_registry(self, message: object) -> Any:  # noqa: ANN401 - the question decides
+        return self._node.registry().ask(message, timeout=Deadline(DEFAULT).remaining())
+
+
+def _store_id(store_id: str | None) -> StoreId:
+    return get_default_store_id() if store_id is None else check_store_id(store_id)
+
+
+def _checked_place(manager: ClusterManager, value: object) -> str | RaSystemName:
+    """Give the path of a directory, or the name of a Ra system."""
+    if value is None:
+        return manager.get_default_ra_system_or_data_dir()
+    if isinstance(value, RaSystemName):
+        return value
+    if isinstance(value, str | os.PathLike):
+        path: object = os.fspath(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if isinstance(path, str) and path and "\0" not in path:
+            return path
+    raise WrongTypeError(
+        f"a data directory is a path, not {value!r}; a running Ra system is a RaSystemName",
+        option="ra_system_or_data_dir",
+        value=value,
+    )
+
+
+def _node_name(value: object) -> str:
+    """Give the name of a node.
+
+    Raises:
+        WrongTypeError: it is none.
+    """
+    if isinstance(value, str) and value:
+        return value
+    raise WrongTypeError(
+        f"a member is the name of a node or a ServerId, not {value!r}",
+        option="member",
+        value=value,
+    )
+
+
+def _member(member: object, store_id: str | None) -> tuple[StoreId, str]:
+    if isinstance(member, ServerId):
+        return _store_id(member.store_id if store_id is None else store_id), member.node
+    return _store_id(store_id), _node_name(member)

@@ -1,0 +1,150 @@
+"""Joining, leaving, removing: what takes several steps between nodes, in the caller's thread.
+
+Each step spends from one budget. Steps that can be repeated are repeated while there is time: the
+leader moves, another change is under way, a node is just starting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from khepri.actors.server_messages import WaitUntilVoter
+from khepri.errors import (
+    AlreadyMemberError,
+    ClusterChangeNotPermittedError,
+    JoinError,
+    KhepriError,
+    KhepriTimeoutError,
+    NoSuchServerError,
+    NotAKhepriStoreError,
+    NotDoneError,
+    ServerStoppedError,
+)
+
+from .calls import Deadline, call, result
+
+if TYPE_CHECKING:
+    from khepri.actors.node import Node
+
+PING_SECONDS = 5.0
+"""A node that does not answer a ping within this, or within the budget, cannot be reached."""
+
+ATTEMPT_SECONDS = 2.0
+"""After this an unanswered request is made again, maybe to another member that leads by now."""
+
+PAUSE_SECONDS = 0.1
+"""Between two attempts; nobody can tell us when the other side is ready."""
+
+_TRANSIENT = frozenset({"not_leader", "transfer_in_progress", "leadership_lost"})
+
+
+def ping(node: Node, remote: str, deadline: Deadline) -> bool:
+    """Tell whether a node answers."""
+    rest = deadline.remaining()
+    try:
+        answered = node.call(
+            remote, "ping", (), PING_SECONDS if rest is None else min(rest, PING_SECONDS)
+        )
+    except (JoinError, KhepriTimeoutError, ServerStoppedError):
+        return False
+    return bool(answered == remote)
+
+
+def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
+    node: Node,
+    store_id: str,
+    asked: str,
+    function: str,
+    arguments: tuple[object, ...],
+    deadline: Deadline,
+) -> Any:  # noqa: ANN401 - the function decides
+    """Have the leader of a store's cluster do something.
+
+    Args:
+        node: on which node the caller is.
+        store_id: the store.
+        asked: the node to ask first; it says who leads.
+        function: one of `RemoteFunctions`, whose first argument is the store id.
+        arguments: its other arguments.
+        deadline: the budget.
+
+    Raises:
+        KhepriTimeoutError: the budget is spent.
+        KhepriError: what the leader says and time does not heal.
+    """
+    target = asked
+    while not deadline.is_over():
+        rest = deadline.remaining()
+        seconds = ATTEMPT_SECONDS if rest is None else min(rest, ATTEMPT_SECONDS)
+        try:
+            return node.call(target, function, (store_id, *arguments), seconds)
+        except NotDoneError as error:
+            if error.facts.get("reason") not in _TRANSIENT:
+                raise
+            target = error.facts.get("leader") or asked
+        except ClusterChangeNotPermittedError:
+            pass
+        except (JoinError, NoSuchServerError, ServerStoppedError, KhepriTimeoutError):
+            if target == asked and not ping(node, asked, deadline):
+                raise
+            target = asked
+        threading.Event().wait(PAUSE_SECONDS)
+    raise deadline.error(f"{function} of {store_id}", "unknown")
+
+
+def remove(node: Node, store_id: str, asked: str, member: str, deadline: Deadline) -> None:
+    """Remove a member; one that is none is removed already."""
+    try:
+        ask_cluster(node, store_id, asked, "remove_member", (member,), deadline)
+    except NotDoneError as error:
+        if error.facts.get("reason") != "not_member":
+            raise
+
+
+def leave(node: Node, store_id: str, deadline: Deadline) -> None:
+    """Leave the cluster, through the local member, if there are others in it."""
+    if len(node.access(store_id).known_members()) > 1:
+        remove(node, store_id, node.name, node.name, deadline)
+
+
+def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> None:
+    """Replace the local store by a member of the remote one (Khepri's join, spec §1.4)."""
+    _check_reachable(node, store_id, remote, deadline)
+    if store_id not in node.stores:
+        raise NotAKhepriStoreError(f"no store {store_id!r} runs here", store_id=store_id)
+    if remote == node.name:
+        return
+    cluster_id, _ = node.call(remote, "cluster_of", (store_id,), deadline.remaining())
+    # All that can fail for want of a majority over there is tried before anything is lost here.
+    ask_cluster(node, store_id, remote, "has_quorum", (), deadline)
+    remove(node, store_id, remote, node.name, deadline)
+    if node.access(store_id).cluster_id != cluster_id:
+        leave(node, store_id, deadline)
+    handle, config = node.store_config(store_id)
+    node.delete_store(store_id)
+    node.start_store(handle, config, deadline.remaining(), cluster_id)
+    uid = handle.storage.wanted[store_id].uid
+    with contextlib.suppress(AlreadyMemberError):  # an attempt whose answer was lost
+        ask_cluster(node, store_id, remote, "add_member", (node.name, uid), deadline)
+    call(node, store_id, WaitUntilVoter(), result, deadline.remaining())
+
+
+def _check_reachable(node: Node, store_id: str, remote: str, deadline: Deadline) -> None:
+    if remote == node.name:
+        return
+    try:
+        answers = ping(node, remote, deadline)
+    except KhepriError as error:
+        raise _unreachable(store_id, remote) from error
+    if not answers:
+        raise _unreachable(store_id, remote)
+
+
+def _unreachable(store_id: str, remote: str) -> JoinError:
+    return JoinError(
+        f"the node {remote} cannot be reached; the store {store_id!r} is as it was",
+        store_id=store_id,
+        node=remote,
+    )

@@ -1,0 +1,222 @@
+"""A cluster in one process for users' tests: real actors, files in memory, faults on request."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Literal, Self
+
+from khepri.actors.node import Node
+from khepri.errors import InvalidOptionError
+from khepri.log.shared_file_system import SharedFileSystem
+from khepri.management import ClusterManager
+from khepri.store import Store
+from khepri.transport.memory_network import MemoryNetwork
+from khepri.transport.memory_transport import MemoryTransport
+from khepri.transport.zmq_transport import ZmqTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from types import TracebackType
+
+    from khepri.actors.node import MakeTransport
+    from khepri.transport.interface import Receiver, Transport
+
+DIRECTORY = "/cluster"
+
+JOIN_SECONDS = 60.0
+"""How long one node may take to join when the cluster is formed."""
+
+
+class LocalCluster:
+    """Nodes with one store each, joined; use it as a context manager.
+
+    Nodes are named by their number, from 0. A node's files outlive its `kill`, so that `restart`
+    finds what was on its disk.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        transport: Literal["memory", "zmq"] = "memory",
+        store_id: str = "khepri",
+        config: Mapping[str, object] | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Describe the cluster; it is formed when the block begins.
+
+        Args:
+            size: how many nodes.
+            transport: ``"memory"`` can cut links and lose messages, ``"zmq"`` uses sockets on
+                loopback, with CURVE.
+            store_id: the store they share.
+            config: its settings, as for `khepri.start`.
+            seed: for the faults of the memory transport.
+
+        Raises:
+            InvalidOptionError: not a size or a transport.
+        """
+        if size < 1 or transport not in {"memory", "zmq"}:
+            raise InvalidOptionError(
+                f"a cluster has 1 or more nodes and a known transport, not {size}, {transport!r}",
+                option="size",
+                value=size,
+            )
+        self.store_id = store_id
+        self.network = MemoryNetwork(seed=seed)
+        """The network of the memory transport, for faults beyond `partition`."""
+        self._config = {**(config or {}), "cluster_name": store_id}
+        self._transport = transport
+        self._cookie = bytes(range(32))
+        self._files = [SharedFileSystem() for _ in range(size)]
+        self._names = [self._name(number) for number in range(size)]
+        self._nodes: dict[int, Node] = {}
+
+    def __enter__(self) -> Self:
+        """Start all nodes and join them."""
+        try:
+            for number in range(len(self._files)):
+                self.restart(number)
+                if number:
+                    self.manager(number).join(self._names[0], self.store_id, JOIN_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop all nodes."""
+        self.stop()
+
+    def __len__(self) -> int:
+        """Give the number of nodes, running or not."""
+        return len(self._files)
+
+    # --- using it
+
+    def name(self, number: int) -> str:
+        """Give the name of a node."""
+        return self._names[number]
+
+    def node(self, number: int) -> Node:
+        """Give a node that runs."""
+        return self._nodes[number]
+
+    def store(self, number: int = 0) -> Store:
+        """Give a handle on the store as a node that runs has it."""
+        return Store(self.store_id, self._nodes[number])
+
+    def manager(self, number: int = 0) -> ClusterManager:
+        """Give the functions of `khepri.cluster` for a node that runs."""
+        return ClusterManager(self._nodes[number])
+
+    def running(self) -> list[int]:
+        """Give the numbers of the nodes that run."""
+        return sorted(self._nodes)
+
+    def leader(self, timeout: float = 30.0) -> int:
+        """Give the number of the node that leads, as the running ones see it; waits for one.
+
+        Raises:
+            KhepriTimeoutError: nobody leads within the time.
+        """
+        any_number = next(iter(self._nodes))
+        manager = self.manager(any_number)
+        manager.wait_for_leader(self.store_id, timeout)
+        leader = manager.status(self.store_id, timeout).leader
+        return any_number if leader is None else self._names.index(leader.node)
+
+    # --- faults
+
+    def partition(self, *groups: Collection[int]) -> None:
+        """Cut every link between nodes of different groups (memory transport)."""
+        self._check_memory("partition")
+        self.network.partition(*({self._names[n] for n in group} for group in groups))
+
+    def cut(self, sender: int, receiver: int) -> None:
+        """Cut the way from one node to another, not the way back (memory transport)."""
+        self._check_memory("cut")
+        self.network.cut(self._names[sender], self._names[receiver])
+
+    def pause(self, number: int) -> None:
+        """Make a node deaf and dumb, as if its machine hung (memory transport)."""
+        self._check_memory("pause")
+        for other in self._names:
+            if other != self._names[number]:
+                self.network.cut(self._names[number], other)
+                self.network.cut(other, self._names[number])
+
+    def heal(self) -> None:
+        """Mend every link (memory transport)."""
+        self._check_memory("heal")
+        self.network.mend_all()
+
+    def kill(self, number: int) -> None:
+        """End a node as SIGKILL does: nothing more is sent, its files are as they are now."""
+        node = self._nodes.pop(number)
+        node.transport.stop()
+        files = self._files[number]
+        with files.guard:
+            disk = files.inner.copy()
+        disk.process_death()
+        self._files[number] = SharedFileSystem(disk)
+        node.stop()
+
+    def stop_node(self, number: int) -> None:
+        """End a node in order."""
+        self._nodes.pop(number).stop()
+
+    def restart(self, number: int) -> None:
+        """Start a node that does not run; it finds what is on its disk."""
+        assert number not in self._nodes, f"node {number} runs"
+        node = Node(
+            self._names[number],
+            file_system=self._files[number],
+            make_transport=self._make_transport(),
+        )
+        node.start()
+        self._nodes[number] = node
+        ClusterManager(node).start(DIRECTORY, self._config, JOIN_SECONDS)
+
+    def lose_disk(self, number: int) -> None:
+        """Replace the disk of a node that does not run by an empty one."""
+        assert number not in self._nodes, f"node {number} runs"
+        self._files[number] = SharedFileSystem()
+
+    def stop(self) -> None:
+        """End all nodes."""
+        for number in self.running():
+            self.stop_node(number)
+
+    # --- inside
+
+    def _name(self, number: int) -> str:
+        if self._transport == "memory":
+            return f"node{number}"
+        return f"node{number}@127.0.0.1:{_free_port()}"
+
+    def _make_transport(self) -> MakeTransport:
+        def make(name: str, incarnation: bytes, receiver: Receiver) -> Transport:
+            if self._transport == "memory":
+                return MemoryTransport(self.network, name, incarnation, receiver)
+            return ZmqTransport(name, incarnation, receiver, cookie=self._cookie)
+
+        return make
+
+    def _check_memory(self, what: str) -> None:
+        if self._transport != "memory":
+            raise InvalidOptionError(
+                f"{what} needs the memory transport", option="transport", value=self._transport
+            )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
