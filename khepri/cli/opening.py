@@ -70,14 +70,15 @@ def open_data_dir(data_dir: Path, store_id: str | None = None) -> Generator[Stor
     Raises:
         KhepriError: the store cannot be opened.
     """
-    from khepri import ra_system, store  # noqa: PLC0415 - the actors are imported when needed
+    from khepri.ra_system import stop as stop_ra_system  # noqa: PLC0415 - only when needed
+    from khepri.store import open_store as start_store  # noqa: PLC0415
 
     try:
-        with store.open_store(data_dir, store_id) as opened:
-            yield opened
+        with start_store(data_dir, store_id) as store:
+            yield store
     finally:
         # The Ra system of a directory bears the directory's name, and holds its lock.
-        ra_system.stop(os.path.abspath(data_dir))  # noqa: PTH100 - as khepri.start names it
+        stop_ra_system(os.path.abspath(data_dir))  # noqa: PTH100 - as khepri.start names it
 
 
 def stores_in(data_dir: Path) -> list[str]:
@@ -98,4 +99,4 @@ def stores_in(data_dir: Path) -> list[str]:
     if not Path(registry).exists():
         return []
     facts: list[Any] = read_record_file(PosixFileSystem(), registry, REGISTRY_FORMAT)
-    return [str(store_id) for store_id, _uid in facts]
+    return [str(store[0]) for store in facts]
