@@ -83,6 +83,8 @@ class Cluster:
         self.cut_links: set[tuple[str, str]] = set()
         self.drop: Callable[[str, str, Message], bool] = lambda _s, _t, _m: False
         self.delay: Callable[[str, str, Message], list[float]] | None = None
+        self.clock_rates: dict[str, float] = {}
+        self.paused: set[str] = set()
         self.dead: set[str] = set()
         self.delivered: list[tuple[str, str, Message]] = []
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -180,11 +182,11 @@ class Cluster:
             self._at(self.now, lambda: self._wake(name, generation))
 
     def _wake(self, name: str, generation: int) -> None:
-        if name in self.dead or generation != self._generation[name]:
+        if name in self.dead or generation != self._generation[name] or name in self.paused:
             return
         node = self.nodes[name]
         batch, self._mail[name] = self._mail[name], []
-        effects = node.step(*batch, now=self.now)
+        effects = node.step(*batch, now=self.now * self.clock_rates.get(name, 1.0))
         self.watch.stepped(node)
         outbox, node.outbox = node.outbox, []
         for send in outbox:
@@ -194,7 +196,7 @@ class Cluster:
         jobs, node.jobs = node.jobs, []
         for job in jobs:
             self.tell_later(name, job, 0.001)
-        deadline = node.core.next_deadline()
+        deadline = self._deadline(name)
         if deadline < float("inf"):
             self._at(max(deadline, self.now), lambda: self._alarm(name, generation))
 
@@ -216,8 +218,24 @@ class Cluster:
     def _alarm(self, name: str, generation: int) -> None:
         if name in self.dead or generation != self._generation[name]:
             return
-        if self.nodes[name].core.next_deadline() <= self.now and not self._mail[name]:
+        if self._deadline(name) <= self.now and not self._mail[name]:
             self.tell(name, TimePassed())
+
+    def _deadline(self, name: str) -> float:
+        """When the member wants to be called, by the clock of the world (rounded up)."""
+        deadline = self.nodes[name].core.next_deadline()
+        return deadline / self.clock_rates.get(name, 1.0) + 1e-9
+
+    def pause(self, name: str) -> None:
+        """Stop the process (SIGSTOP): mail piles up, time goes on."""
+        self.paused.add(name)
+
+    def resume(self, name: str) -> None:
+        """Let the process go on with all that has piled up as one batch."""
+        self.paused.discard(name)
+        generation = self._generation[name]
+        self._mail[name].append(TimePassed())
+        self._at(self.now, lambda: self._wake(name, generation))
 
     def run_for(self, seconds: float) -> None:
         """Let time pass."""

@@ -141,6 +141,19 @@ def test_m18_of_two_members_the_leader_leaves() -> None:
     cluster.write(b"alone")
 
 
+def test_m19_of_two_that_leave_at_once_one_tries_again() -> None:
+    cluster = Cluster("ABCDE")
+    cluster.elect("A")
+    cluster.tell("A", RemoveMember(sid("D"), "first"))
+    cluster.tell("A", RemoveMember(sid("E"), "second"))
+    cluster.run_until(lambda: cluster.answer("A", "first"))
+    assert isinstance(cluster.answer("A", "first"), Completed)
+    assert cluster["A"].rejection("second") is RejectReason.CLUSTER_CHANGE_NOT_PERMITTED
+    cluster.tell("A", RemoveMember(sid("E"), "third"))
+    cluster.run_until(lambda: cluster.answer("A", "third"))
+    assert names(cluster["A"]) == "ABC"
+
+
 def test_m20_a_non_voter_never_campaigns() -> None:
     configuration = voters("ABC").with_member(member("D", MemberKind.NON_VOTER))
     cluster = Cluster("ABCD", configuration=configuration)
