@@ -290,7 +290,7 @@ def _typed(told: dict[str, Any]) -> dict[str, Any]:
 
 TestMachineAndModel = MachineAndModel.TestCase
 TestMachineAndModel.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, derandomize=True
+    max_examples=40, stateful_step_count=30, deadline=None, derandomize=True
 )
 
 

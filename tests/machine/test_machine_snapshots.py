@@ -214,7 +214,7 @@ def sealed(records: object, checksum: int = 0) -> bytes:
         max_leaves=30,
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_records_of_any_shape_are_refused_or_restored(records: object) -> None:
     """Even with a right checksum."""
     header = [[0, 1, 5, 1, 1000]]
@@ -232,7 +232,7 @@ def test_an_unknown_format_is_refused_by_name() -> None:
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_commands_of_any_bytes_get_one_answer(garbage: bytes) -> None:
     origin = Origin()
     origin.put("/a", 1)
@@ -242,7 +242,7 @@ def test_commands_of_any_bytes_get_one_answer(garbage: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_mutated_commands_never_break_the_machine(data: st.DataObject) -> None:
     """One byte of a real command is changed: it is refused, or does something sound."""
     seed = data.draw(st.integers(0, 10_000))
