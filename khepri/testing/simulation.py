@@ -301,6 +301,7 @@ class Simulation:
                 server is None
                 or server.machine.view.index != end
                 or server.core.last_written != end
+                or not server.node.segment_writer.is_idle
                 or server.pump.has_work
                 or server.pump.origin.has_something_in_flight
                 or (member.kind is MemberKind.PROMOTABLE)

@@ -52,6 +52,8 @@ class Operation:
         key: of what.
         data: the bytes of the command; unique. None for reads.
         payload: what is written.
+        path: where it is written: the key's, but a delete leaves a note elsewhere.
+        expected: the payload a cas wants to find.
         floor: the highest index of any operation that was answered before this one began.
         invoked_at: when it began.
         answered_at: when it was answered.
@@ -65,6 +67,7 @@ class Operation:
         "answered_at",
         "client",
         "data",
+        "expected",
         "floor",
         "index",
         "invoked_at",
@@ -72,6 +75,7 @@ class Operation:
         "kind",
         "node",
         "number",
+        "path",
         "payload",
         "seen",
         "server",
@@ -90,6 +94,8 @@ class Operation:
         self.key = key
         self.data: bytes | None = None
         self.payload: bytes | None = None
+        self.path = key_path(key)
+        self.expected: bytes | None = None
         self.floor = 0
         self.invoked_at = world.now
         self.answered_at = 0.0
@@ -162,7 +168,7 @@ class Client:
         return operation
 
     def _encode(self, operation: Operation) -> None:
-        path = key_path(operation.key)
+        path = operation.path
         value: list[object] = [operation.number]
         if self._random.random() < 0.1:  # noqa: PLR2004 - one in ten
             value.append("x" * self._random.randrange(900))
@@ -176,13 +182,13 @@ class Client:
                 operation.data = commands.encode(commands.update(path, payload))
             case "cas":
                 expected = self._known.get(operation.key, 0)
+                operation.expected = encode_value(expected)
                 one = commands.compare_and_swap(path, expected, payload)
                 operation.data = commands.encode(one)
             case _:
-                note = Path(("deletes", f"{self.node.name}-{self._random.randrange(3)}"))
-                parts = [commands.delete(path), commands.put(note, payload)]
+                operation.path = Path(("notes", f"{self.node.name}-{self._random.randrange(3)}"))
+                parts = [commands.delete(path), commands.put(operation.path, payload)]
                 operation.data = commands.encode(commands.batch(parts))
-                operation.payload = None
         self._known[operation.key] = value
 
     def answered(self, operation: Operation) -> None:

@@ -172,7 +172,7 @@ class SimulatedServer:
         self._step(events)
         self._busy_until = self.node.now + self.node.busy_seconds()
 
-    def _take(self, message: object) -> Any:  # noqa: ANN401, C901, PLR0911 - one case per message
+    def _take(self, message: object) -> Any:  # noqa: ANN401, PLR0911 - one case per message
         match message:
             case event.MessageReceived():
                 return message

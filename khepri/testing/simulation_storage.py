@@ -50,6 +50,8 @@ class SimulatedWalWriter:
         self._system = system
         self.log = system.write_ahead_log
         self.unwritten: list[Write] = []
+        self.voiding: Index | None = None
+        """From here on the log may be void on disk, though nobody has said so yet."""
         self._told: set[SimulatedServer] = set()
         self._is_busy = False
 
@@ -77,6 +79,7 @@ class SimulatedWalWriter:
             self._retry_later(error)
             return
         self.unwritten = []
+        self.voiding = None
         self._told.clear()
         node.observer.log_written(node, () if gaps else appends)
         newest = {write.server: write for write in writes}
@@ -98,7 +101,9 @@ class SimulatedWalWriter:
         """
         self.write()
         append = Append(self._node.uid, first_index, ())
+        self.voiding = first_index
         self.log.write([append])
+        self.voiding = None
         self._node.observer.log_written(self._node, [append])
 
     def _retry_later(self, error: StorageError) -> None:
@@ -128,6 +133,11 @@ class SimulatedSegmentWriter:
     def waiting(self) -> int:
         """How many files are not moved yet."""
         return len(self._waiting)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self._is_busy
 
     def flush(self, closed_file: ClosedFile) -> None:
         """Take a file that is full."""
