@@ -172,6 +172,7 @@ class Listener:
     # Connections.
 
     def _on_events(self) -> None:
+        self._receive()  # who has just identified itself must not be taken for a stranger
         while (told := next_event(self._monitor)) is not None:
             event, value = told
             if event == zmq.EVENT_ACCEPTED:

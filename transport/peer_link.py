@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_FAILURES: Final = {
+_FAILURES: Final[dict[int, str]] = {
     zmq.EVENT_CONNECT_RETRIED: "nobody answers at the address",
     zmq.EVENT_CLOSED: "nobody answers at the address",
     zmq.EVENT_DISCONNECTED: "the connection was lost",
@@ -134,7 +134,7 @@ class PeerLink:
 
     def _dial(self) -> None:
         self._stage = Stage.DIALLING
-        self._open(self._services.sockets.door(self.peer))
+        self._open(self._services.sockets.door)
 
     def _knock(self) -> None:
         """Send the greeting, now that the door's socket is writable."""
@@ -157,7 +157,7 @@ class PeerLink:
             case Welcome(NodeIncarnation(self.peer, incarnation), self._services.identity):
                 self._incarnation = incarnation
                 self._stage = Stage.LINKING
-                self._open(self._services.sockets.link(self.peer))
+                self._open(self._services.sockets.link)
             case _:
                 self._services.counters.add(Drop.GARBLED)
 
@@ -226,19 +226,19 @@ class PeerLink:
 
     # Sockets and timers.
 
-    def _open(self, socket: Socket) -> None:
-        """Make this the link's socket, and connect it."""
+    def _open(self, make_socket: Callable[[str], Socket]) -> None:
+        """Make the link's next socket, and connect it."""
         self._close_sockets()
         services = self._services
-        self._socket = socket
-        self._monitor = services.sockets.monitor(socket, _EVENTS)
-        services.reactor.watch(self._monitor, self._on_events)
         settings = services.settings
         patience = settings.connect_timeout_seconds + settings.handshake_timeout_seconds
         self._set_timer(patience, lambda: self._fail(_NO_ANSWER))
         try:
-            socket.connect(self._endpoint)
-        except zmq.ZMQError as error:
+            self._socket = make_socket(self.peer)
+            self._monitor = services.sockets.monitor(self._socket, _EVENTS)
+            services.reactor.watch(self._monitor, self._on_events)
+            self._socket.connect(self._endpoint)
+        except zmq.ZMQError as error:  # perhaps no descriptor is left; there may be one later
             self._fail(f"cannot connect to {self._endpoint}: {error}")
 
     def _close_sockets(self) -> None:
@@ -246,10 +246,11 @@ class PeerLink:
             self._sender.abandon()
             self._sent_messages += self._sender.sent_messages
             self._sender = None
-        for socket in (self._monitor, self._socket):
-            if socket is not None:
-                self._services.reactor.unwatch(socket)
-                socket.close()
+        if self._monitor is not None:
+            self._services.reactor.unwatch(self._monitor)
+        if self._socket is not None:
+            self._services.reactor.unwatch(self._socket)
+            self._services.sockets.close(self._socket)
         self._monitor = self._socket = None
 
     def _set_timer(self, delay_seconds: float, callback: Callable[[], None]) -> None:

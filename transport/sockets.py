@@ -5,10 +5,11 @@ What each does when it is left alone was measured; docs/explanation/transport.md
 
 from __future__ import annotations
 
+import itertools
+import struct
 from typing import TYPE_CHECKING, Final
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 if TYPE_CHECKING:
     from .curve import ClusterKeys, KeyPair
@@ -20,6 +21,7 @@ Context = zmq.Context[Socket]
 ZAP_DOMAIN: Final = b"khepri"
 """Names the questions libzmq asks about keys; without a domain it would ask none."""
 
+_EVENT_AND_VALUE: Final = struct.Struct("=HI")
 _CURVE_OVERHEAD_BYTES: Final = 64
 _ROOM_TO_NOTICE_BYTES: Final = 64 * 1024
 """Frames a little too large are read and counted; beyond this libzmq cuts the connection."""
@@ -36,7 +38,8 @@ class SocketFactory:
         self._keys = keys
         self._node = node
         self._settings = settings
-        self._monitors = 0
+        self._monitors: dict[Socket, Socket] = {}
+        self._monitor_numbers = itertools.count()
 
     def listener(self) -> Socket:
         """Make the ROUTER that peers connect to. Not bound yet."""
@@ -60,15 +63,32 @@ class SocketFactory:
         return self._dealer(peer, self._keys.client(self._node))
 
     def monitor(self, socket: Socket, events: int) -> Socket:
-        """Make the socket that tells what happens to another one."""
-        self._monitors += 1
-        endpoint = f"inproc://monitor-{self._monitors}"
+        """Make the socket that tells what happens to another one. Both must end by `close`."""
+        endpoint = f"inproc://monitor-{next(self._monitor_numbers)}"
         socket.monitor(endpoint, events)
         monitor = self._context.socket(zmq.PAIR)
+        self._monitors[socket] = monitor
         monitor.linger = 0
-        monitor.set(zmq.RCVHWM, 0)  # libzmq's own thread would block on a full monitor
+        monitor.set(zmq.RCVHWM, 0)  # libzmq's own thread would wait for room, and all with it
         monitor.connect(endpoint)
         return monitor
+
+    def close(self, socket: Socket) -> None:
+        """Close a socket, and its monitor if it has one.
+
+        The monitoring must end first. libzmq's thread would wait for ever to tell an event to a
+        monitor that was closed, and no socket of the context would move any more.
+        """
+        monitor = self._monitors.pop(socket, None)
+        if monitor is not None:
+            socket.disable_monitor()
+            monitor.close()
+        socket.close()
+
+    def close_monitored(self) -> None:
+        """Close every socket that is monitored, before the context may be destroyed."""
+        for socket in list(self._monitors):
+            self.close(socket)
 
     def _dealer(self, peer: str, pair: KeyPair) -> Socket:
         socket = self._new(zmq.DEALER)
@@ -109,12 +129,17 @@ def has_input(socket: Socket) -> bool:
     return bool(int(socket.get(zmq.EVENTS)) & int(zmq.POLLIN))
 
 
-def next_event(monitor: Socket) -> tuple[zmq.Event, int] | None:
-    """Give what a monitor has to tell next, and its value; None when there is nothing."""
-    if not has_input(monitor):
+def next_event(monitor: Socket) -> tuple[int, int] | None:
+    """Give what a monitor has to tell next, and its value; None when there is nothing.
+
+    Reads the two parts itself, for in a flood of connections this is what has to keep up.
+    """
+    try:
+        event, value = _EVENT_AND_VALUE.unpack(monitor.recv(zmq.NOBLOCK))
+    except zmq.Again:
         return None
-    event = parse_monitor_message(monitor.recv_multipart())
-    return zmq.Event(event["event"]), event["value"]
+    monitor.recv(zmq.NOBLOCK)  # the address, which is not of use here
+    return event, value
 
 
 def _milliseconds(seconds: float) -> int:

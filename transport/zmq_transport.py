@@ -11,8 +11,6 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Final
 
-import zmq
-
 from khepri.errors import InvalidOptionError, TransportError
 
 from .address import is_loopback, parse_listen_address, parse_node_name, resolve
@@ -199,29 +197,25 @@ class ZmqTransport:
     # The I/O thread.
 
     def _run(self) -> None:
-        context = zmq.Context[zmq.Socket[bytes]]()
+        context = Context()
         reactor = Reactor()
+        sockets = SocketFactory(context, self._keys, self.node, self._settings)
         failure: Exception | None = None
         try:
-            self._serve(context, reactor)
+            self._serve(context, reactor, sockets)
         except Exception as error:  # noqa: BLE001 - handed to who can act on it
             failure = error
         finally:
             self._services = None
+            sockets.close_monitored()
             context.destroy(linger=0)
             reactor.close()
         if failure is not None:
             self._report(failure)
         self._has_started.set()
 
-    def _serve(self, context: Context, reactor: Reactor) -> None:
-        services = IoServices(
-            identity=self._identity,
-            settings=self._settings,
-            counters=self._counters,
-            reactor=reactor,
-            sockets=SocketFactory(context, self._keys, self.node, self._settings),
-        )
+    def _serve(self, context: Context, reactor: Reactor, sockets: SocketFactory) -> None:
+        services = IoServices(self._identity, self._settings, self._counters, reactor, sockets)
         listener = Listener(context, self._keys, services, self._receiver, self._on_greeting)
         self._listen_ports = listener.bind(self._addresses)
         self._services = services

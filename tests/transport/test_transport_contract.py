@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from khepri.transport.counters import Drop, Traffic
 from khepri.transport.interface import Envelope, Message
-from khepri.transport.settings import TransportSettings
 from tests.transport.transport_helpers import (
     QUICK,
     Mailbox,
@@ -164,7 +164,7 @@ def test_n10_a_slow_receiver_costs_its_senders_bounded_memory(nodes: Nodes) -> N
     bob, carol = nodes.name("bob"), nodes.name("carol")
     slow, quick = Mailbox(), Mailbox()
     budget = 8 * MEBIBYTE
-    settings = TransportSettings(queue_bytes=budget)
+    settings = replace(QUICK, queue_bytes=budget)
     sender = started(nodes, nodes.name("alice"), Mailbox(), settings)
     receiver = started(nodes, bob, slow, settings)
     started(nodes, carol, quick, settings)
@@ -191,7 +191,7 @@ def test_n10_a_slow_receiver_costs_its_senders_bounded_memory(nodes: Nodes) -> N
 
 def test_a_batch_is_queued_whole_or_not_at_all(nodes: Nodes) -> None:
     bob, mailbox = nodes.name("bob"), Mailbox()
-    settings = TransportSettings(queue_bytes=5 * MEBIBYTE)
+    settings = replace(QUICK, queue_bytes=5 * MEBIBYTE)
     sender = started(nodes, nodes.name("alice"), Mailbox(), settings)
     started(nodes, bob, mailbox, settings)
 

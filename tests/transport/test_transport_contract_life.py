@@ -11,6 +11,7 @@ from khepri.errors import ListenError
 from khepri.transport.counters import Drop, Traffic
 from khepri.transport.interface import PeerStatus
 from tests.transport.transport_helpers import (
+    IMPATIENT,
     Mailbox,
     Nodes,
     eventually,
@@ -25,7 +26,7 @@ MEBIBYTE = 1024 * 1024
 
 def test_a_peer_that_is_down_costs_no_time_and_is_counted(nodes: Nodes) -> None:
     bob = nodes.name("bob")
-    sender = started(nodes, nodes.name("alice"), Mailbox())
+    sender = started(nodes, nodes.name("alice"), Mailbox(), IMPATIENT)
 
     sender.send(bob, [text(b"before anybody knows")])
     eventually(lambda: not sender.send(bob, [text(b"later")]))
@@ -36,7 +37,7 @@ def test_a_peer_that_is_down_costs_no_time_and_is_counted(nodes: Nodes) -> None:
 
 def test_a_peer_that_comes_up_late_is_reached(nodes: Nodes) -> None:
     bob, mailbox = nodes.name("bob"), Mailbox()
-    sender = started(nodes, nodes.name("alice"), Mailbox())
+    sender = started(nodes, nodes.name("alice"), Mailbox(), IMPATIENT)
     sender.connect(bob)
     eventually(lambda: state_of(sender, bob).status is PeerStatus.UNREACHABLE)
 

@@ -5,6 +5,7 @@ Not here: what a single test needs alone.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import socket
 import threading
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 20.0
 COOKIE = bytes(range(32))
-QUICK = TransportSettings(
-    hold_seconds=0.2,
+QUICK = TransportSettings(  # messages wait for a peer as long as a test may last
+    hold_seconds=DEADLINE_SECONDS,
     connect_timeout_seconds=0.5,
     handshake_timeout_seconds=0.5,
     heartbeat_interval_seconds=0.1,
@@ -32,6 +33,7 @@ QUICK = TransportSettings(
     redial_delay_seconds=0.02,
     redial_delay_limit_seconds=0.1,
 )
+IMPATIENT = dataclasses.replace(QUICK, hold_seconds=0.1)
 _POLL_SECONDS = 0.005
 _incarnations = itertools.count(1)
 
