@@ -105,11 +105,12 @@ class WriteAheadLog(Protocol):
         ...
 
     def set_last_index(self, uid: str, last_index: Index) -> None:
-        """Say where the log of a store ends, so that gaps are noticed.
+        """Say what a durable snapshot covers: the log may go on right behind it.
 
-        Called after an installed snapshot made the log jump: the next append may then start at
-        any index up to ``last_index + 1``. The snapshot must be durable before.
-        A store that was never named ends at 0.
+        Called after an installed snapshot made the log jump, and after a snapshot of the store's
+        own: it may reach beyond what the disk has taken of the log so far. The next append may
+        then start at any index up to ``last_index + 1``. A lower index than before changes
+        nothing. A store that was never named ends at 0.
         """
         ...
 

@@ -66,6 +66,7 @@ class WriteAheadLog:
         self._folder = folder
         self._next_sequence = next_sequence
         self._last_indexes = dict(last_indexes)
+        self._covered: dict[str, Index] = {}
         self._max_file_bytes = _aligned(max_file_bytes)
         self._file_bytes = min(FIRST_FILE_BYTES, self._max_file_bytes)
         folder.wanted_spare_bytes = self._file_bytes
@@ -86,8 +87,8 @@ class WriteAheadLog:
             ):  # written even where it seems to do nothing: a failed write may be there
                 accepted.append(append)
                 reached[uid] = min(last, Index(first_index - 1))
-            elif first_index > last + 1:
-                gaps.append(Gap(uid, Index(last + 1)))
+            elif first_index > (whole := max(last, self._covered.get(uid, _BEFORE_THE_LOG))) + 1:
+                gaps.append(Gap(uid, Index(whole + 1)))
             else:
                 accepted.append(append)
                 reached[uid] = entries[-1].index
@@ -103,11 +104,14 @@ class WriteAheadLog:
 
     def set_last_index(self, uid: str, last_index: Index) -> None:
         """See `interface.WriteAheadLog.set_last_index`."""
-        self._last_indexes[uid] = last_index
+        # Kept apart from where the log ends: an older write that the disk had refused may still
+        # come, and must not hide that a snapshot covers what follows it.
+        self._covered[uid] = max(last_index, self._covered.get(uid, _BEFORE_THE_LOG))
 
     def forget(self, uid: str) -> None:
         """See `interface.WriteAheadLog.forget`."""
         self._last_indexes.pop(uid, None)
+        self._covered.pop(uid, None)
 
     def close(self) -> None:
         """See `interface.WriteAheadLog.close`."""
