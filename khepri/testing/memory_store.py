@@ -11,7 +11,7 @@ from khepri.management import ClusterManager
 from khepri.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from khepri.actors.ra_server_config import RaServerConfig
 
@@ -24,7 +24,7 @@ def memory_store(
     store_id_or_config: str | Mapping[str, object] | RaServerConfig | None = None,
     *,
     file_system: SharedFileSystem | None = None,
-) -> Iterator[Store]:
+) -> Generator[Store]:
     """Run a store in memory, on a node of its own, as long as the block lasts.
 
     Everything works as with files: it is the same code on another file system. Any number of such

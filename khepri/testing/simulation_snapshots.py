@@ -133,6 +133,8 @@ class SnapshotWorker:
         except StorageError as error:
             return SnapshotFailed(str(error))
         self._node.observer.snapshot_durable(self._node, task.meta)
+        # It may reach beyond what the disk has taken of the log: the log may go on behind it.
+        self._node.wal_writer.log.set_last_index(self._node.uid, task.meta.index)
         return event.SnapshotTaken(task.meta)
 
     def _read(self, wanted: effect.ReadSnapshotChunk) -> object:

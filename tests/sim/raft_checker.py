@@ -147,6 +147,7 @@ class RaftChecker(Observer):
         if term < life.term:
             raise ViolationError(f"I3: {server.node.name} goes from term {life.term} to {term}")
         life.term = term
+        configuration = life.configuration
         if commit < life.commit:
             raise ViolationError(f"I8: commit index of {server.node.name} goes from {life.commit} to {commit}")
         if not core.last_applied <= commit <= core.last_index:
@@ -168,7 +169,7 @@ class RaftChecker(Observer):
             elif kind is ConfigurationChanged:
                 self._configured(server, life, one.configuration, one.index)  # type: ignore[union-attr]
         if core.role is Role.LEADER:
-            self._led(server, life)
+            self._led(server, life, configuration)
         else:
             life.led_term = -1
         life.commit = commit
@@ -257,7 +258,7 @@ class RaftChecker(Observer):
 
     # --- leaders
 
-    def _led(self, server: SimulatedServer, life: _Life) -> None:
+    def _led(self, server: SimulatedServer, life: _Life, before: Configuration) -> None:
         core = server.core
         raft = core._server
         log = raft.log
@@ -280,7 +281,7 @@ class RaftChecker(Observer):
                 matched[peer] = match_index
                 self._matched(server, progress.uid, match_index)
         if core.commit_index > life.commit:
-            self._committed(server, life)
+            self._committed(server, life, before)
 
     def _matched(self, server: SimulatedServer, uid: str, index: int) -> None:
         log = self.log_of(uid)
@@ -291,17 +292,23 @@ class RaftChecker(Observer):
                 f" which holds {log.last_index}"
             )
 
-    def _committed(self, server: SimulatedServer, life: _Life) -> None:
+    def _committed(
+        self, server: SimulatedServer, life: _Life, before: Configuration
+    ) -> None:
         core = server.core
         log = core._server.log
         last = core.commit_index
         term_there = log.term_at(last)
-        voters = _voters(core.configuration)
-        holders = sum(self.log_of(uid).holds(last, term_there) for _, uid in voters)
-        if holders < len(voters) // 2 + 1:
+        # A promotion is appended after the counting, in the same step.
+        for configuration in {before, core.configuration}:
+            voters = _voters(configuration)
+            holders = sum(self.log_of(uid).holds(last, term_there) for _, uid in voters)
+            if holders >= len(voters) // 2 + 1:
+                break
+        else:
             raise ViolationError(
-                f"I9: {last}:{term_there} is committed by {server.node.name} and durable on"
-                f" {holders} of {len(voters)} voters"
+                f"I9: {last}:{term_there} is committed by {server.node.name} and not durable on"
+                f" a majority of {sorted(_voters(core.configuration))}"
             )
         for index in range(life.commit + 1, last + 1):
             term = log.term_at(index)
