@@ -69,7 +69,7 @@ class MembershipCache(KhepriActor):
                 self._leader = message.leader
             elif isinstance(message, MembersAre):
                 self._members = message.members
-            elif isinstance(message, GetMembership):
+            elif isinstance(message, GetMembership):  # pyright: ignore[reportUnnecessaryIsInstance]
                 questions.append(envelope)
             else:
                 raise TypeError(f"not a message for a MembershipCache: {message!r}")

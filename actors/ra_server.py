@@ -99,6 +99,7 @@ class RaServer(KhepriActor):
         self._waiting_to_be_voter: list[KhepriFuture[Any]] = []
         self._waiting_for_leader: list[KhepriFuture[Any]] = []
         self._next_tick = 0.0
+        self._is_recovered = False
 
     # --- life
 
@@ -106,6 +107,7 @@ class RaServer(KhepriActor):
         """Recover machine and core, publish the tree, take the first step."""
         recovered = recover_server(self._setup)
         self._meta_file = recovered.meta_file
+        self._commit_note = recovered.commit_note
         self._machine = recovered.machine
         self._core = recovered.core
         self._snapshots = ServerSnapshots(self._setup, recovered)
@@ -114,12 +116,17 @@ class RaServer(KhepriActor):
         self._setup.registry().cast(
             Register(Namespace.STORE, self._setup.store_id, self.reference)
         )
-        self._access.publish_server(self.reference, self._machine.view)
         self._step([event.TriggerElection()] if recovered.is_alone else [])
+        while self._core.last_applied < self._core.commit_index:
+            self._step([])  # what was known to be committed before the restart
+        self._is_recovered = True
+        self._access.publish_server(self.reference, self._machine.view)
 
     def on_terminate(self, reason: Exit) -> None:
         """Close the files; the log itself belongs to the WalWriter."""
         del reason
+        self._note_committed()
+        self._commit_note.close()
         self._meta_file.close()
 
     def owed_replies(self) -> Iterable[KhepriFuture[Any] | None]:
@@ -142,6 +149,7 @@ class RaServer(KhepriActor):
             if keep_alive is not None:
                 self._pump.take_foreign([keep_alive])
             self._snapshots.consider(self._machine, self._core)
+            self._note_committed()
         self._step(events)
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
@@ -267,7 +275,7 @@ class RaServer(KhepriActor):
         if self._waiting_to_be_voter:
             self._answer_voter_waiters()
         view = self._machine.view
-        if view is not self._access.view:
+        if view is not self._access.view and self._is_recovered:
             self._access.view = view
         if self._replies:
             replies, self._replies = self._replies, []
@@ -335,6 +343,12 @@ class RaServer(KhepriActor):
                 self._snapshots.grown(len(entry.data))
             else:
                 machine.skip(entry.index, entry.term)
+
+    def _note_committed(self) -> None:
+        """Remember, for a restart without a leader, what is applied and also durable here."""
+        last = self._core.committed_and_durable
+        if last is not None:
+            self._commit_note.write(*last)
 
     def _release_reads(self) -> None:
         """Answer the reads before which nothing sent from here is outstanding any more."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from khepri import errors
-from khepri.encoding import EncodingError, pack, unpack
+from khepri.encoding import pack, unpack
 from khepri.errors import KhepriError
+from khepri.raft.plain import as_list, as_natural, as_sequence, as_text
 
 CALL: Final = 16
 """Kind of a parcel with a call."""
@@ -38,11 +39,12 @@ class Call:
         Raises:
             EncodingError: it is something else.
         """
-        match unpack(body):
-            case [int(call_id), str(function), list(arguments)]:
-                return cls(call_id, function, arguments)
-            case _:
-                raise EncodingError("not a call")
+        call_id, function, arguments = as_list(unpack(body), 3, "call")
+        return cls(
+            as_natural(call_id, "call id"),
+            as_text(function, "function"),
+            list(as_sequence(arguments, "arguments")),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Answer:
         """Give the body of a parcel."""
         if self.error is None:
             return pack([self.call_id, False, self.value])
-        facts = {name: fact for name, fact in self.error.facts.items() if _is_plain(fact)}
+        facts = [[name, fact] for name, fact in self.error.facts.items() if _is_plain(fact)]
         return pack([self.call_id, True, [type(self.error).__name__, self.error.message, facts]])
 
     @classmethod
@@ -67,22 +69,24 @@ class Answer:
         Raises:
             EncodingError: it is something else.
         """
-        match unpack(body):
-            case [int(call_id), False, value]:
-                return cls(call_id, value, None)
-            case [int(call_id), True, [str(name), str(message), dict(facts)]]:
-                return cls(call_id, None, _error(name, message, facts))
-            case _:
-                raise EncodingError("not an answer")
+        call_id, is_error, value = as_list(unpack(body), 3, "answer")
+        number = as_natural(call_id, "call id")
+        if not is_error:
+            return cls(number, value, None)
+        name, message, facts = as_list(value, 3, "error")
+        pairs = [as_list(pair, 2, "fact") for pair in as_sequence(facts, "facts")]
+        known = {as_text(fact, "fact"): told for fact, told in pairs}
+        error = _error(as_text(name, "error"), as_text(message, "message"), known)
+        return cls(number, None, error)
 
 
 def _is_plain(fact: object) -> bool:
     return fact is None or isinstance(fact, str | int | float)
 
 
-def _error(name: str, message: str, facts: dict[Any, Any]) -> KhepriError:
+def _error(name: str, message: str, facts: dict[str, object]) -> KhepriError:
     """Make the error of that name: of khepri's own classes only, whatever a peer says."""
     kind = getattr(errors, name, None)
     if not (isinstance(kind, type) and issubclass(kind, KhepriError)):
         kind = KhepriError
-    return kind(message, **{str(key): value for key, value in facts.items()})
+    return kind(message, **facts)

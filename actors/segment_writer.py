@@ -74,7 +74,7 @@ class SegmentWriter(KhepriActor):
             message: SegmentMessage = envelope.message
             if isinstance(message, FlushFile):
                 self._waiting.append(message.closed_file)
-            elif isinstance(message, ReleaseEntries):
+            elif isinstance(message, ReleaseEntries):  # pyright: ignore[reportUnnecessaryIsInstance]
                 self._segments.release(message.uid, message.snapshot_index)
             else:
                 raise TypeError(f"not a message for a SegmentWriter: {message!r}")

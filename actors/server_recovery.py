@@ -14,8 +14,9 @@ from khepri.raft.settings import RaftSettings
 from .wal_writer import ReadStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
+    from khepri.log.commit_note import CommitNote
     from khepri.log.interface import MetaFile, RecoveredStore, Snapshots
 
     from .server_setup import ServerSetup
@@ -31,6 +32,7 @@ class RecoveredServer:
     machine: Machine
     core: RaftCore
     meta_file: MetaFile
+    commit_note: CommitNote
     snapshot_index: int
     snapshot_bytes: int
     is_alone: bool
@@ -47,6 +49,7 @@ def recover_server(setup: ServerSetup) -> RecoveredServer:
         timeout=RECOVERY_PATIENCE_SECONDS
     )
     directory = setup.storage.directory
+    commit_note = directory.commit_note(setup.uid)
     machine, snapshot_bytes = restore_machine(directory.snapshots(setup.uid))
     config = setup.config
     core = RaftCore(
@@ -63,14 +66,16 @@ def recover_server(setup: ServerSetup) -> RecoveredServer:
             max_uncommitted_bytes=config.max_waiting_bytes,
         ),
         random=setup.random,
+        committed=commit_note.found,
     )
     return RecoveredServer(
         machine=machine,
         core=core,
         meta_file=directory.meta(setup.uid),
+        commit_note=commit_note,
         snapshot_index=0 if stored.snapshot is None else stored.snapshot.index,
         snapshot_bytes=snapshot_bytes,
-        is_alone=core.configuration.voters == {setup.server_id},
+        is_alone=core.configuration.voters == frozenset({setup.server_id}),
     )
 
 
@@ -83,7 +88,7 @@ def restore_machine(snapshots: Snapshots) -> tuple[Machine, int]:
 
 
 @contextmanager
-def no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Generator[None]:
     """Make many objects that all stay, without the collector walking them again and again.
 
     Afterwards they are frozen: a tree of a million nodes holds no cycles, and walking it in every

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from khepri.encoding import EncodingError, pack, unpack
 from khepri.machine.entries import Group
 from khepri.raft.messages import message_from_plain
+from khepri.raft.plain import as_bytes, as_list, as_natural, as_sequence
 from khepri.raft.types import ServerId
 from khepri.transport.interface import Message as Parcel
 
@@ -85,27 +86,23 @@ class StoreNetwork:
             EncodingError: it is garbled.
         """
         sender = ServerId(self._store_id, frame.node)
-        plain = unpack(frame.body)
-        match plain:
-            case [str(sender_uid), str(receiver_uid), list(content)]:
-                pass
-            case _:
-                raise EncodingError("not a parcel of a store")
+        sender_uid, receiver_uid, content = as_list(unpack(frame.body), 3, "parcel of a store")
+        parts = as_sequence(content, "content of a parcel")
         known_uid = self._uids.get(sender)
         if receiver_uid not in {"", self._uid} or known_uid not in {None, sender_uid}:
             return []
         if frame.kind == RAFT:
-            return [MessageFrom(sender, message_from_plain(part)) for part in content]
+            return [MessageFrom(sender, message_from_plain(part)) for part in parts]
         if frame.kind == GROUPS:
-            return [GroupsFrom(sender, [_group_from_plain(part) for part in content])]
+            return [GroupsFrom(sender, [_group_from_plain(part) for part in parts])]
         raise EncodingError(f"unknown kind {frame.kind}")
 
 
 def _group_from_plain(plain: object) -> Group:
-    match plain:
-        case [int(session_id), int(first), int(below), list(commands)] if all(
-            isinstance(command, bytes) for command in commands
-        ):
-            return Group(session_id, first, below, commands)
-        case _:
-            raise EncodingError("not a group of commands")
+    session_id, first, below, commands = as_list(plain, 4, "group")
+    return Group(
+        as_natural(session_id, "session id"),
+        as_natural(first, "first sequence"),
+        as_natural(below, "acknowledged below"),
+        [as_bytes(command, "command") for command in as_sequence(commands, "commands")],
+    )

@@ -121,7 +121,7 @@ class WalWriter(KhepriActor):
             elif isinstance(message, VoidLog):
                 self._write()
                 self._void(message, envelope.reply_to)
-            elif isinstance(message, ForgetStore):
+            elif isinstance(message, ForgetStore):  # pyright: ignore[reportUnnecessaryIsInstance]
                 self._unwritten = [w for w in self._unwritten if w.uid != message.uid]
                 self._log.forget(message.uid)
             else:

@@ -18,7 +18,7 @@ import os
 import threading
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, NewType, cast
 
 import platformdirs
 
@@ -95,7 +95,7 @@ def _ra_system(value: object) -> str | RaSystemName:
     if isinstance(value, RaSystemName):
         return value
     if isinstance(value, os.PathLike):
-        value = os.fspath(value)  # pyright: ignore[reportUnknownVariableType]
+        value = os.fspath(cast("os.PathLike[str]", value))
     if not isinstance(value, str) or not value:
         raise ValueError("the path of a directory or a RaSystemName")
     return value

@@ -349,16 +349,18 @@ def _store_id(store_id: str | None) -> StoreId:
     return get_default_store_id() if store_id is None else check_store_id(store_id)
 
 
-def _checked_place(manager: ClusterManager, value: object) -> str | RaSystemName:
+def _checked_place(manager: ClusterManager, value: Any) -> str | RaSystemName:  # noqa: ANN401
     """Give the path of a directory, or the name of a Ra system."""
     if value is None:
         return manager.get_default_ra_system_or_data_dir()
     if isinstance(value, RaSystemName):
         return value
-    if isinstance(value, str | os.PathLike):
-        path: object = os.fspath(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        if isinstance(path, str) and path and "\0" not in path:
-            return path
+    try:
+        path: object = os.fspath(value)  # pyright: ignore[reportUnknownVariableType]
+    except TypeError:
+        path = None
+    if isinstance(path, str) and path and "\0" not in path:
+        return path
     raise WrongTypeError(
         f"a data directory is a path, not {value!r}; a running Ra system is a RaSystemName",
         option="ra_system_or_data_dir",

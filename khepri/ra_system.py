@@ -29,7 +29,7 @@ def start(
         InvalidOptionError: the name or the directory belongs to another Ra system of this node.
         StorageError: the directory cannot be used.
     """
-    path = os.path.abspath(os.fspath(data_dir))  # noqa: PTH100 - links stay as they were written
+    path = os.path.abspath(data_dir)  # noqa: PTH100 - links stay as they were written
     node_or_default(None).start_ra_system(name, path, Deadline(timeout).remaining())
     return RaSystemName(name)
 

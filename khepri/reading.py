@@ -93,7 +93,7 @@ class Reader:
                 names = resolve_path(path)
                 if names.__class__ is Path:
                     for name in names:
-                        node = node.children[name]
+                        node = node.children[name]  # pyright: ignore[reportArgumentType]
                     payload = node.payload
                     return None if payload is None else decode_value(payload)
             except (KeyError, AttributeError):

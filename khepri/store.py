@@ -16,7 +16,7 @@ from .writing import Writer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from khepri.actors.node import Node
     from khepri.actors.ra_server_config import RaServerConfig
@@ -49,7 +49,7 @@ def open_store(
     *,
     timeout: Timeout = DEFAULT,
     node: Node | None = None,
-) -> Iterator[Store]:
+) -> Generator[Store]:
     """Start a store, give its handle, and stop it at the end; data stay.
 
     It is `khepri.open`. Arguments and errors as for `khepri.start`.

@@ -89,7 +89,7 @@ class Writer(Reader):
         """
         where = resolve_path(path)
         payload = encode_value(data)
-        if not options and where.__class__ is Path:
+        if not options and type(where) is Path:
             return self._send(commands.encode_put(where, payload), DEFAULT, async_)
         check_unknown("put", options, _PUT)  # type: ignore[arg-type]
         operation = commands.put(where, payload, keep_while=options.get("keep_while"))

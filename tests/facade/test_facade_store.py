@@ -23,7 +23,7 @@ from tests.facade.facade_helpers import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-VALUES = [
+VALUES: list[object] = [
     None,
     True,
     0,
