@@ -82,16 +82,16 @@ class WriteAheadLog:
         for append in appends:
             uid, first_index, entries = append
             last = reached.get(uid, self._last_indexes.get(uid, _BEFORE_THE_LOG))
-            if (
-                not entries
-            ):  # written even where it seems to do nothing: a failed write may be there
-                accepted.append(append)
-                reached[uid] = min(last, Index(first_index - 1))
-            elif first_index > (whole := max(last, self._covered.get(uid, _BEFORE_THE_LOG))) + 1:
-                gaps.append(Gap(uid, Index(whole + 1)))
-            else:
-                accepted.append(append)
+            if entries:
+                whole = max(last, self._covered.get(uid, _BEFORE_THE_LOG))
+                if first_index > whole + 1:
+                    gaps.append(Gap(uid, Index(whole + 1)))
+                    continue
                 reached[uid] = entries[-1].index
+            else:
+                # Written even where it seems to do nothing: a failed write may have left more.
+                reached[uid] = min(last, Index(first_index - 1))
+            accepted.append(append)
         if accepted:
             self._write_batch(accepted)
             self._last_indexes.update(reached)

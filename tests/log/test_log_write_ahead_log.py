@@ -148,6 +148,18 @@ def test_a_store_may_go_on_after_an_installed_snapshot(memory: MemoryFileSystem)
     assert harness.write(append(uid, entries(103, 103))) == [Gap(uid, Index(1))]
 
 
+def test_s15_a_snapshot_covers_what_the_disk_had_refused(memory: MemoryFileSystem) -> None:
+    """The refused write may still come, and must not hide that the log may go on behind."""
+    harness, uid = opened(memory)
+    harness.write(append(uid, entries(1, 3)))
+    harness.take_snapshot(uid, snapshot_meta(10))
+    harness.system.write_ahead_log.set_last_index(uid, Index(10))
+    harness.system.write_ahead_log.set_last_index(uid, Index(5))
+    assert harness.write(append(uid, entries(4, 6))) == []
+    assert harness.write(append(uid, entries(11, 12))) == []
+    assert reopened(harness).store().entries == entries(11, 12)
+
+
 def test_an_overwrite_makes_the_old_suffix_void(file_system: FileSystem, folder: str) -> None:
     harness = LogHarness(file_system, folder)
     uid = harness.register(term=2)
