@@ -150,18 +150,21 @@ class Leader(RoleState):
     def transfer_leadership(self, event: TransferLeadership) -> None:
         """Begin to hand over, or say why not."""
         server = self._server
-        target = event.target or best_target(self.peers.voters, self.peers.heard_since)
-        if self._transfer is not None:
-            reason: RejectReason | None = RejectReason.TRANSFER_IN_PROGRESS
-        elif target is None:
-            reason = RejectReason.NOT_MEMBER
-        else:
-            reason = refusal(server.configuration, server.server_id, target)
-        if reason is not None or target is None:
-            server.reject(event.ticket, reason or RejectReason.NOT_MEMBER)
+        target = self._choose_target(event.target)
+        if isinstance(target, RejectReason):
+            server.reject(event.ticket, target)
             return
         timeout_seconds = server.settings.leadership_transfer_timeout_seconds
         self._transfer = Transfer(target, event.ticket, server.now + timeout_seconds)
+
+    def _choose_target(self, wanted: ServerId | None) -> ServerId | RejectReason:
+        """Give who is to lead, or why nobody can."""
+        if self._transfer is not None:
+            return RejectReason.TRANSFER_IN_PROGRESS
+        target = wanted or best_target(self.peers.voters, self.peers.heard_since)
+        if target is None:
+            return RejectReason.NOT_MEMBER
+        return refusal(self._server.configuration, self._server.server_id, target) or target
 
     # --- snapshots on their way ------------------------------------------------------------
 

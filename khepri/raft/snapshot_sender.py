@@ -57,12 +57,18 @@ class SnapshotSender:
     def start(self, progress: Progress) -> None:
         """Begin with the newest snapshot, unless the peer is silent or is to be left alone."""
         server = self._server
-        if not progress.heard or server.now < progress.backoff_until:
+        if not self._answers(progress) or server.now < progress.backoff_until:
             return
         assert server.snapshot is not None, "entries are only dropped under a snapshot"
         transfer = SnapshotTransfer(server.next_id(), server.snapshot, server.now, server.now)
         progress.become_snapshot(transfer)
         self._read(transfer)
+
+    def _answers(self, progress: Progress) -> bool:
+        """Tell whether the peer has answered lately; reading for a silent one is in vain."""
+        silence_seconds = self._server.now - progress.last_contact
+        longest = self._server.settings.election_timeout_max_seconds
+        return progress.heard and silence_seconds <= longest
 
     def _read(self, transfer: SnapshotTransfer) -> None:
         settings = self._server.settings
@@ -120,7 +126,7 @@ class SnapshotSender:
             return
         if server.now - transfer.progressed_at >= server.settings.snapshot_timeout_seconds:
             self.fail(progress)
-        elif server.now >= transfer.resend_at:
+        elif server.now >= transfer.resend_at and self._answers(progress):
             self._read(transfer)
 
     def fail(self, progress: Progress) -> None:

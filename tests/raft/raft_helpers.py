@@ -74,7 +74,7 @@ from tests.raft.raft_notation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 M = TypeVar("M", bound=Message)
 E = TypeVar("E", bound=Effect)
@@ -384,12 +384,3 @@ def make_leader(
 def propose(node: Node, *data: bytes) -> None:
     """Propose each datum with itself as the ticket, in one batch."""
     node.step(*(Propose(item, item) for item in data))
-
-
-def always(_: object) -> bool:
-    """A predicate that holds."""
-    return True
-
-
-if TYPE_CHECKING:
-    Predicate = Callable[[], bool]

@@ -159,6 +159,26 @@ def test_s20_a_failing_receiver_is_left_alone_longer_each_time() -> None:
     assert [round(pause) for pause in pauses] == [1, 2, 4, 8]
 
 
+def test_s20_nothing_is_read_for_a_receiver_that_is_silent() -> None:
+    cluster = Cluster("ABC", settings=NO_TRAIL)
+    cluster.elect("A")
+    cluster.isolate("C")
+    for number in range(20):
+        cluster.write(b"%d" % number)
+    cluster["A"].take_snapshot()
+    cluster.heal()
+    cluster.drop = lambda s, _t, m: s == "C" and isinstance(m, InstallSnapshotResponse)
+    cluster.run_until(lambda: any(isinstance(e, ReadSnapshotChunk) for e in cluster["A"].history))
+    cluster.crash("C")
+    cluster.run_for(3)
+    cluster["A"].history.clear()
+    cluster.run_for(120)
+    assert not any(isinstance(e, ReadSnapshotChunk) for e in cluster["A"].history)
+    cluster.heal()
+    cluster.restart("C")
+    cluster.settle(5)
+
+
 def test_s22_an_answer_to_an_old_transfer_means_nothing() -> None:
     node, wanted = sending_leader()
     before = len(node.history)
