@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from khepri.errors import DirectoryAccessError, StorageError, WrongDirectoryError
 
+from .commit_note import CommitNote
 from .file_header import FileFormat, corrupt, read_record_file, write_record_file
 from .log_folder import LogFolder
 from .meta import MetaFile, create_meta
 from .paths import (
+    commit_note_path,
     folder_of,
     identity_path,
     lock_path,
@@ -168,6 +170,10 @@ class DataDirectory:
     def meta(self, uid: str) -> MetaFile:
         """See `interface.DataDirectory.meta`."""
         return MetaFile(self.file_system, meta_path(self.store_folder(uid)), uid)
+
+    def commit_note(self, uid: str) -> CommitNote:
+        """Open the hint how far the log of a store is committed."""
+        return CommitNote(self.file_system, commit_note_path(self.store_folder(uid)))
 
     def snapshots(self, uid: str) -> Snapshots:
         """See `interface.DataDirectory.snapshots`."""

@@ -9,6 +9,7 @@
       wal/00000000000000000007.wal                     write-ahead log, numbered
       wal/00000000000000000005.spare                   a used-up file, kept to be reused
       stores/<uid>/meta                       term and vote
+      stores/<uid>/committed                  a hint how far the log is committed
       stores/<uid>/segments/00000000000000000005.segment    numbered like the log file it is from
       stores/<uid>/snapshots/00000000000000000120.snapshot  numbered by the index it covers
 
@@ -90,6 +91,11 @@ def store_folder(stores: str, uid: str) -> str:
 def meta_path(store_folder: str) -> str:
     """Give the path of term and vote."""
     return f"{store_folder}/meta"
+
+
+def commit_note_path(store_folder: str) -> str:
+    """Give the path of the hint how far the log is committed."""
+    return f"{store_folder}/committed"
 
 
 def segments_folder(store_folder: str) -> str:

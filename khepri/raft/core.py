@@ -70,6 +70,7 @@ class RaftCore:
         configuration: Configuration,
         settings: RaftSettings,
         random: Callable[[], float],
+        committed: tuple[Index, Term] | None = None,
     ) -> None:
         """Start from what is on disk.
 
@@ -85,6 +86,9 @@ class RaftCore:
                 hold one). `Configuration()` for a newcomer that waits to be added.
             settings: the numbers.
             random: gives floats in [0, 1), different on each member.
+            committed: index and term of an entry that this member once knew to be committed, if
+                the shell remembers one. It counts if the log holds that very entry, and then all
+                up to it is applied at once, without waiting for a leader to say so again.
         """
         self._server = Server(
             server_id=server_id,
@@ -96,6 +100,8 @@ class RaftCore:
             settings=settings,
             random=random,
         )
+        if committed is not None:
+            self._server.remember_committed(*committed)
         self._started = False
 
     # --- the step --------------------------------------------------------------------------
@@ -327,6 +333,14 @@ class RaftCore:
     def last_written(self) -> Index:
         """The last index known to be durable here."""
         return self._server.written.last_index
+
+    @property
+    def committed_and_durable(self) -> tuple[Index, Term] | None:
+        """The last entry that is applied and durable here; None if it was compacted away."""
+        server = self._server
+        index = min(server.last_applied, server.written.last_index)
+        term = server.log.term_at(index)
+        return None if term is None else (index, term)
 
     @property
     def configuration(self) -> Configuration:

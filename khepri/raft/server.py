@@ -273,6 +273,16 @@ class Server:
             assert index <= self.log.last_index, "what is committed here is held here"
             self.commit_index = index
 
+    def remember_committed(self, index: Index, term: Term) -> None:
+        """Before the first step: take up to where the log was known to be committed before a restart.
+
+        Only if it holds that very entry: then it is, up to there, the log that was committed
+        (log matching). Otherwise the entry did not reach the disk, and a leader will tell.
+        """
+        if index > self.commit_index and self.log.term_at(index) == term:
+            self.commit_index = index
+            self.role = Follower(self)
+
     def snapshot_taken(self, meta: SnapshotMeta) -> None:
         """Drop what a durable snapshot of our own covers, unless a newer one is here already."""
         if self.snapshot is not None and meta.index <= self.snapshot.index:
