@@ -13,11 +13,13 @@ at once (two starts of one store) is serialised here, per node.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import random
 import threading
 import time
+import weakref
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -124,6 +126,7 @@ class Node:
         self._registry: ActorReference | None = None
         self._router: ActorReference | None = None
         self._process = os.getpid()
+        self._stops_at_exit = False
 
     # --- Ra systems
 
@@ -373,6 +376,10 @@ class Node:
     # --- inside
 
     def _running_supervisor(self) -> ActorReference:
+        if not self._stops_at_exit:
+            # Our threads keep no interpreter alive, so without this they would just be cut off.
+            atexit.register(_stop_at_exit, weakref.ref(self))
+            self._stops_at_exit = True
         if self._supervisor is None or not self._supervisor.is_alive():
             self._supervisor = Supervisor.start(
                 ActorLabel("node-supervisor", None, self.name),
@@ -444,6 +451,12 @@ class Node:
     def _check_process(self) -> None:
         if self._process != os.getpid():
             raise ForkedProcessError("this process was forked; the node belongs to its parent")
+
+
+def _stop_at_exit(reference: weakref.ref[Node]) -> None:
+    node = reference()
+    if node is not None and node._process == os.getpid():  # noqa: SLF001 - of this file
+        node.stop()
 
 
 def _wall_clock_milliseconds() -> int:
