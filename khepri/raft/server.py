@@ -274,7 +274,7 @@ class Server:
             self.commit_index = index
 
     def remember_committed(self, index: Index, term: Term) -> None:
-        """Before the first step: take up to where the log was known to be committed before a restart.
+        """Take, before the first step, what was known to be committed before a restart.
 
         Only if it holds that very entry: then it is, up to there, the log that was committed
         (log matching). Otherwise the entry did not reach the disk, and a leader will tell.
