@@ -50,6 +50,7 @@ from .functions import (
     put_many,
     update,
 )
+from .machine.comparisons import Eq, Ge, Gt, Le, Lt, Ne, Var
 from .machine.conditions import (
     IfAll,
     IfAny,
@@ -66,13 +67,28 @@ from .machine.conditions import (
     IfPathMatches,
     IfPayloadVersion,
 )
-from .machine.paths import Path, PathPattern
+from .machine.data_patterns import ANY, DictWith, Guard
+from .machine.names import PARENT, ROOT, THIS
+from .machine.paths import Path, PathPattern, abspath, combine_with_conditions
+from .machine.paths import resolve_path as realpath
+from .machine.unix_paths import STAR, STAR_STAR
 from .raft.types import ServerId
 from .server_ref import server_ref
 from .store import Store
 from .store import open_store as open  # noqa: A004 - `khepri.open`, as files are opened
 
 __all__ = [
+    "ANY",
+    "PARENT",
+    "ROOT",
+    "STAR",
+    "STAR_STAR",
+    "THIS",
+    "DictWith",
+    "Eq",
+    "Ge",
+    "Gt",
+    "Guard",
     "IfAll",
     "IfAny",
     "IfChildListLength",
@@ -89,8 +105,11 @@ __all__ = [
     "IfPayloadVersion",
     "KhepriError",
     "KhepriTimeoutError",
+    "Le",
+    "Lt",
     "MismatchingNodeError",
     "MisuseError",
+    "Ne",
     "NodeNotFoundError",
     "Path",
     "PathPattern",
@@ -99,11 +118,14 @@ __all__ = [
     "ServerId",
     "Store",
     "StoreId",
+    "Var",
+    "abspath",
     "adv",
     "batch",
     "clear_many_payloads",
     "clear_payload",
     "cluster",
+    "combine_with_conditions",
     "compare_and_swap",
     "config",
     "count",
@@ -131,6 +153,7 @@ __all__ = [
     "put",
     "put_many",
     "ra_system",
+    "realpath",
     "reset",
     "server_ref",
     "start",

@@ -260,17 +260,19 @@ def abspath(path: PathLike, base: Path) -> Path | PathPattern:
     return realpath(PathPattern((*base, *parsed)) if relative else parsed)
 
 
-def combine_with_conditions(
-    path: Path | PathPattern, *conditions: Component
-) -> Path | PathPattern:
+def combine_with_conditions(path: PathLike, *conditions: Component) -> Path | PathPattern:
     """Ask more of what a pattern names: conditions join its last component.
 
     Unlike Khepri's function this one works for the root: the conditions are asked of it.
 
     Args:
-        path: a resolved path or pattern.
+        path: a path or pattern; it is resolved.
         conditions: what to ask; without any, the path is given back.
+
+    Raises:
+        InvalidPathError: see `parse_path`.
     """
+    path = resolve_path(path)
     if not conditions:
         return path
     if not path:
