@@ -24,7 +24,7 @@ class TransportSettings:
     message_bytes: int = 4 * _MEBIBYTE
     """The largest body. Senders refuse more, since all a receiver could do is cut the link.
     Snapshot chunks are 1 MiB."""
-    batch_bytes: int = 256 * _KIBIBYTE
+    batch_bytes: int = 64 * _KIBIBYTE
     """Waiting messages share a frame up to this size. Larger frames gain nothing, see the
     measurements, and let an urgent message wait longer."""
     queue_bytes: int = 32 * _MEBIBYTE
