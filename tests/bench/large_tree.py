@@ -39,7 +39,7 @@ def fill(store: Store, tree_nodes: int) -> None:
 
 def take_snapshot(store_id: str) -> None:
     """Have the store write a snapshot now; return when it is durable."""
-    from khepri.actors.node import default_node  # noqa: PLC0415 - in the measuring process only
+    from khepri.actors.default_node import default_node  # noqa: PLC0415 - in the measuring process only
     from khepri.actors.server_messages import TakeSnapshotNow  # noqa: PLC0415
 
     server = default_node().access(store_id).server
