@@ -150,6 +150,8 @@ class PeerLink:
         reader = FrameReader(self._services.settings.frame_bytes)
         try:
             frame = reader.read(self._socket.recv(zmq.NOBLOCK))
+        except zmq.Again:
+            return
         except FrameError as error:
             self._services.counters.add(error.reason)
             return

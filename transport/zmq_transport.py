@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from khepri.errors import InvalidOptionError, TransportError
@@ -131,10 +132,14 @@ class ZmqTransport:
 
     def stop(self) -> None:
         """End. See `interface.Transport.stop`."""
-        services, thread = self._services, self._thread
+        thread = self._thread
+        if thread is None:
+            return
+        self._has_started.wait(_START_DEADLINE_SECONDS)
+        services = self._services
         if services is not None:
             services.reactor.end()
-        if thread is None or thread is threading.current_thread():
+        if thread is threading.current_thread():
             return
         thread.join(_STOP_DEADLINE_SECONDS)
         if thread.is_alive():
@@ -197,30 +202,30 @@ class ZmqTransport:
     # The I/O thread.
 
     def _run(self) -> None:
-        context = Context()
-        reactor = Reactor()
-        sockets = SocketFactory(context, self._keys, self.node, self._settings)
-        failure: Exception | None = None
         try:
-            self._serve(context, reactor, sockets)
+            with ExitStack() as cleanup:
+                self._serve(cleanup)
         except Exception as error:  # noqa: BLE001 - handed to who can act on it
-            failure = error
-        finally:
-            self._services = None
-            sockets.close_monitored()
-            context.destroy(linger=0)
-            reactor.close()
-        if failure is not None:
-            self._report(failure)
+            self._report(error)
         self._has_started.set()
 
-    def _serve(self, context: Context, reactor: Reactor, sockets: SocketFactory) -> None:
+    def _serve(self, cleanup: ExitStack) -> None:
+        """Make everything, run until the end is asked for, and leave the closing to `cleanup`."""
+        context = Context()
+        cleanup.callback(context.destroy, linger=0)
+        reactor = Reactor()
+        cleanup.callback(reactor.close)
+        sockets = SocketFactory(context, self._keys, self.node, self._settings)
+        cleanup.callback(sockets.close_monitored)
         services = IoServices(self._identity, self._settings, self._counters, reactor, sockets)
         listener = Listener(context, self._keys, services, self._receiver, self._on_greeting)
         self._listen_ports = listener.bind(self._addresses)
         self._services = services
         self._has_started.set()
-        reactor.run()
+        try:
+            reactor.run()
+        finally:
+            self._services = None
 
     def _report(self, failure: Exception) -> None:
         if not self._has_started.is_set():
