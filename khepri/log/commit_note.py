@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Committed(NamedTuple):
     """An entry that is committed, and so are all before it."""
 
-    index: Index
+    index: Index  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
     term: Term
 
 

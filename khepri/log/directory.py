@@ -17,7 +17,12 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from khepri.errors import DirectoryAccessError, StorageError, WrongDirectoryError
+from khepri.errors import (
+    DirectoryAccessError,
+    InvalidOptionError,
+    StorageError,
+    WrongDirectoryError,
+)
 
 from .commit_note import CommitNote
 from .file_header import FileFormat, corrupt, read_record_file, write_record_file
@@ -48,6 +53,8 @@ IDENTITY_FORMAT = FileFormat("identity", 1)
 REGISTRY_FORMAT = FileFormat("registry", 1)
 _UID_BYTES = 10
 CLUSTER_ID_BYTES = 16
+MAX_NAME_BYTES = 1000
+"""Of a store id or a node name in UTF-8."""
 
 
 class Registration(NamedTuple):
@@ -105,8 +112,10 @@ class DataDirectory:
             DirectoryLockedError: another Ra system uses it.
             WrongDirectoryError: it was made by a node of another name.
             DirectoryAccessError: it cannot be created or read, or any user may write to it.
+            InvalidOptionError: the name of the node is too long.
             DataCorruptionError, UnknownFormatError: what is there is not what was written.
         """
+        _check_length("node", node)
         path = path.rstrip("/") or "/"
         _make_directories(file_system, path)
         if file_system.is_world_writable(path):
@@ -145,8 +154,12 @@ class DataDirectory:
 
         The uid is new for each incarnation: what an earlier store of the same name left in the
         log is not this one's (case W26).
+
+        Raises:
+            InvalidOptionError: the store id is too long.
         """
         assert store_id not in self._registrations, f"store {store_id} is registered already"
+        _check_length("store_id", store_id)
         uid = base64.b32encode(self.random_bytes(_UID_BYTES)).decode()
         folder = self.store_folder(uid)
         for name in (folder, segments_folder(folder), snapshots_folder(folder)):
@@ -188,6 +201,14 @@ class DataDirectory:
         facts = [[store_id, *known] for store_id, known in sorted(registrations.items())]
         write_record_file(self.file_system, registry_path(self.path), REGISTRY_FORMAT, facts)
         self._registrations = registrations
+
+
+def _check_length(option: str, name: str) -> None:
+    """Names stand in the slots of term and vote, which have a fixed size."""
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise InvalidOptionError(
+            f"{option} is longer than {MAX_NAME_BYTES} bytes", option=option, value=name
+        )
 
 
 def remove_store_files(file_system: FileSystem, folder: str) -> None:

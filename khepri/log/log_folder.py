@@ -118,7 +118,7 @@ class LogFolder:
                 the same number.
         """
         self._file_system.rename(new.file.path, new.path)
-        self._file_system.fsync_directory(self.path)
+        self.sync()
 
     def drop(self, sequence: int) -> None:
         """Remove a file from the log, durably, and see to it that there is a spare one.
@@ -138,6 +138,14 @@ class LogFolder:
             self._file_system.unlink(path)
             with suppress(StorageError):  # the writer can do without
                 self._make_spare(spare_path, wanted)
+        self.sync()
+
+    def sync(self) -> None:
+        """Make durable which files there are.
+
+        Between dropping two files: if the younger one were gone and the older one came back, its
+        appends would be done last.
+        """
         self._file_system.fsync_directory(self.path)
 
     def _log_path(self, sequence: int) -> str:
@@ -148,7 +156,7 @@ class LogFolder:
         for _, path in list_numbered(self._file_system, self.path, SPARE_SUFFIX):
             # Its removal from the log must be durable before it is overwritten: else a power
             # loss could bring back the old name with the new content.
-            self._file_system.fsync_directory(self.path)
+            self.sync()
             file = self._file_system.open(path, writable=True)
             if file.size() >= size_bytes:
                 return file

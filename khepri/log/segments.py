@@ -110,7 +110,8 @@ class SegmentWriter:
         folder = self._segments_folder(uid)
         if not self._file_system.exists(folder):
             return
-        self._snapshot_indexes[uid] = snapshot_index
+        known = self._snapshot_indexes.get(uid, snapshot_index)
+        self._snapshot_indexes[uid] = max(known, snapshot_index)
         for path in _find_needless(self._read_spans(folder), snapshot_index):
             self._file_system.unlink(path)
             self._file_system.fsync_directory(folder)
@@ -120,7 +121,8 @@ class SegmentWriter:
         sequence, path, end_batch = closed_file
         names = self._log_folder.list_files()
         if all(number != sequence for number, _ in names):
-            return  # it was dropped by a call before
+            self._log_folder.sync()  # a call before dropped it, and may have failed right then
+            return
         assert names[0][0] == sequence, "log files are flushed oldest first"
         log_file = read_log_file(self._file_system, sequence, path, end_batch)
         tails: dict[str, LogTail] = {}

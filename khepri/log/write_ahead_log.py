@@ -18,6 +18,7 @@ Not here: the format (`log_file`), the files (`log_folder`), reading it all back
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from .interface import Append
     from .log_folder import LogFolder, NewLogFile
+
+_logger = logging.getLogger("khepri.log.write_ahead_log")
 
 FIRST_FILE_BYTES = 1 << 20
 """Size of the first file of a run: a small store does not pay for a large one."""
@@ -119,15 +122,21 @@ class WriteAheadLog:
         if current is not None:
             with suppress(StorageError):  # all batches are durable, only the last proof is not
                 current.file.fdatasync()
-            current.file.close()
+            with suppress(StorageError):
+                current.file.close()
 
     def _write_batch(self, appends: Sequence[Append]) -> None:
         current = self._current
         if current is not None:
             frame = encode_batch(self._folder.next_batch, current.header.salt, appends)
             if self._offset + len(frame) + HEADER_BYTES <= current.header.size_bytes:
-                with suppress(StorageError):
+                try:
                     self._write_frame(current, frame)
+                except StorageError as error:
+                    _logger.warning(
+                        "%s is given up, trying with a new file: %s", current.path, error
+                    )
+                else:
                     return
             else:
                 self._file_bytes = self._grown(self._file_bytes)
@@ -176,9 +185,10 @@ class WriteAheadLog:
     def _retire_current(self) -> None:
         current, self._current = self._current, None
         if current is not None:
-            current.file.close()
             sequence = current.header.sequence
             self._closed.append(ClosedFile(sequence, current.path, self._folder.next_batch))
+            with suppress(StorageError):
+                current.file.close()
 
 
 def _aligned(size_bytes: int) -> int:

@@ -14,6 +14,7 @@ from khepri.errors import (
     DirectoryAccessError,
     DirectoryLockedError,
     DiskFullError,
+    InvalidOptionError,
     StorageError,
     UnknownFormatError,
     WrongDirectoryError,
@@ -22,7 +23,17 @@ from khepri.log.directory import IDENTITY_FORMAT, REGISTRY_FORMAT, DataDirectory
 from khepri.log.file_header import FileFormat, write_record_file
 from khepri.log.file_system import PosixFileSystem
 from khepri.log.memory_file_system import MemoryFileSystem
-from tests.log.log_helpers import CHANGES, NODE, LogHarness, append, entries, fail, seeded_bytes
+from khepri.raft.types import ServerId
+from tests.log.log_helpers import (
+    CHANGES,
+    NODE,
+    LogHarness,
+    append,
+    entries,
+    fail,
+    hard_state,
+    seeded_bytes,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +114,21 @@ def test_another_nodes_directory_is_refused(file_system: FileSystem, folder: str
         opened(file_system, folder, "bob@host")
     assert (caught.value.expected, caught.value.found) == ("bob@host", "alice@host")
     opened(file_system, folder, "alice@host").close()
+
+
+def test_names_that_are_too_long_are_refused_before_anything_is_made(
+    memory: MemoryFileSystem,
+) -> None:
+    with pytest.raises(InvalidOptionError):
+        opened(memory, "/data", "n" * 1001)
+    assert not memory.exists("/data")
+    directory = opened(memory, "/data", "n" * 1000)
+    before = memory.contents()
+    with pytest.raises(InvalidOptionError):
+        directory.register("ü" * 501)
+    assert memory.contents() == before
+    uid = directory.register("ü" * 500)
+    directory.meta(uid).write(hard_state(2**62, ServerId("ü" * 500, "n" * 1000)))
 
 
 @pytest.mark.parametrize("file_format", [IDENTITY_FORMAT, REGISTRY_FORMAT])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -162,6 +163,19 @@ def test_w24_an_error_at_any_step_of_a_flush_loses_nothing(
     assert LogHarness(memory.copy(), "/data").store().entries == entries(1, 3, size_bytes=3000)
     harness.flush()
     assert reopened(harness).store().entries == entries(1, 3, size_bytes=3000)
+
+
+def test_dropping_is_made_durable_by_the_repetition_if_it_was_not(
+    memory: MemoryFileSystem,
+) -> None:
+    harness, uid = written(memory, count=1)
+    memory.hook = fail(5, "fsync_directory", path_part="/wal")
+    with pytest.raises(DiskFailedError):
+        harness.flush()
+    harness.flush()
+    memory.power_loss(random.Random(1))
+    assert not memory.exists(f"/data/wal/{1:020d}.wal")
+    assert len(segment_names(LogHarness(memory, "/data"), uid)) == 1
 
 
 def test_a_log_file_that_rots_while_it_waits_is_kept(memory: MemoryFileSystem) -> None:
