@@ -53,8 +53,7 @@ def test_a_length_beyond_the_file_is_refused_before_anything_is_read() -> None:
     assert decode_frame(memoryview(whole)[: HEADER_BYTES + 10], 0) is None
 
 
-def test_what_no_frame_can_carry_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case W37."""
+def test_w37_what_no_frame_can_carry_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framing, "MAX_PAYLOAD_BYTES", 10)
     encode_frame(FrameKind.BATCH, 1, SALT, bytes(10))
     with pytest.raises(ValueTooLargeError) as caught:

@@ -110,9 +110,7 @@ def test_a_new_file_needs_a_sync_of_its_directory() -> None:
     assert after_power_loss(prepare) == {None, b"x"}
 
 
-def test_a_rename_is_lost_or_not_but_its_target_is_never_missing() -> None:
-    """Case W31."""
-
+def test_w31_a_rename_is_lost_or_not_but_its_target_is_never_missing() -> None:
     def prepare(memory: MemoryFileSystem) -> None:
         durable_file(memory, b"old")
         durable_file(memory, b"new", "/b")
@@ -121,9 +119,7 @@ def test_a_rename_is_lost_or_not_but_its_target_is_never_missing() -> None:
     assert after_power_loss(prepare) == {b"old", b"new"}
 
 
-def test_a_rename_may_be_durable_before_the_content() -> None:
-    """Case W32."""
-
+def test_w32_a_rename_may_be_durable_before_the_content() -> None:
     def prepare(memory: MemoryFileSystem) -> None:
         durable_file(memory, b"old")
         memory.create("/b").pwrite(b"new", 0)
