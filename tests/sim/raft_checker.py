@@ -262,7 +262,8 @@ class RaftChecker(Observer):
         core = server.core
         raft = core._server
         log = raft.log
-        if life.led_term == core.term:
+        led_before = life.led_term == core.term
+        if led_before:
             if log.last_index < life.led_last_index:
                 raise ViolationError(f"I4: leader {server.node.name} cuts its log to {log.last_index}")
             there = log.term_at(life.led_last_index)
@@ -281,6 +282,10 @@ class RaftChecker(Observer):
                 matched[peer] = match_index
                 self._matched(server, progress.uid, match_index)
         if core.commit_index > life.commit:
+            if led_before and log.term_at(core.commit_index) != core.term:
+                raise ViolationError(
+                    f"I6: leader {server.node.name} commits {core.commit_index} of an older term"
+                )
             self._committed(server, life, before)
 
     def _matched(self, server: SimulatedServer, uid: str, index: int) -> None:

@@ -1,0 +1,35 @@
+"""All planted bugs, and how they are looked for: seed after seed until a checker speaks up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from khepri.testing.simulation_settings import SimulationSettings
+
+from tests.sim.checkers import Checkers, run_checked
+from tests.sim.planted_core import CORE_BUGS
+from tests.sim.planted_log import LOG_BUGS
+from tests.sim.planted_machine import MACHINE_BUGS
+
+if TYPE_CHECKING:
+    from tests.sim.planting import Planted
+
+ALL_BUGS = [*CORE_BUGS, *LOG_BUGS, *MACHINE_BUGS]
+
+
+def find(bug: Planted, *, most_seeds: int, first_seed: int = 1) -> tuple[int, str] | None:
+    """Give the number of seeds it took and what was said, or None if nothing was."""
+    for count in range(1, most_seeds + 1):
+        seed = first_seed + count - 1
+        settings = SimulationSettings.draw(seed, fault_seconds=10.0)
+        with bug.planted():
+            try:
+                run_checked(seed, settings, checkers=Checkers())
+            except Exception as error:  # noqa: BLE001 - an assert of the product finds bugs, too
+                said = str(error) or repr(error)
+                if isinstance(error, AssertionError) and not said.startswith("I"):
+                    said = f"the product's own assert: {said}"
+                elif not isinstance(error, AssertionError):
+                    said = f"{type(error).__name__}: {said}"
+                return count, said.split("\n", maxsplit=1)[0]
+    return None
