@@ -22,27 +22,19 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.errors import DirectoryLockedError
 
 from .file_system import storage_error
+from .memory_file_node import FileNode
 from .paths import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .file_system import DirectoryLock, File
-
-SECTOR_BYTES = 512
-
-
-class Randomness(Protocol):
-    """The part of `random.Random` that a power loss needs."""
-
-    def randrange(self, stop: int, /) -> int:
-        """Give a number from 0 to below `stop`."""
-        ...
+    from .memory_file_node import Randomness
 
 
 class SimulatedCrash(BaseException):
@@ -61,64 +53,12 @@ class Operation(NamedTuple):
     path: str
 
 
-class _Node:
-    """A file's bytes, and of the sectors that are not durable what they were before."""
-
-    __slots__ = ("data", "past_sectors", "past_sizes", "written_off")
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.past_sectors: dict[int, list[bytes]] = {}
-        self.written_off: dict[int, list[bytes]] = {}
-        """Sectors of a failed fdatasync: no later one writes them, until they are dirty again."""
-        self.past_sizes: list[int] = []
-
-    def write(self, data: bytes, offset: int) -> None:
-        end = offset + len(data)
-        content = self.data
-        past = self.past_sectors
-        for sector in range(offset // SECTOR_BYTES, (end - 1) // SECTOR_BYTES + 1):
-            start = sector * SECTOR_BYTES
-            past.setdefault(sector, []).append(bytes(content[start : start + SECTOR_BYTES]))
-        if end > len(content):
-            self.past_sizes.append(len(content))
-            content.extend(bytes(max(0, offset - len(content))))
-        content[offset:end] = data
-
-    def sync(self) -> None:
-        for sector in self.past_sectors:
-            self.written_off.pop(sector, None)
-        self.past_sectors.clear()
-        self.past_sizes.clear()
-
-    def sync_failed(self) -> None:
-        for sector, versions in self.past_sectors.items():
-            self.written_off.setdefault(sector, []).extend(versions)
-        self.past_sectors.clear()
-
-    def lose_power(self, random: Randomness) -> None:
-        self.sync_failed()
-        for sector in sorted(self.written_off):
-            versions = self.written_off[sector]
-            chosen = random.randrange(len(versions) + 1)
-            if chosen < len(versions):
-                start = sector * SECTOR_BYTES
-                old = versions[chosen].ljust(SECTOR_BYTES, b"\0")
-                end = min(start + SECTOR_BYTES, len(self.data))
-                self.data[start:end] = old[: end - start]
-        self.written_off.clear()
-        if self.past_sizes:
-            sizes = [*self.past_sizes, len(self.data)]
-            del self.data[sizes[random.randrange(len(sizes))] :]
-            self.past_sizes.clear()
-
-
 class MemoryFile:
     """An open file of a `MemoryFileSystem`."""
 
     __slots__ = ("_epoch", "_file_system", "_is_open", "_node", "path")
 
-    def __init__(self, file_system: MemoryFileSystem, path: str, node: _Node) -> None:
+    def __init__(self, file_system: MemoryFileSystem, path: str, node: FileNode) -> None:
         """Open `node`; only `MemoryFileSystem` calls this."""
         self.path = path
         self._file_system = file_system
@@ -127,7 +67,7 @@ class MemoryFile:
         self._is_open = True
         file_system.open_files += 1
 
-    def _alive(self) -> _Node:
+    def _alive(self) -> FileNode:
         assert self._epoch == self._file_system.epoch, "a file of a process that is dead"
         assert self._is_open, "a closed file"
         return self._node
@@ -173,10 +113,10 @@ class MemoryFile:
 class _Change(NamedTuple):
     """A directory operation that is not durable: these names now lead there (None: nowhere)."""
 
-    entries: tuple[tuple[str, _Node | None], ...]
+    entries: tuple[tuple[str, FileNode | None], ...]
 
 
-_DIRECTORY = _Node()
+_DIRECTORY = FileNode()
 """What the name of a directory leads to."""
 
 
@@ -195,8 +135,8 @@ class MemoryFileSystem:
         self.epoch = 0
         """Counts deaths; files opened before the last one are unusable."""
         self.open_files = 0
-        self._entries: dict[str, _Node] = {"/": _DIRECTORY, ".": _DIRECTORY}
-        self._durable: dict[str, _Node] = dict(self._entries)
+        self._entries: dict[str, FileNode] = {"/": _DIRECTORY, ".": _DIRECTORY}
+        self._durable: dict[str, FileNode] = dict(self._entries)
         self._changes: dict[str, list[_Change]] = {}
         self._locks: dict[str, _MemoryLock] = {}
         self._world_writable: set[str] = set()
@@ -211,7 +151,7 @@ class MemoryFileSystem:
     def create(self, path: str) -> File:
         """See `FileSystem.create`."""
         self.changing("create", path)
-        node = _Node()
+        node = FileNode()
         self._change(path, (path, node))
         return MemoryFile(self, path, node)
 
@@ -324,7 +264,7 @@ class MemoryFileSystem:
             if node is _DIRECTORY:
                 other._entries[path] = node
             else:
-                fresh = other._entries[path] = _Node()
+                fresh = other._entries[path] = FileNode()
                 fresh.data[:] = node.data
         other._durable = dict(other._entries)
         return other
@@ -358,7 +298,7 @@ class MemoryFileSystem:
             self.hook = _stay_dead
             raise
 
-    def _file(self, path: str) -> _Node:
+    def _file(self, path: str) -> FileNode:
         node = self._entries.get(path)
         if node is None:
             raise _posix_error(errno.ENOENT, path)
@@ -366,7 +306,7 @@ class MemoryFileSystem:
             raise _posix_error(errno.EISDIR, path)
         return node
 
-    def _change(self, path: str, *entries: tuple[str, _Node | None]) -> None:
+    def _change(self, path: str, *entries: tuple[str, FileNode | None]) -> None:
         folder = folder_of(path)
         if self._entries.get(folder) is not _DIRECTORY:
             raise _posix_error(errno.ENOENT, path)
@@ -400,7 +340,7 @@ def _posix_error(number: int, path: str) -> Exception:
     return storage_error(OSError(number, os.strerror(number)), path)
 
 
-def _carry_out(change: _Change, entries: dict[str, _Node]) -> None:
+def _carry_out(change: _Change, entries: dict[str, FileNode]) -> None:
     for name, node in change.entries:
         if node is None:
             entries.pop(name, None)

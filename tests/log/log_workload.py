@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from khepri.log.file_system import FileSystem
     from khepri.log.interface import Append
-    from khepri.log.memory_file_system import Operation, Randomness
+    from khepri.log.memory_file_node import Randomness
+    from khepri.log.memory_file_system import Operation
     from khepri.raft.types import Entry, SnapshotMeta
 
     Contents = dict[str, StoreContents]

@@ -14,7 +14,8 @@ from khepri.errors import (
     DiskFailedError,
     DiskFullError,
 )
-from khepri.log.memory_file_system import SECTOR_BYTES, MemoryFileSystem, SimulatedCrash
+from khepri.log.memory_file_node import SECTOR_BYTES
+from khepri.log.memory_file_system import MemoryFileSystem, SimulatedCrash
 from tests.log.log_helpers import fail
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from khepri.errors import DataCorruptionError, DiskFailedError, StorageError
-from khepri.log.memory_file_system import SECTOR_BYTES, MemoryFileSystem
+from khepri.log.memory_file_node import SECTOR_BYTES
+from khepri.log.memory_file_system import MemoryFileSystem
 from khepri.log.rereading import read_store
 from khepri.raft.types import Index
 from tests.log.log_helpers import (
