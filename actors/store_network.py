@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from khepri.encoding import EncodingError, pack, unpack
 from khepri.machine.entries import Group
-from khepri.raft.messages import message_from_plain
-from khepri.raft.plain import as_bytes, as_list, as_natural, as_sequence
+from khepri.raft.messages import (
+    AppendEntriesRequest,
+    Heartbeat,
+    InstallSnapshotRequest,
+    message_from_plain,
+)
+from khepri.raft.plain import as_bytes, as_list, as_natural, as_sequence, as_text
 from khepri.raft.types import ServerId
 from khepri.transport.interface import Message as Parcel
 
@@ -30,6 +35,9 @@ RAFT: Final = 1
 """Kind of a parcel with Raft messages."""
 GROUPS: Final = 2
 """Kind of a parcel with forwarded commands."""
+
+
+_FROM_A_LEADER: Final = (AppendEntriesRequest, Heartbeat, InstallSnapshotRequest)
 
 
 class StoreNetwork:
@@ -52,11 +60,13 @@ class StoreNetwork:
         self._cluster_id = cluster_id
         self._uid = uid
         self._uids: dict[ServerId, str] = {}
+        self._address_uids: dict[ServerId, str] = {}
         self._waiting: dict[ServerId, list[list[object]]] = {}
 
     def set_configuration(self, configuration: Configuration) -> None:
         """Learn the incarnations of the members."""
         self._uids = {member.server_id: member.uid for member in configuration.members}
+        self._address_uids = dict(self._uids)
 
     def send(self, to: ServerId, message: Message) -> None:
         """Send a Raft message with the next `flush`."""
@@ -74,7 +84,7 @@ class StoreNetwork:
                 self._post(to, RAFT, messages)
 
     def _post(self, to: ServerId, kind: int, content: Sequence[object]) -> None:
-        body = pack([self._uid, self._uids.get(to, ""), content])
+        body = pack([self._uid, self._address_uids.get(to, ""), content])
         self._postman.transport.send(
             to.node, [Parcel(self._cluster_id, self._store_id, kind, body)]
         )
@@ -88,11 +98,20 @@ class StoreNetwork:
         sender = ServerId(self._store_id, frame.node)
         sender_uid, receiver_uid, content = as_list(unpack(frame.body), 3, "parcel of a store")
         parts = as_sequence(content, "content of a parcel")
-        known_uid = self._uids.get(sender)
-        if receiver_uid not in {"", self._uid} or known_uid not in {None, sender_uid}:
+        if receiver_uid not in {"", self._uid}:
             return []
+        is_known = self._uids.get(sender) in {None, sender_uid}
         if frame.kind == RAFT:
-            return [MessageFrom(sender, message_from_plain(part)) for part in parts]
+            # A member that was made again, and leads, is known to us only by what it sends as
+            # leader; its term says whether that counts. It must be answered by its new name.
+            messages = [
+                message
+                for message in map(message_from_plain, parts)
+                if is_known or isinstance(message, _FROM_A_LEADER)
+            ]
+            if messages:
+                self._address_uids[sender] = as_text(sender_uid, "uid")
+            return [MessageFrom(sender, message) for message in messages]
         if frame.kind == GROUPS:
             return [GroupsFrom(sender, [_group_from_plain(part) for part in parts])]
         raise EncodingError(f"unknown kind {frame.kind}")

@@ -1,0 +1,196 @@
+"""Nodes that join are one store: every member takes reads and writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from khepri.actors.node import Node
+from khepri.errors import InvalidOptionError, NoSuchServerError
+from khepri.log.shared_file_system import SharedFileSystem
+from khepri.management import ClusterManager
+from khepri.raft.types import ServerId
+from khepri.store import Store
+from khepri.testing.local_cluster import LocalCluster
+from khepri.transport.interface import Message as Parcel
+from khepri.transport.memory_network import MemoryNetwork
+from khepri.transport.memory_transport import MemoryTransport
+from tests.cluster.cluster_helpers import (
+    await_equal_trees,
+    eventually,
+    leader_among,
+    others,
+    role,
+)
+
+if TYPE_CHECKING:
+    from khepri.transport.interface import Receiver
+
+Transport = Literal["memory", "zmq"]
+
+
+@pytest.mark.parametrize("transport", ["memory", "zmq"])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_write_through_every_member_is_there_at_once_and_soon_everywhere(
+    size: int, transport: Transport
+) -> None:
+    with LocalCluster(size, transport=transport) as cluster:
+        for writer in range(size):
+            store = cluster.store(writer)
+            store.put(f"/by/{writer}", writer)
+            assert store.get(f"/by/{writer}") == writer
+            assert store.exists(f"/by/{writer}")
+            for reader in range(size):
+                found = cluster.store(reader).get(f"/by/{writer}", favor="consistency")
+                assert found == writer
+        await_equal_trees(cluster)
+
+
+@pytest.mark.parametrize("transport", ["memory", "zmq"])
+def test_all_members_are_voters_and_know_each_other(transport: Transport) -> None:
+    with LocalCluster(3, transport=transport) as cluster:
+        names = sorted(cluster.name(number) for number in range(3))
+        for number in range(3):
+            manager = cluster.manager(number)
+            manager.wait_for_leader(cluster.store_id, 5)
+            assert manager.nodes(cluster.store_id) == names
+            assert manager.nodes(cluster.store_id, favor="low_latency") == names
+            assert manager.locally_known_nodes(cluster.store_id) == names
+            assert manager.members(cluster.store_id) == [
+                ServerId(cluster.store_id, name) for name in names
+            ]
+            assert manager.locally_known_members(cluster.store_id) == manager.members(
+                cluster.store_id
+            )
+        assert [role(cluster, number) for number in range(3)].count("leader") == 1
+
+
+def test_a_stopped_member_is_a_member_and_a_third_favor_is_misuse() -> None:
+    with LocalCluster(3) as cluster:
+        cluster.stop_node(2)
+        manager = cluster.manager(0)
+        assert len(manager.members(cluster.store_id)) == 3
+        with pytest.raises(InvalidOptionError):
+            manager.members(cluster.store_id, favor="best")  # type: ignore[arg-type]
+        with pytest.raises(NoSuchServerError):
+            manager.members("elsewhere")
+        with pytest.raises(NoSuchServerError):
+            manager.wait_for_leader("elsewhere", 1)
+
+
+def test_a02_a_call_to_a_follower_is_done_once_through_the_leader() -> None:
+    with LocalCluster(3) as cluster:
+        follower = others(cluster, cluster.leader())[0]
+        for value in range(1, 101):
+            cluster.store(follower).put("/count", value)
+        properties = cluster.store(follower).adv.get("/count")
+        assert (properties["data"], properties["payload_version"]) == (100, 100)
+
+
+def test_a17_every_member_learns_who_leads_and_that_it_changed() -> None:
+    with LocalCluster(3) as cluster:
+        for target in (1, 2, 0):
+            cluster.manager(0).transfer_leadership(cluster.name(target), cluster.store_id)
+            assert leader_among(cluster, range(3)) == target
+
+            def all_caches_know(target: int = target) -> bool:
+                views = [cluster.node(n).access(cluster.store_id).membership for n in range(3)]
+                return all(
+                    view is not None
+                    and view.leader is not None
+                    and view.leader.node == cluster.name(target)
+                    for view in views
+                )
+
+            eventually(all_caches_know, "the leader in every cache")
+            cluster.store(1).put("/a", target)
+
+
+class Nodes:
+    """Bare nodes on one network, for clusters that `LocalCluster` does not form."""
+
+    def __init__(self) -> None:
+        self.network = MemoryNetwork()
+        self.nodes: dict[str, Node] = {}
+
+    def start(self, name: str, *store_ids: str) -> ClusterManager:
+        node = Node(name, file_system=SharedFileSystem(), make_transport=self._make_transport)
+        node.start()
+        self.nodes[name] = node
+        manager = ClusterManager(node)
+        for store_id in store_ids:
+            manager.start("/data", store_id)
+        return manager
+
+    def store(self, name: str, store_id: str) -> Store:
+        return Store(store_id, self.nodes[name])
+
+    def stop(self) -> None:
+        for node in self.nodes.values():
+            node.stop()
+
+    def _make_transport(
+        self, name: str, incarnation: bytes, receiver: Receiver
+    ) -> MemoryTransport:
+        return MemoryTransport(self.network, name, incarnation, receiver)
+
+
+def test_several_stores_on_the_same_nodes_have_leaders_of_their_own() -> None:
+    nodes = Nodes()
+    try:
+        names = ("a", "b", "c")
+        managers = {name: nodes.start(name, "s-a", "s-b", "s-c") for name in names}
+        for store_id in ("s-a", "s-b", "s-c"):
+            managers["b"].join("a", store_id, 10)
+            managers["c"].join("a", store_id, 10)
+        for name in names:
+            managers["a"].transfer_leadership(name, f"s-{name}", 10)
+        for name in names:
+            for writer in names:
+                nodes.store(writer, f"s-{name}").put(f"/from/{writer}", name)
+        for name in names:
+            leader = managers[name].status(f"s-{name}").leader
+            assert leader is not None
+            assert leader.node == name
+            for reader in names:
+                store = nodes.store(reader, f"s-{name}")
+                assert set(store.get_many("/from/*", favor="consistency").values()) == {name}
+        # One store in the minority does not hold up another one.
+        managers["a"].reset("s-b", 10)
+        assert managers["b"].nodes("s-b") == ["b", "c"]
+        assert managers["b"].nodes("s-a") == ["a", "b", "c"]
+    finally:
+        nodes.stop()
+
+
+def test_m24_clusters_of_the_same_store_id_do_not_hear_each_other() -> None:
+    nodes = Nodes()
+    try:
+        managers = {name: nodes.start(name, "same") for name in ("a", "b", "c", "d")}
+        managers["b"].join("a", "same", 10)
+        managers["d"].join("c", "same", 10)
+        nodes.store("a", "same").put("/who", "first")
+        nodes.store("c", "same").put("/who", "second")
+        # A wrong address book: c believes that it is to talk to a. Its messages name the cluster.
+        before = managers["a"].status("same")
+        access = nodes.nodes["c"].access("same")
+        for _ in range(100):
+            parcel = Parcel(access.cluster_id, "same", 1, b"\x93\xa0\xa0\x90")
+            nodes.nodes["c"].transport.send("a", [parcel])
+
+        def dropped() -> int:
+            counters = nodes.nodes["a"].transport.counters.snapshot()
+            return counters.get("dropped_wrong_cluster", 0)
+
+        eventually(lambda: dropped() == 100, "a hundred drops")
+        after = managers["a"].status("same")
+        assert (after.term, after.leader, after.members) == (
+            before.term,
+            before.leader,
+            before.members,
+        )
+        assert nodes.store("b", "same").get("/who", favor="consistency") == "first"
+        assert nodes.store("d", "same").get("/who", favor="consistency") == "second"
+    finally:
+        nodes.stop()
