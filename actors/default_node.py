@@ -14,7 +14,7 @@ from .node import UNDISTRIBUTED, Node
 
 if TYPE_CHECKING:
     from .access import StoreAccess
-    from .node import MakeTransport
+    from .node_network import MakeTransport
 
 _stores: dict[str, StoreAccess] = {}
 _node = Node(stores=_stores)

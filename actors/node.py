@@ -18,9 +18,7 @@ import logging
 import os
 import random
 import threading
-import time
 import weakref
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Final
 from khepri.errors import (
     ForkedProcessError,
     InvalidOptionError,
-    JoinError,
     KhepriTimeoutError,
     NoSuchServerError,
 )
@@ -39,37 +36,32 @@ from .access import StoreAccess
 from .child_spec import ChildSpec, Restart, Siblings, Strategy, SupervisorFlags, supervisor_spec
 from .event_handler import EventHandler
 from .exit_reason import ExitKind
+from .hand_over import hand_over
 from .label import ActorLabel
-from .postman import Postman
+from .node_network import NodeNetwork
 from .published_names import PublishedNames
 from .ra_system import RaSystem, RegisterStore, UnregisterStore, store_spec
-from .refusals import value_or_error
+from .ra_system_handle import RaSystemHandle
 from .registry import Registry
-from .remote_functions import RemoteFunctions
-from .router import RemoteCall, Router
-from .server_setup import NoNetwork, ServerSetup
+from .server_setup import ServerSetup
 from .storage import Storage
-from .store_network import StoreNetwork
 from .supervision import start_child, terminate_child
 from .supervisor import Supervisor
 from .wal_writer import ForgetStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from khepri.log.directory import Registration
     from khepri.log.file_system import FileSystem
-    from khepri.transport.interface import Receiver, Transport
+    from khepri.transport.interface import Transport
 
     from .exit_reason import Exit
     from .future import KhepriFuture
+    from .node_network import MakeTransport
     from .ra_server_config import RaServerConfig
     from .reference import ActorReference
-    from .server_setup import Network
-
-    MakeTransport = Callable[[str, bytes, Receiver], Transport]
-    """Makes the transport of a node for one life: name, incarnation, who takes what comes."""
 
 _logger = logging.getLogger("khepri.node")
 
@@ -78,16 +70,6 @@ UNDISTRIBUTED: Final = "nonode@nohost"
 
 STOP_SECONDS = 60.0
 """How long a stop waits for the actors to put their things away."""
-
-
-@dataclass(slots=True)
-class RaSystemHandle:
-    """A running Ra system of this node."""
-
-    name: str
-    storage: Storage
-    reference: ActorReference
-    stores: set[str] = field(default_factory=set)
 
 
 class Node:
@@ -117,14 +99,12 @@ class Node:
         self.failures: dict[str, str] = {}
         """Why a store that gave up is down."""
         self._file_system = file_system or PosixFileSystem()
-        self._make_transport = make_transport
-        self._postman = Postman(self.stores)
+        self._network = NodeNetwork(name, self.stores, make_transport)
         self._lock = threading.RLock()
         self._changing: dict[str, threading.RLock] = {}
         self._systems: dict[str, RaSystemHandle] = {}
         self._supervisor: ActorReference | None = None
         self._registry: ActorReference | None = None
-        self._router: ActorReference | None = None
         self._process = os.getpid()
         self._stops_at_exit = False
 
@@ -185,6 +165,7 @@ class Node:
             if handle is None:
                 return
             for store_id in tuple(handle.stores):
+                hand_over(self.stores[store_id])
                 self._forget(handle, store_id)
             del self._systems[name]
             handle.reference.stop(block=True, timeout=STOP_SECONDS)
@@ -238,9 +219,8 @@ class Node:
                 initial_configuration=Configuration((founder,) if known.founds else ()),
                 storage=handle.storage,
                 access=access,
-                network=self._network_of(store_id, known),
+                network=self._network.of_store(store_id, known),
                 random=random.random,
-                wall_clock_milliseconds=_wall_clock_milliseconds,
                 registry=self.registry,
                 on_down=partial(self._store_down, handle, access),
             )
@@ -256,6 +236,7 @@ class Node:
         except BaseException:
             with self._lock:
                 self._forget(handle, store_id)
+                self._end_if_unused(handle)
             raise
         return access
 
@@ -265,18 +246,28 @@ class Node:
             handle = self._handle_of(store_id)
             if handle is None:
                 return
+            hand_over(self.stores[store_id])
             self._forget(handle, store_id)
             terminate_child(handle.storage.stores, store_id).get(timeout=STOP_SECONDS)
+            self._end_if_unused(handle)
 
-    def delete_store(self, store_id: str) -> None:
-        """Stop a store that runs here and delete its data."""
+    def delete_store(self, store_id: str, *, will_return: bool = False) -> None:
+        """Stop a store that runs here and delete its data.
+
+        Args:
+            store_id: which.
+            will_return: it is started again at once, in the same Ra system.
+        """
         with self._lock:
             handle = self._handle_of(store_id)
             assert handle is not None
             uid = handle.storage.wanted[store_id].uid
-            self.stop_store(store_id)
+            self._forget(handle, store_id)
+            terminate_child(handle.storage.stores, store_id).get(timeout=STOP_SECONDS)
             handle.storage.wal_writer.cast(ForgetStore(uid))
             handle.reference.request(UnregisterStore(store_id)).get(timeout=STOP_SECONDS)
+            if not will_return:
+                self._end_if_unused(handle)
 
     def access(self, store_id: str) -> StoreAccess:
         """Give the published face of a store that runs here.
@@ -307,22 +298,8 @@ class Node:
             KhepriTimeoutError: no answer in time; whether it was done is unknown.
             KhepriError: what the function raised.
         """
-        if node == self.name:
-            return (
-                RemoteFunctions(self).by_name()[function](*arguments).get(timeout=timeout_seconds)
-            )
-        with self._lock:
-            self._check_process()
-            self._running_supervisor()
-            if self._router is None:
-                raise JoinError(
-                    f"the node {node} cannot be reached: {self.name} is not distributed", node=node
-                )
-            router = self._router
-        called: KhepriFuture[Any] = router.request(
-            RemoteCall(node, function, tuple(arguments)), value_or_error
-        )
-        return called.get(timeout=timeout_seconds)
+        self.start()
+        return self._network.call(node, function, arguments, timeout_seconds)
 
     def start(self) -> None:
         """Start the node itself: its registry and, if it is distributed, its way to others.
@@ -338,12 +315,12 @@ class Node:
     @property
     def is_distributed(self) -> bool:
         """Whether other nodes can be reached at all."""
-        return self._make_transport is not None
+        return self._network.is_distributed
 
     @property
     def transport(self) -> Transport:
         """The way to other nodes, once the node is started and distributed."""
-        return self._postman.transport
+        return self._network.transport
 
     def store_config(self, store_id: str) -> tuple[RaSystemHandle, RaServerConfig]:
         """Give the Ra system and the settings of a store that runs here."""
@@ -386,8 +363,8 @@ class Node:
                 SupervisorFlags(Strategy.ONE_FOR_ONE, intensity=5, period_seconds=5.0),
                 (
                     ChildSpec("registry", self._start_registry),
-                    *((ChildSpec("router", self._start_router),) if self.is_distributed else ()),
                     ChildSpec("event_handler", self._start_event_handler),
+                    *(() if not self.is_distributed else (self._router_spec(),)),
                 ),
             )
             self._supervisor.started.get(timeout=STOP_SECONDS)
@@ -398,24 +375,8 @@ class Node:
         self._registry = Registry.start(ActorLabel("registry", None, self.name), self.names)
         return self._registry
 
-    def _start_router(self, siblings: Siblings) -> ActorReference:
-        del siblings
-        assert self._make_transport is not None
-        transport = self._make_transport(self.name, os.urandom(16), self._postman.deliver)
-        label = ActorLabel("router", None, self.name)
-        self._router = Router.start(label, transport, RemoteFunctions(self).by_name())
-        self._postman.transport, self._postman.router = transport, self._router
-        try:
-            transport.start()
-        except BaseException:
-            self._router.stop(block=False)
-            raise
-        return self._router
-
-    def _network_of(self, store_id: str, known: Registration) -> Network:
-        if not self.is_distributed:
-            return NoNetwork()
-        return StoreNetwork(self._postman, store_id, known.cluster_id, known.uid)
+    def _router_spec(self) -> ChildSpec:
+        return ChildSpec("router", self._network.start_router)
 
     def _start_event_handler(self, siblings: Siblings) -> ActorReference:
         del siblings
@@ -423,6 +384,11 @@ class Node:
 
     def _handle_of(self, store_id: str) -> RaSystemHandle | None:
         return next((h for h in self._systems.values() if store_id in h.stores), None)
+
+    def _end_if_unused(self, handle: RaSystemHandle) -> None:
+        """A Ra system nobody named ends with its last store: the directory is free then."""
+        if handle.is_implicit and not handle.stores:
+            self.stop_ra_system(handle.name)
 
     def _forget(self, handle: RaSystemHandle, store_id: str) -> None:
         self.stores.pop(store_id, None)
@@ -457,7 +423,3 @@ def _stop_at_exit(reference: weakref.ref[Node]) -> None:
     node = reference()
     if node is not None and node._process == os.getpid():  # noqa: SLF001 - of this file
         node.stop()
-
-
-def _wall_clock_milliseconds() -> int:
-    return time.time_ns() // 1_000_000

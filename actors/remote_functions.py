@@ -13,10 +13,9 @@ from .refusals import value_or_error
 from .server_messages import AskCore, ConsistentRead, GetStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .access import StoreAccess
-    from .node import Node
     from .router import Functions
     from .server_status import ServerStatus
 
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
 class RemoteFunctions:
     """The functions of a node. What comes from a peer is checked where it is used."""
 
-    def __init__(self, node: Node) -> None:
-        """Answer for this node."""
-        self._node = node
+    def __init__(self, name: str, stores: Mapping[str, StoreAccess]) -> None:
+        """Answer for the node of that name and for the stores on it."""
+        self._name = name
+        self._stores = stores
 
     def by_name(self) -> Functions:
         """Give all of them; nothing else can be called."""
@@ -46,7 +46,7 @@ class RemoteFunctions:
 
     def ping(self) -> KhepriFuture[Any]:
         """Give the name of this node."""
-        return _answered(self._node.name)
+        return _answered(self._name)
 
     def cluster_of(self, store_id: object) -> KhepriFuture[Any]:
         """Give the cluster id of a store and the nodes of its members, as known here."""
@@ -81,10 +81,10 @@ class RemoteFunctions:
         return self._ask(store_id, GetStatus(), _plain_status)
 
     def _access(self, store_id: object) -> StoreAccess:
-        found = self._node.stores.get(str(store_id))
+        found = self._stores.get(str(store_id))
         if found is None:
             raise NoSuchServerError(
-                f"the store {store_id!r} does not run on {self._node.name}",
+                f"the store {store_id!r} does not run on {self._name}",
                 store_id=str(store_id),
             )
         return found
@@ -98,7 +98,7 @@ class RemoteFunctions:
         server = self._access(store_id).server
         if server is None:
             raise NoSuchServerError(
-                f"the store {store_id!r} is being started on {self._node.name}",
+                f"the store {store_id!r} is being started on {self._name}",
                 store_id=str(store_id),
             )
         return server.request(message, decode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -69,6 +70,10 @@ class NoNetwork:
         return []
 
 
+def _wall_clock_milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
 @dataclass(slots=True)
 class ServerSetup:
     """One store on one node, before and across restarts of its actors.
@@ -98,9 +103,9 @@ class ServerSetup:
     access: StoreAccess
     network: Network
     random: Callable[[], float]
-    wall_clock_milliseconds: Callable[[], int]
     registry: Callable[[], ActorReference]
     on_down: Callable[[Exit], None]
+    wall_clock_milliseconds: Callable[[], int] = field(default=_wall_clock_milliseconds)
     membership_cache: ActorReference = field(init=False)
 
     @property

@@ -30,8 +30,9 @@ from .options import Favor, is_consistent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from khepri.actors.node import Node, RaSystemHandle
+    from khepri.actors.node import Node
     from khepri.actors.ra_server_config import RaServerConfig
+    from khepri.actors.ra_system_handle import RaSystemHandle
     from khepri.actors.server_status import ServerStatus
 
 _logger = logging.getLogger("khepri.cluster")

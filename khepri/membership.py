@@ -123,7 +123,7 @@ def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
     if node.access(store_id).cluster_id != cluster_id:
         leave(node, store_id, deadline)
     handle, config = node.store_config(store_id)
-    node.delete_store(store_id)
+    node.delete_store(store_id, will_return=True)
     node.start_store(handle, config, deadline.remaining(), cluster_id)
     uid = handle.storage.wanted[store_id].uid
     with contextlib.suppress(AlreadyMemberError):  # an attempt whose answer was lost

@@ -15,7 +15,7 @@ DOCUMENTS = sorted(
     for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     if "```python" in path.read_text("utf-8")
 )
-# A block of doctests is run by its own room (tests/machine/test_machine_docs.py).
+# A block of doctests is run by its own room (tests/machine/test_machine_documents.py).
 BLOCK = re.compile(r"^```python\n(?!>>>)(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

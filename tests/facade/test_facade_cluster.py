@@ -278,10 +278,23 @@ def test_a_directory_of_another_node_is_refused(tmp_path: Path) -> None:
 
     khepri.start(tmp_path / "data")
     khepri.stop()
-    khepri.ra_system.stop(str(tmp_path / "data"))
     other = Node("alice@127.0.0.1:5701")
     with pytest.raises(WrongDirectoryError):
         other.start_ra_system("x", str(tmp_path / "data"), 10)
+    other.stop()
+
+
+def test_the_directory_is_free_when_its_last_store_has_stopped(tmp_path: Path) -> None:
+    from khepri.actors.node import Node  # noqa: PLC0415 - another node than the default one
+
+    khepri.start(tmp_path / "data", "one")
+    khepri.start(tmp_path / "data", "two")
+    khepri.stop("one")
+    other = Node()
+    with pytest.raises(DirectoryLockedError):
+        other.start_ra_system("x", str(tmp_path / "data"), 10)
+    khepri.stop("two")
+    other.start_ra_system("x", str(tmp_path / "data"), 10)
     other.stop()
 
 

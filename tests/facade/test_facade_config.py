@@ -21,7 +21,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     for name in ("DEFAULT_TIMEOUT", "DEFAULT_STORE_ID", "DEFAULT_RA_SYSTEM", "MAX_COMMAND_BYTES"):
         monkeypatch.delenv(f"KHEPRI_{name}", raising=False)
+    config.reload()
     yield
+    config.reload()
     for name in ("default_timeout", "default_store_id", "default_ra_system"):
         config.unset_env(name)
 
