@@ -153,6 +153,14 @@ class Origin:
         """Give the tickets of all commands that are not answered, oldest first."""
         return [ticket for _, ticket in (*self._in_flight, *self._unsent)]
 
+    def drop_unsent(self) -> list[KhepriFuture[Any]]:
+        """Forget what was never sent; give the tickets."""
+        tickets = [ticket for _, ticket in self._unsent if ticket is not None]
+        self.waiting_bytes -= sum(len(command) for command, _ in self._unsent)
+        self.added -= len(self._unsent)
+        self._unsent.clear()
+        return tickets
+
     def abandon_tickets(self) -> list[KhepriFuture[Any]]:
         """Give all tickets, to be answered by the caller, and answer them from here no more.
 

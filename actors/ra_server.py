@@ -238,10 +238,12 @@ class RaServer(KhepriActor):
         return None
 
     def _disk_failed(self, error: StorageError) -> Event:
-        """Answer those who wait: the outcome of what is in flight is unknown from here."""
-        self._disk_error = error
-        waiting = self._pump.origin.abandon_tickets()
-        resolve_all((ticket, error) for ticket in waiting)
+        """Answer those who wait; what was not sent yet is dropped, the rest may still come true."""
+        origin = self._pump.origin
+        self._disk_error = _with_outcome(error, "not_applied")
+        unknown = _with_outcome(error, "unknown")
+        resolve_all((ticket, self._disk_error) for ticket in origin.drop_unsent())
+        resolve_all((ticket, unknown) for ticket in origin.abandon_tickets())
         return event.LogWriteFailed(str(error))
 
     def _install(self, ready: SnapshotReady) -> Event:
@@ -306,6 +308,7 @@ class RaServer(KhepriActor):
                     WriteEntries(self._setup.uid, one.entries, one.sequence, self.reference)
                 )
             case effect.ApplyEntries():
+                self._setup.network.flush()  # others can work while we apply
                 self._apply(one.entries)
             case effect.Send():
                 self._setup.network.send(one.to, one.message)
@@ -410,6 +413,10 @@ class _Read(NamedTuple):
 
     future: KhepriFuture[Any]
     after: int
+
+
+def _with_outcome(error: StorageError, outcome: str) -> StorageError:
+    return type(error)(error.message, **{**error.facts, "outcome": outcome})
 
 
 def _future(ticket: object) -> KhepriFuture[Any]:

@@ -49,10 +49,12 @@ def test_a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() -> Non
     with memory_store(file_system=files) as store:
         store.put("/a", 1)
         set_hook(files, failing("pwrite", errno.ENOSPC))
-        with pytest.raises(DiskFullError):
+        with pytest.raises(DiskFullError) as first:
             store.put("/a", 2, timeout=10)
-        with pytest.raises(DiskFullError):
+        assert first.value.outcome == "unknown"
+        with pytest.raises(DiskFullError) as second:
             store.put("/a", 3, timeout=10)
+        assert second.value.outcome == "not_applied"
         assert store.get("/a") == 1
         assert store.get("/a", favor="consistency", timeout=10) in {1, 2}
         set_hook(files, None)
