@@ -94,6 +94,10 @@ class Listener:
         assert isinstance(endpoint, bytes)
         return int(endpoint.rstrip(b"\0").rpartition(b":")[2])
 
+    def close(self) -> None:
+        """Give back what is not a socket."""
+        self._strangers.close()
+
     # Frames.
 
     def _receive(self) -> None:

@@ -46,9 +46,9 @@ class TransportSettings:
     """The pause before the second attempt to connect; it doubles from attempt to attempt."""
     redial_delay_limit_seconds: float = 2.0
     """Where the pause stops growing. A peer that comes back greets, and is dialled at once."""
-    stranger_limit: int = 256
+    stranger_limit: int = 128
     """Connections that have not proved who they are, at most; the oldest is closed first. Never
-    more than a quarter of the process's limit of open files."""
+    more than an eighth of the process's limit of open files."""
     accept_backlog: int = 512
     """Connections the kernel may keep waiting for us."""
 

@@ -7,6 +7,7 @@ connection, so the descriptor it reports is shut down instead: libzmq then sees 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
@@ -27,15 +28,20 @@ class Strangers:
     """
 
     def __init__(self, limit: int, counters: Counters) -> None:
-        """Set the limit, never above a quarter of what the process may open."""
+        """Set the limit, never above an eighth of what the process may open.
+
+        In a flood libzmq is ahead of us, so for moments there are some hundreds more.
+        """
         open_files_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if open_files_limit != resource.RLIM_INFINITY:
-            limit = min(limit, max(1, open_files_limit // 4))
+            limit = min(limit, max(1, open_files_limit // 8))
         self._limit = limit
         self._counters = counters
         self._descriptors: OrderedDict[int, None] = OrderedDict()
         self.ports: set[int] = set()
         """The ports that are listened on: no other socket is ever shut down."""
+        self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._spare = os.dup(self._nothing)
 
     def __len__(self) -> int:
         """Give the number of strangers."""
@@ -59,22 +65,36 @@ class Strangers:
             del self._descriptors[descriptor]
             self._counters.add(Refusal.NEVER_IDENTIFIED)
 
+    def close(self) -> None:
+        """Give the two spare descriptors back."""
+        os.close(self._nothing)
+        os.close(self._spare)
+
     def _hang_up(self, descriptor: int) -> None:
         """Shut a connection down, if the descriptor still is one of ours.
 
         libzmq may have closed it already, and the number may be in use for something else. So a
         duplicate is taken first, which nobody can close, and its local port must be ours: at worst
-        a newer connection to this port is cut, which then connects again.
+        a newer connection to this port is cut, which then connects again. The duplicate takes the
+        place of a spare descriptor, for there may be no other when it is needed most.
         """
+        with contextlib.suppress(OSError):  # it was closed already, or is no socket
+            os.dup2(descriptor, self._spare, inheritable=False)
+            self._shut_down_spare()
+        os.dup2(self._nothing, self._spare, inheritable=False)
+
+    def _shut_down_spare(self) -> None:
+        connection = socket.socket(fileno=self._spare)
         try:
-            with socket.socket(fileno=os.dup(descriptor)) as connection:
-                if connection.type == socket.SOCK_STREAM and self._is_ours(connection):
-                    connection.shutdown(socket.SHUT_RDWR)
-                    self._counters.add(Refusal.TOO_MANY_STRANGERS)
-        except OSError:
-            return  # it was closed already, or is no socket: nothing is left to do
+            if self._is_ours(connection):
+                connection.shutdown(socket.SHUT_RDWR)
+                self._counters.add(Refusal.TOO_MANY_STRANGERS)
+        finally:
+            connection.detach()
 
     def _is_ours(self, connection: socket.socket) -> bool:
+        if connection.type != socket.SOCK_STREAM:
+            return False
         if connection.family not in (socket.AF_INET, socket.AF_INET6):
             return False
         return connection.getsockname()[1] in self.ports

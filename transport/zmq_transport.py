@@ -219,6 +219,7 @@ class ZmqTransport:
         cleanup.callback(sockets.close_monitored)
         services = IoServices(self._identity, self._settings, self._counters, reactor, sockets)
         listener = Listener(context, self._keys, services, self._receiver, self._on_greeting)
+        cleanup.callback(listener.close)
         self._listen_ports = listener.bind(self._addresses)
         self._services = services
         self._has_started.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,30 @@ def test_the_oldest_stranger_is_hung_up_on_and_nobody_else() -> None:
             with pytest.raises(BlockingIOError):
                 connection.recv(1)
         assert counters[Refusal.TOO_MANY_STRANGERS] == 1
+        strangers.close()
+        for connection in (*dialled, *accepted):
+            connection.close()
+
+
+def test_strangers_can_be_hung_up_on_when_no_descriptor_is_left() -> None:
+    counters = Counters()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        strangers = Strangers(1, counters)
+        strangers.ports.add(listening.getsockname()[1])
+        dialled = [socket.create_connection(listening.getsockname()) for _ in range(2)]
+        accepted = [listening.accept()[0] for _ in range(2)]
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+        try:
+            for connection in accepted:
+                strangers.arrived(connection.fileno())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        dialled[0].settimeout(20)
+        assert dialled[0].recv(1) == b"", "hung up"
+        strangers.close()
         for connection in (*dialled, *accepted):
             connection.close()
 
@@ -57,6 +82,7 @@ def test_a_descriptor_that_is_no_connection_of_ours_is_left_alone(tmp_path: Path
         near.send(b"still open")
         connection.send(b"still open")
     os.close(descriptor)
+    strangers.close()
     assert counters[Refusal.TOO_MANY_STRANGERS] == 0
 
 
@@ -69,4 +95,5 @@ def test_who_has_identified_itself_or_left_is_no_stranger() -> None:
     strangers.left(1000)
     strangers.left(1001)
     assert len(strangers) == 1
+    strangers.close()
     assert counters[Refusal.NEVER_IDENTIFIED] == 1
