@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def settle(edit: Edit) -> None:
     """Remove every watcher that may no longer live, until nothing changes any more."""
-    while edit.touched and edit.index:
+    while edit.touched and edit.index.is_anything_watched:
         doomed = [watcher for watcher in _concerned(edit) if _is_doomed(edit, watcher)]
         edit.touched.clear()
         for watcher in doomed:

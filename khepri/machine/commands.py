@@ -51,6 +51,7 @@ INCREMENT: Final = 10
 COPY: Final = 11
 MOVE: Final = 12
 CHECK: Final = 13
+TOUCH: Final = 14
 
 # Options of the ..._MATCHING commands; absent means the default.
 MANY: Final = 0
@@ -63,6 +64,14 @@ TARGETS_ONLY: Final = 3
 """Nodes removed as a consequence are not told."""
 INCLUDE_ROOT: Final = 4
 """The root comes too if the pattern begins with a condition."""
+TTL: Final = 5
+"""Milliseconds that the node lives from now on, 0 for ever; default: it stays as it is."""
+
+MAX_TTL_MILLISECONDS: Final = 100 * 366 * 24 * 3600 * 1000
+"""The longest time to live, a hundred years: sums with it stay far below 64 bits."""
+
+FOREVER: Final = 0
+"""The time to live that has no end."""
 
 Operation: TypeAlias = list[Any]
 """A command, decoded or not yet encoded: code, then arguments."""
@@ -80,6 +89,7 @@ def put(
     *,
     many: bool = False,
     keep_while: KeepWhileOption | None = None,
+    ttl_milliseconds: int | None = None,
     returning: int | None = None,
     return_indirect_deletes: bool = True,
     include_root: bool = False,
@@ -92,6 +102,8 @@ def put(
         many: whether all matches are meant, not one node.
         keep_while: conditions the written node shall live under: paths (from the node if they
             begin with THIS or PARENT) to conditions. Empty removes them, None leaves them.
+        ttl_milliseconds: how long the node lives from now on (`FOREVER`: until somebody removes
+            it), None to leave it as it is.
         returning: which properties to tell (``properties.property_mask``), None for none at all.
         return_indirect_deletes: whether to tell of nodes removed as a consequence.
         include_root: whether the root is meant too if a pattern begins with a condition.
@@ -99,9 +111,9 @@ def put(
     Raises:
         ManyNodesDeniedError: the pattern may match several nodes and ``many`` is not said.
         InvalidPathError, InvalidConditionError: in ``keep_while``.
-        InvalidOptionError: the root cannot have keep-while conditions.
+        InvalidOptionError: the root cannot have keep-while conditions or a time to live.
     """
-    if keep_while is None and returning is None and payload is not None and type(path) is Path:
+    if _is_plain(path, payload, keep_while, ttl_milliseconds, returning):
         return [PUT, path, payload]
     options = _options(path, many, returning, return_indirect_deletes, include_root)
     if keep_while is not None:
@@ -112,6 +124,8 @@ def put(
                 value=keep_while,
             )
         options[KEEP_WHILE] = _keep_while_to_plain(keep_while)
+    if ttl_milliseconds is not None:
+        options[TTL] = _checked_ttl(path, ttl_milliseconds)
     return [PUT_MATCHING, _pattern_to_plain(path), payload, options]
 
 
@@ -120,16 +134,18 @@ def create(
     payload: bytes | None,
     *,
     keep_while: KeepWhileOption | None = None,
+    ttl_milliseconds: int | None = None,
     returning: int | None = None,
     return_indirect_deletes: bool = True,
 ) -> Operation:
     """Ask to create a node that must not exist yet. Arguments and errors as for `put`."""
-    if keep_while is None and returning is None and payload is not None and type(path) is Path:
+    if _is_plain(path, payload, keep_while, ttl_milliseconds, returning):
         return [CREATE, path, payload]
     return put(
         combine_with_conditions(path, IfNodeExists(exists=False)),
         payload,
         keep_while=keep_while,
+        ttl_milliseconds=ttl_milliseconds,
         returning=returning,
         return_indirect_deletes=return_indirect_deletes,
     )
@@ -140,16 +156,18 @@ def update(
     payload: bytes | None,
     *,
     keep_while: KeepWhileOption | None = None,
+    ttl_milliseconds: int | None = None,
     returning: int | None = None,
     return_indirect_deletes: bool = True,
 ) -> Operation:
     """Ask to replace the payload of a node that must exist. Arguments and errors as for `put`."""
-    if keep_while is None and returning is None and payload is not None and type(path) is Path:
+    if _is_plain(path, payload, keep_while, ttl_milliseconds, returning):
         return [UPDATE, path, payload]
     return put(
         combine_with_conditions(path, IfNodeExists(exists=True)),
         payload,
         keep_while=keep_while,
+        ttl_milliseconds=ttl_milliseconds,
         returning=returning,
         return_indirect_deletes=return_indirect_deletes,
     )
@@ -161,6 +179,7 @@ def compare_and_swap(
     payload: bytes | None,
     *,
     keep_while: KeepWhileOption | None = None,
+    ttl_milliseconds: int | None = None,
     returning: int | None = None,
     return_indirect_deletes: bool = True,
 ) -> Operation:
@@ -172,6 +191,7 @@ def compare_and_swap(
             condition, to swap on a version instead.
         payload: as for `put`.
         keep_while: as for `put`.
+        ttl_milliseconds: as for `put`.
         returning: as for `put`.
         return_indirect_deletes: as for `put`.
 
@@ -183,6 +203,7 @@ def compare_and_swap(
         combine_with_conditions(path, condition),
         payload,
         keep_while=keep_while,
+        ttl_milliseconds=ttl_milliseconds,
         returning=returning,
         return_indirect_deletes=return_indirect_deletes,
     )
@@ -233,8 +254,14 @@ def batch(operations: Sequence[Operation]) -> Operation:
     return [BATCH, list(operations)]
 
 
-def increment(path: Path, by: int = 1) -> Operation:
-    """Ask to add to the whole number a node holds; the reply is the new number.
+def increment(
+    path: Path,
+    by: int = 1,
+    *,
+    returning: int | None = None,
+    return_indirect_deletes: bool = True,
+) -> Operation:
+    """Ask to add to the whole number a node holds; the reply is the new number, or properties.
 
     A missing node, or one without payload, counts as 0. A node with other data is refused as not
     matching. Beyond Khepri.
@@ -242,6 +269,8 @@ def increment(path: Path, by: int = 1) -> Operation:
     Args:
         path: the node.
         by: what to add, of 64 bits; may be negative.
+        returning: as for `put`; the payload told is the one before.
+        return_indirect_deletes: as for `put`.
 
     Raises:
         InvalidOptionError: ``by`` is not a whole number of 64 bits.
@@ -250,22 +279,35 @@ def increment(path: Path, by: int = 1) -> Operation:
         raise InvalidOptionError(
             f"cannot add {by!r:.100}: not a whole number of 64 bits", option="by", value=by
         )
-    return [INCREMENT, path, by]
+    return [INCREMENT, path, by, *_told(returning, return_indirect_deletes)]
 
 
-def copy(source: Path, target: Path) -> Operation:
+def copy(
+    source: Path,
+    target: Path,
+    *,
+    returning: int | None = None,
+    return_indirect_deletes: bool = True,
+) -> Operation:
     """Ask to copy a node with everything below to a place where nothing is.
 
-    The copies are new nodes with versions of 1. Keep-while conditions are copied as they are, so
-    they watch what the originals watch. Beyond Khepri.
+    The copies are new nodes with versions of 1. Keep-while conditions and times to live are copied
+    as they are: the copies watch what the originals watch and expire when they do. Told are, if
+    asked, the target and what goes as a consequence. Beyond Khepri.
 
     Raises:
         InvalidOptionError: the target lies in the source, or is the root.
     """
-    return [COPY, source, _outside(source, target)]
+    return [COPY, source, _outside(source, target), *_told(returning, return_indirect_deletes)]
 
 
-def move(source: Path, target: Path) -> Operation:
+def move(
+    source: Path,
+    target: Path,
+    *,
+    returning: int | None = None,
+    return_indirect_deletes: bool = True,
+) -> Operation:
     """Ask to move a node with everything below, as `copy` and `delete` in one. Beyond Khepri.
 
     Raises:
@@ -273,7 +315,52 @@ def move(source: Path, target: Path) -> Operation:
     """
     if not source:
         raise InvalidOptionError("the root cannot be moved", option="source", value=source)
-    return [MOVE, source, _outside(source, target)]
+    return [MOVE, source, _outside(source, target), *_told(returning, return_indirect_deletes)]
+
+
+def touch(
+    path: Path | PathPattern,
+    ttl_milliseconds: int | None = None,
+    *,
+    returning: int | None = None,
+) -> Operation:
+    """Ask to let the time to live of a node begin anew. Beyond Khepri.
+
+    No version tells of it and there is no change event: nothing that can be read has changed but
+    the moment of expiry.
+
+    Args:
+        path: of one existing node; conditions may be asked of it.
+        ttl_milliseconds: another time to live, `FOREVER` for none; None to begin the node's own
+            anew, which it must have.
+        returning: as for `put`.
+
+    Raises:
+        ManyNodesDeniedError: the pattern may match several nodes.
+        InvalidOptionError: the root has no time to live.
+    """
+    ensure_specific(path)
+    ttl = None if ttl_milliseconds is None else _checked_ttl(path, ttl_milliseconds)
+    options = {} if returning is None else {RETURNING: returning}
+    return [TOUCH, _pattern_to_plain(path), ttl, options]
+
+
+def _told(returning: int | None, return_indirect_deletes: bool) -> list[dict[int, Any]]:  # noqa: FBT001
+    """Give the options at the end of a command, none if they are all the default."""
+    if returning is None:
+        return []
+    return [{RETURNING: returning} | ({} if return_indirect_deletes else {TARGETS_ONLY: True})]
+
+
+def _checked_ttl(path: Path | PathPattern, ttl_milliseconds: int) -> int:
+    if not path:
+        raise InvalidOptionError(
+            "the root stays whatever happens and has no time to live",
+            option="ttl",
+            value=ttl_milliseconds,
+        )
+    assert 0 <= ttl_milliseconds <= MAX_TTL_MILLISECONDS
+    return ttl_milliseconds
 
 
 def _outside(source: Path, target: Path) -> Path:
@@ -321,6 +408,23 @@ def encode_put(path: Path, payload: bytes) -> bytes:
 
 
 # --- parts ---
+
+
+def _is_plain(
+    path: Path | PathPattern,
+    payload: bytes | None,
+    keep_while: KeepWhileOption | None,
+    ttl_milliseconds: int | None,
+    returning: int | None,
+) -> bool:
+    """Tell whether a put needs no more than its plain form."""
+    return (
+        keep_while is None
+        and returning is None
+        and ttl_milliseconds is None
+        and payload is not None
+        and type(path) is Path
+    )
 
 
 def _options(

@@ -39,6 +39,7 @@ class Edit:
 
     Attributes:
         root: the root as changed so far.
+        now_milliseconds: the log's time at this operation.
         index: who watches what, as changed so far.
         before: every changed node (payload or child list) as it was when the operation began;
             None for a node this operation created.
@@ -47,18 +48,30 @@ class Edit:
         touched: paths changed since somebody last emptied the list; the cascade lives on it.
     """
 
-    __slots__ = ("before", "deleted", "index", "lists_descendants", "root", "touched")
+    __slots__ = (
+        "before",
+        "deleted",
+        "index",
+        "lists_descendants",
+        "now_milliseconds",
+        "root",
+        "touched",
+    )
 
-    def __init__(self, state: TreeState, *, lists_descendants: bool) -> None:
+    def __init__(
+        self, state: TreeState, now_milliseconds: int, *, lists_descendants: bool
+    ) -> None:
         """Begin an operation.
 
         Args:
             state: what to start from; it stays as it is.
+            now_milliseconds: the log's time.
             lists_descendants: whether removed descendants are wanted one by one, for results or
                 change events. They also are if anything is watched.
         """
         self.root = state.root
         self.index = state.watch_index
+        self.now_milliseconds = now_milliseconds
         self.before: dict[Names, TreeNode | None] = {}
         self.deleted: dict[Names, Deleted] = {}
         self.touched: list[Names] = []
@@ -219,7 +232,13 @@ class Edit:
 
     def _drop_if_idle(self, path: Names, node: TreeNode) -> None:
         """Remove an implicit parent that has neither children nor a payload."""
-        if node.keep_while is IMPLICIT and not node.children and node.payload is None:
+        keep_while = node.keep_while
+        if (
+            keep_while is not None
+            and keep_while.is_implicit
+            and not node.children
+            and node.payload is None
+        ):
             self.delete(path, KEEP_WHILE)
 
     def _empty_root(self, root: TreeNode) -> None:

@@ -10,7 +10,11 @@ Two indexes, because a plain path and a pattern are looked up differently:
 - a pattern is filed under its leading names, and every prefix of a changed path is looked up
   (upstream files patterns literally and misses later matches, BUG-6).
 
-Not here: when conditions are evaluated and what follows (``cascade.py``).
+A time to live is one more thing a tree node lives under, so it is kept in the same place and
+travels with the node in the same way; a third index finds what expires next.
+
+Not here: when conditions are evaluated and what follows (``cascade.py``), what happens when a
+time to live is over (``expiry.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import immutables
 
 from .condition_rules import is_met_by_absence
 from .conditions import unmet
+from .expiry_index import ExpiryIndex
 from .names import PARENT
 from .paths import Path
 from .patterns import Pattern, find_many
@@ -42,26 +47,56 @@ class Watch(NamedTuple):
     condition: Component
 
 
+class Expiry(NamedTuple):
+    """Until when a tree node lives, in log time, and how long it was given."""
+
+    at_milliseconds: int
+    ttl_milliseconds: int
+
+
 class KeepWhile:
-    """All the conditions of one watcher, all of which must be met. Immutable."""
+    """All that one tree node lives under. Immutable.
 
-    __slots__ = ("watches",)
+    Attributes:
+        watches: conditions on other nodes, all of which must be met; in the order of evaluation.
+        expiry: when it goes by itself, None if never.
+        is_implicit: it was made on the way to a child, and goes with its last child.
+    """
 
-    def __init__(self, watches: tuple[Watch, ...]) -> None:
-        """Keep the watches in the order given, the order of evaluation."""
+    __slots__ = ("expiry", "is_implicit", "watches")
+
+    def __init__(
+        self,
+        watches: tuple[Watch, ...],
+        expiry: Expiry | None = None,
+        *,
+        is_implicit: bool = False,
+    ) -> None:
+        """Keep the parts; `lifetime` gives None where there is nothing to keep."""
         self.watches = watches
+        self.expiry = expiry
+        self.is_implicit = is_implicit
 
     def __repr__(self) -> str:
         """Show the conditions."""
-        return f"KeepWhile({self.watches!r})"
+        return f"KeepWhile({self.watches!r}, {self.expiry!r}, is_implicit={self.is_implicit})"
 
 
-IMPLICIT: Final = KeepWhile(())
+IMPLICIT: Final = KeepWhile((), is_implicit=True)
 """Of parents made on the way to a child: lives while it has a child or a payload.
 
 Kept as a mark and not as a condition on the node itself: there are many such parents, and the
 question is answered by looking at the node at the moment it changes.
 """
+
+
+def lifetime(
+    watches: tuple[Watch, ...], expiry: Expiry | None, *, is_implicit: bool
+) -> KeepWhile | None:
+    """Give what a node lives under, None for a node that just lives."""
+    if watches or expiry is not None:
+        return KeepWhile(watches, expiry, is_implicit=is_implicit)
+    return IMPLICIT if is_implicit else None
 
 
 class Unmet(NamedTuple):
@@ -72,34 +107,44 @@ class Unmet(NamedTuple):
 
 
 class KeepWhileIndex(NamedTuple):
-    """Who watches what. Immutable; changes give a new index."""
+    """Who watches what, and what expires when. Immutable; changes give a new index."""
 
     by_path: WatchIndex
     by_prefix: WatchIndex
+    expiries: ExpiryIndex
 
-    def __bool__(self) -> bool:
-        """Tell whether anything is watched at all."""
+    @property
+    def is_anything_watched(self) -> bool:
+        """Whether a change of one node can be the end of another."""
         return bool(self.by_path) or bool(self.by_prefix)
 
+    def __bool__(self) -> bool:
+        """Tell whether there is anything in it that goes with a node."""
+        return self.is_anything_watched or bool(self.expiries)
+
     def with_watcher(self, watcher: Names, keep_while: KeepWhile) -> KeepWhileIndex:
-        """Give the index with all the watches of one watcher added."""
-        by_path, by_prefix = self
+        """Give the index with all the watches of one watcher added, and its expiry."""
+        by_path, by_prefix, expiries = self
         for pattern, _condition in keep_while.watches:
             if isinstance(pattern, Path):
                 by_path = _add(by_path, tuple(pattern), watcher)
             else:
                 by_prefix = _add(by_prefix, literal_prefix(pattern), watcher)
-        return KeepWhileIndex(by_path, by_prefix)
+        if keep_while.expiry is not None:
+            expiries = expiries.with_due(keep_while.expiry.at_milliseconds, watcher)
+        return KeepWhileIndex(by_path, by_prefix, expiries)
 
     def without_watcher(self, watcher: Names, keep_while: KeepWhile) -> KeepWhileIndex:
-        """Give the index with all the watches of one watcher removed."""
-        by_path, by_prefix = self
+        """Give the index with all the watches of one watcher removed, and its expiry."""
+        by_path, by_prefix, expiries = self
         for pattern, _condition in keep_while.watches:
             if isinstance(pattern, Path):
                 by_path = _remove(by_path, tuple(pattern), watcher)
             else:
                 by_prefix = _remove(by_prefix, literal_prefix(pattern), watcher)
-        return KeepWhileIndex(by_path, by_prefix)
+        if keep_while.expiry is not None:
+            expiries = expiries.without_due(keep_while.expiry.at_milliseconds, watcher)
+        return KeepWhileIndex(by_path, by_prefix, expiries)
 
     def watchers_of(self, changed: Names) -> Iterator[Names]:
         """Give the watchers a change at a path may concern; the same one may come twice."""
@@ -109,7 +154,7 @@ class KeepWhileIndex(NamedTuple):
                 yield from self.by_prefix.get(changed[:length], ())
 
 
-EMPTY_INDEX: Final = KeepWhileIndex(immutables.Map(), immutables.Map())
+EMPTY_INDEX: Final = KeepWhileIndex(immutables.Map(), immutables.Map(), ExpiryIndex())
 
 
 def _add(index: WatchIndex, key: Names, watcher: Names) -> WatchIndex:

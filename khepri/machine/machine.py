@@ -20,6 +20,7 @@ from khepri.encoding import EncodingError, unpack
 from . import commands
 from .edit import Edit
 from .entries import decode_entry
+from .expiry import expire
 from .operations import OPERATIONS
 from .replies import (
     DONE,
@@ -148,6 +149,15 @@ class Machine:
         """The log's time: the latest time any applied entry carried. It never goes back."""
         return self._time_milliseconds
 
+    @property
+    def next_expiry_milliseconds(self) -> int | None:
+        """When the next tree node expires, in log time; None if none ever does.
+
+        Nodes expire with the first entry of that time or later. Somebody has to make one: the
+        leader proposes an entry without groups when its clock has come so far.
+        """
+        return self._working.seal().watch_index.expiries.next_milliseconds
+
     def has_session(self, session_id: int) -> bool:
         """Tell whether a session is open, as an origin asks after a snapshot was installed."""
         return session_id in self._sessions.sessions
@@ -167,6 +177,9 @@ class Machine:
             self.skip(index, term)
             return Applied((), (), garbled=True)
         now = self._time_milliseconds = max(self._time_milliseconds, time_milliseconds)
+        next_expiry = self.next_expiry_milliseconds
+        if next_expiry is not None and next_expiry <= now:
+            self._expire()
         expired = self._sessions.expire(now)
         results: list[GroupResult] = []
         opened = 0
@@ -270,6 +283,16 @@ class Machine:
                 replies.append(_failure(error))
         return replies
 
+    def _expire(self) -> None:
+        """Remove what has expired, as one operation before all others of the entry."""
+        edit = Edit(
+            self._working.seal(), self._time_milliseconds, lists_descendants=self.wants_changes
+        )
+        expire(edit)
+        self._working.replace(edit.state())
+        if self.wants_changes:
+            self._changes.extend(edit.changes())
+
     def _run(self, operation: Operation) -> Reply:
         """Run one decoded operation on a sealed state; an error leaves that state in place."""
         state = self._working.seal()
@@ -278,7 +301,7 @@ class Machine:
         run = OPERATIONS.get(operation[0])
         if run is None:
             return command_failed(f"unknown command {operation[0]!r:.40}")
-        edit = Edit(state, lists_descendants=self.wants_changes)
+        edit = Edit(state, self._time_milliseconds, lists_descendants=self.wants_changes)
         reply = run(edit, *operation[1:])
         if not is_error(reply):
             self._working.replace(edit.state())

@@ -1,4 +1,4 @@
-"""Operations beyond Khepri's: counters, copies, moves, and the check of optimistic transactions.
+"""Operations beyond Khepri's: counters, copies, moves, renewals, the check of transactions.
 
 As in ``operations.py``: each gets a fresh `Edit` and a decoded command's arguments, and gives the
 reply; an error reply or an exception throws the edit away.
@@ -12,12 +12,23 @@ from . import commands
 from .cascade import settle
 from .conditions import IfAll, IfDataMatches, IfNodeExists
 from .edit import subtree
+from .keep_while import lifetime
 from .names import ROOT
 from .outcomes import MismatchingNode, NodeNotFound
-from .parts import checked_path, existing_depth, pattern_from_plain
+from .parts import checked_path, existing_depth, expiry_after, pattern_from_plain
+from .patterns import find_one
 from .properties import EXPLICIT
 from .queries import fingerprint
-from .replies import DONE, is_error, mismatching_node, node_not_found, read_changed, value_reply
+from .replies import (
+    DONE,
+    is_error,
+    mismatching_node,
+    node_not_found,
+    not_expiring,
+    read_changed,
+    value_reply,
+)
+from .results import results
 from .values import decode_value, encode_value
 
 if TYPE_CHECKING:
@@ -25,11 +36,12 @@ if TYPE_CHECKING:
 
     from .edit import Edit
     from .replies import Reply
+    from .results import Options
     from .tree import Names, TreeNode
 
 
-def increment(edit: Edit, names: list[str], by: int) -> Reply:
-    """Add to the whole number of a node and tell the new one."""
+def increment(edit: Edit, names: list[str], by: int, options: Options | None = None) -> Reply:
+    """Add to the whole number of a node and tell the new one, or properties if asked."""
     path = checked_path(names)
     node = edit.node_at(path)
     number: object = 0
@@ -40,30 +52,69 @@ def increment(edit: Edit, names: list[str], by: int) -> Reply:
     if type(number) is not int or type(by) is not int:
         raise TypeError("only whole numbers are added")
     payload = encode_value(number + by)  # raises beyond 64 bits: the command fails
+    if options:
+        edit.lists_descendants |= commands.RETURNING in options
     if node is None:
         edit.create(path, existing_depth(edit, path), payload, None)
     else:
         edit.set_payload(path, payload)
     settle(edit)
-    return value_reply(number + by)
+    return results(edit, [path], options) if options else value_reply(number + by)
 
 
-def copy(edit: Edit, source_names: list[str], target_names: list[str]) -> Reply:
+def copy(
+    edit: Edit, source_names: list[str], target_names: list[str], options: Options | None = None
+) -> Reply:
     """Copy a subtree to where nothing is."""
-    reply = _graft(edit, checked_path(source_names), checked_path(target_names))
-    settle(edit)
-    return reply
+    return _transplant(edit, source_names, target_names, options or {}, is_move=False)
 
 
-def move(edit: Edit, source_names: list[str], target_names: list[str]) -> Reply:
+def move(
+    edit: Edit, source_names: list[str], target_names: list[str], options: Options | None = None
+) -> Reply:
     """Move a subtree to where nothing is."""
-    source = checked_path(source_names)
-    reply = _graft(edit, source, checked_path(target_names))
-    if not is_error(reply):
+    return _transplant(edit, source_names, target_names, options or {}, is_move=True)
+
+
+def touch(edit: Edit, plain_pattern: list[Any], ttl: int | None, options: Options) -> Reply:
+    """Let the time to live of a node begin anew, or give it another one."""
+    found = find_one(edit.root, pattern_from_plain(plain_pattern))
+    if isinstance(found, NodeNotFound):
+        return node_not_found(found)
+    if isinstance(found, MismatchingNode):
+        return mismatching_node(found)
+    path, old = tuple(found.path), found.node.keep_while
+    if not path:
+        raise ValueError("the root stays whatever happens")
+    if ttl is None:
+        if old is None or old.expiry is None:
+            return not_expiring(path)
+        ttl = old.expiry.ttl_milliseconds
+    watches = () if old is None else old.watches
+    is_implicit = old is not None and old.is_implicit
+    expiry = expiry_after(edit, ttl)
+    edit.set_keep_while(path, lifetime(watches, expiry, is_implicit=is_implicit))
+    return results(edit, [path], options)
+
+
+def _transplant(
+    edit: Edit,
+    source_names: list[str],
+    target_names: list[str],
+    options: Options,
+    *,
+    is_move: bool,
+) -> Reply:
+    source, target = checked_path(source_names), checked_path(target_names)
+    edit.lists_descendants |= commands.RETURNING in options
+    refusal = _graft(edit, source, target)
+    if is_error(refusal):
+        return refusal
+    if is_move:
         # After the copy: an implicit parent of both must not vanish in between.
         edit.delete(source, EXPLICIT)
-        settle(edit)
-    return reply
+    settle(edit)
+    return results(edit, [target], options)
 
 
 def _graft(edit: Edit, source: Names, target: Names) -> Reply:
@@ -100,5 +151,6 @@ MORE_OPERATIONS: Final[dict[int, Callable[..., Reply]]] = {
     commands.COPY: copy,
     commands.MOVE: move,
     commands.CHECK: check,
+    commands.TOUCH: touch,
 }
 """These operations by code."""

@@ -8,32 +8,36 @@ conditions is part of the operation and done here.
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from . import commands
 from .cascade import settle
 from .condition_codec import component_from_plain
 from .conditions import IfAll, IfNodeExists
-from .keep_while import KeepWhile, Watch, first_unmet
+from .keep_while import KeepWhile, Watch, first_unmet, lifetime
 from .more_operations import MORE_OPERATIONS
 from .outcomes import Found, MismatchingNode, Missing, NodeNotFound
-from .parts import checked_path, checked_payload, existing_depth, pattern_from_plain
+from .parts import (
+    checked_path,
+    checked_payload,
+    existing_depth,
+    expiry_after,
+    pattern_from_plain,
+)
 from .paths import Path, PathPattern, abspath
 from .patterns import find_many, find_one, place_many, place_one
-from .properties import DELETE_REASON, EXPLICIT, plain_properties
-from .replies import DONE, keep_while_not_met, mismatching_node, node_not_found, properties_reply
+from .properties import EXPLICIT
+from .replies import DONE, keep_while_not_met, mismatching_node, node_not_found
+from .results import Options, results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from .edit import Edit
+    from .keep_while import Expiry, Unmet
     from .outcomes import PlaceOutcome
-    from .properties import NodeProperties
     from .replies import Reply
     from .tree import Names
-
-Options = dict[int, Any]
 
 
 # --- plain forms ---
@@ -100,7 +104,7 @@ def put_matching(
         if isinstance(place, MismatchingNode):
             return mismatching_node(place)
     keep_whiles: list[KeepWhile | None] | None = None
-    if commands.KEEP_WHILE in options:
+    if commands.KEEP_WHILE in options or commands.TTL in options:
         # All are evaluated on the tree before the write, and before anything is written.
         keep_whiles = []
         for place in places:
@@ -111,7 +115,7 @@ def put_matching(
     edit.lists_descendants |= commands.RETURNING in options
     _write(edit, places, payload, keep_whiles)
     settle(edit)
-    return _results(edit, [_path_of(place) for place in places], options)
+    return results(edit, [_path_of(place) for place in places], options)
 
 
 def _write(
@@ -141,7 +145,7 @@ def delete_matching(edit: Edit, plain_pattern: list[Any], options: Options) -> R
         if edit.node_at(path) is not None:
             edit.delete(path, EXPLICIT)
     settle(edit)
-    return _results(edit, targets, options)
+    return results(edit, targets, options)
 
 
 def clear_matching(edit: Edit, plain_pattern: list[Any], options: Options) -> Reply:
@@ -157,7 +161,7 @@ def clear_matching(edit: Edit, plain_pattern: list[Any], options: Options) -> Re
         if edit.node_at(path) is not None:
             edit.set_payload(path, None)
     settle(edit)
-    return _results(edit, targets, options)
+    return results(edit, targets, options)
 
 
 OPERATIONS: Final[dict[int, Callable[..., Reply]]] = {
@@ -203,45 +207,32 @@ def _path_of(place: PlaceOutcome) -> Names:
 def _prepare_keep_while(
     edit: Edit, place: PlaceOutcome, options: Options
 ) -> tuple[KeepWhile | None, Reply]:
-    """Resolve the conditions for one watcher and see that they are met; none removes them."""
+    """Give what one node shall live under, and refuse conditions that are unmet already.
+
+    What the options do not speak of stays as it is.
+    """
     path = _path_of(place)
     if not path:
-        raise ValueError("the root cannot have keep-while conditions")
-    watches = tuple(
-        Watch(
-            abspath(PathPattern([component_from_plain(part) for part in plain]), Path(path)),
-            component_from_plain(condition),
+        raise ValueError("the root stays whatever happens")
+    now = place.node.keep_while if isinstance(place, Found) else None
+    watches: tuple[Watch, ...] = ()
+    expiry: Expiry | None = None
+    is_implicit = False
+    if now is not None:
+        watches, expiry, is_implicit = now.watches, now.expiry, now.is_implicit
+    if commands.TTL in options:
+        expiry = expiry_after(edit, options[commands.TTL])
+    unmet: Unmet | None = None
+    if commands.KEEP_WHILE in options:
+        is_implicit = False
+        watches = tuple(
+            Watch(
+                abspath(PathPattern([component_from_plain(part) for part in plain]), Path(path)),
+                component_from_plain(condition),
+            )
+            for plain, condition in options[commands.KEEP_WHILE]
         )
-        for plain, condition in options[commands.KEEP_WHILE]
-    )
-    if not watches:
-        return None, DONE
-    keep_while = KeepWhile(watches)
-    unmet = first_unmet(edit.root, keep_while, path if isinstance(place, Missing) else None)
-    return keep_while, DONE if unmet is None else keep_while_not_met(path, unmet)
-
-
-def _results(edit: Edit, targets: Sequence[Names], options: Options) -> Reply:
-    """Tell of the targets and of everything removed: old payloads, new versions."""
-    mask = options.get(commands.RETURNING)
-    if mask is None:
-        return DONE
-    told: list[tuple[Names, NodeProperties]] = []
-    for path in targets:
-        if path in edit.deleted:
-            continue  # its removal is told instead
-        node = edit.node_at(path)
-        assert node is not None
-        before = edit.before.get(path, node)
-        payload = None if before is None else before.payload
-        told.append((path, plain_properties(node, mask, payload)))
-    named = set(targets)
-    for path, (node, reason) in edit.deleted.items():
-        if commands.TARGETS_ONLY in options and reason != EXPLICIT and path not in named:
-            continue
-        properties = plain_properties(node, mask, node.payload)
-        if mask & DELETE_REASON:
-            properties["delete_reason"] = reason
-        told.append((path, properties))
-    told.sort(key=itemgetter(0))
-    return properties_reply(told)
+        newcomer = path if isinstance(place, Missing) else None
+        unmet = first_unmet(edit.root, KeepWhile(watches), newcomer)
+    refusal = DONE if unmet is None else keep_while_not_met(path, unmet)
+    return lifetime(watches, expiry, is_implicit=is_implicit), refusal

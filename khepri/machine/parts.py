@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .commands import MAX_TTL_MILLISECONDS
 from .condition_codec import component_from_plain
+from .keep_while import Expiry
 from .paths import Path, PathPattern, resolve_path
 
 if TYPE_CHECKING:
@@ -23,6 +25,15 @@ def checked_payload(payload: bytes) -> bytes:
     if type(payload) is not bytes or not payload:
         raise TypeError("a payload is bytes")
     return payload
+
+
+def expiry_after(edit: Edit, ttl_milliseconds: int) -> Expiry | None:
+    """Give when a time to live that begins now is over; None for one without end."""
+    if type(ttl_milliseconds) is not int or not 0 <= ttl_milliseconds <= MAX_TTL_MILLISECONDS:
+        raise ValueError("not a time to live")
+    if not ttl_milliseconds:
+        return None
+    return Expiry(edit.now_milliseconds + ttl_milliseconds, ttl_milliseconds)
 
 
 def existing_depth(edit: Edit, path: Names) -> int:

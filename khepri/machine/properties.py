@@ -7,6 +7,7 @@ and are decoded in the caller's thread (``replies.py``).
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from khepri.errors import InvalidOptionError
@@ -28,6 +29,7 @@ CHILD_LIST_LENGTH: Final = 16
 CHILD_NAMES: Final = 32
 DELETE_REASON: Final = 64
 RAW_PAYLOAD: Final = 128
+EXPIRES_AT: Final = 256
 
 PROPERTY_NAMES: Final = {
     "payload": PAYLOAD,
@@ -38,12 +40,16 @@ PROPERTY_NAMES: Final = {
     "child_names": CHILD_NAMES,
     "delete_reason": DELETE_REASON,
     "raw_payload": RAW_PAYLOAD,
+    "expires_at": EXPIRES_AT,
 }
 
 DEFAULT_PROPERTIES: Final = PAYLOAD | PAYLOAD_VERSION | DELETE_REASON
 
 EXPLICIT: Final = "explicit"
 KEEP_WHILE: Final = "keep_while"
+EXPIRED: Final = "expired"
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 NodeProperties = dict[str, Any]
 """What a caller gets for one tree node: property name to value."""
@@ -87,6 +93,10 @@ def plain_properties(node: TreeNode, mask: int, payload: bytes | None) -> NodePr
         properties["child_list_length"] = len(node.children)
     if mask & CHILD_NAMES:
         properties["child_names"] = sorted(node.children)
+    if mask & EXPIRES_AT and node.keep_while is not None:
+        expiry = node.keep_while.expiry
+        if expiry is not None:
+            properties["expires_at"] = expiry.at_milliseconds
     return properties
 
 
@@ -114,4 +124,7 @@ def decoded_properties(plain: NodeProperties) -> NodeProperties:
     procedure = plain.get("sproc")
     if procedure is not None:
         properties["sproc"] = decode_value(procedure)
+    moment = plain.get("expires_at")
+    if moment is not None:
+        properties["expires_at"] = _EPOCH + timedelta(milliseconds=moment)
     return properties

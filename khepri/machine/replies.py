@@ -14,6 +14,7 @@ from khepri.errors import (
     CommandFailedError,
     KeepWhileConditionsNotMetError,
     KhepriError,
+    MismatchingNodeError,
     ReadChangedError,
 )
 
@@ -52,6 +53,7 @@ _KEEP_WHILE_NOT_MET: Final = 18
 _COMMAND_FAILED: Final = 19
 _BATCH_FAILED: Final = 20
 _READ_CHANGED: Final = 21
+_NOT_EXPIRING: Final = 22
 
 _FIRST_ERROR: Final = _NODE_NOT_FOUND
 
@@ -109,6 +111,11 @@ def keep_while_not_met(path: Names, unmet: Unmet) -> Reply:
         [component_to_plain(component) for component in unmet.watch.pattern],
         None if unmet.condition is None else component_to_plain(unmet.condition),
     ]
+
+
+def not_expiring(path: Names) -> Reply:
+    """Tell that a node has no time to live that could be renewed."""
+    return [_NOT_EXPIRING, list(path)]
 
 
 def read_changed(pattern: list[Any]) -> Reply:
@@ -203,6 +210,18 @@ def _keep_while_error(names: list[str], watched: list[Any], condition: Any) -> K
     )
 
 
+def _not_expiring_error(names: list[str]) -> KhepriError:
+    path = known_path(names)
+    return MismatchingNodeError(
+        f"the tree node {path} has no time to live that could be renewed; give it one with ttl=",
+        node_name=path.name,
+        node_path=path,
+        node_is_target=True,
+        node_props={},
+        condition=None,
+    )
+
+
 def _command_failed_error(reason: str) -> KhepriError:
     return CommandFailedError(f"the command failed: {reason}", reason=reason)
 
@@ -218,4 +237,5 @@ _ERRORS: Final[dict[int, Callable[..., KhepriError]]] = {
     _KEEP_WHILE_NOT_MET: _keep_while_error,
     _COMMAND_FAILED: _command_failed_error,
     _READ_CHANGED: _read_changed_error,
+    _NOT_EXPIRING: _not_expiring_error,
 }

@@ -22,7 +22,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from .state import TreeState
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""What is written. 2: what a node lives under has an expiry and a mark of its own."""
+
+KNOWN_VERSIONS: Final = frozenset({1, FORMAT_VERSION})
+"""What can be read."""
 
 CRC_BYTES: Final = 4
 
@@ -35,7 +39,8 @@ FAMILY_LENGTH: Final = 8
 ROOT: Final = 2
 """[ROOT, payload, payload version, child list version]"""
 KEEP_WHILE: Final = 3
-"""[KEEP_WHILE, path of the watcher, [[pattern, condition], ...]]"""
+"""[KEEP_WHILE, path, [[pattern, condition], ...], moment of expiry or None, time to live or None,
+is implicit]; in format 1 nothing behind the conditions. Not for nodes that are only implicit."""
 SESSION: Final = 4
 """[SESSION, a row of ``SessionTable.to_plain``]"""
 END: Final = 5

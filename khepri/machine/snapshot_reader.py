@@ -13,7 +13,8 @@ from khepri.errors import DataCorruptionError, UnknownFormatError
 
 from .children import restored
 from .condition_codec import component_from_plain
-from .keep_while import EMPTY_INDEX, IMPLICIT, KeepWhile, Watch
+from .expiry_index import ExpiryIndex
+from .keep_while import EMPTY_INDEX, IMPLICIT, Expiry, KeepWhile, Watch
 from .paths import resolve_path
 from .snapshot_format import (
     CRC_BYTES,
@@ -21,9 +22,9 @@ from .snapshot_format import (
     FAMILY,
     FAMILY_LENGTH,
     FIRST_PART,
-    FORMAT_VERSION,
     HEADER,
     KEEP_WHILE,
+    KNOWN_VERSIONS,
     LAST_PART,
     ROOT,
     SESSION,
@@ -35,6 +36,8 @@ from .unread_family import LARGEST, Columns, leave_unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from .tree import Names
 
     _Children = Columns | Mapping[str, TreeNode]
 
@@ -90,10 +93,12 @@ class _Reader:
     """Takes records in and builds the tree bottom up."""
 
     def __init__(self) -> None:
+        self._version = 0
         self._header: list[Any] = []
         self._stack: list[tuple[_Children, int]] = []
         self._root: TreeNode | None = None
         self._index = EMPTY_INDEX
+        self._dues: list[tuple[int, Names]] = []
         self._sessions: list[list[Any]] = []
         self._ended = False
 
@@ -120,16 +125,19 @@ class _Reader:
         if not self._ended or self._root is None:
             raise ValueError("it has no end")
         index, term, time_milliseconds = self._header
-        state = TreeState(self._root, self._index)
+        # All at once: one by one would take longer than everything else.
+        watch_index = self._index._replace(expiries=ExpiryIndex.of(self._dues))
+        state = TreeState(self._root, watch_index)
         return Snapshot(state, index, term, time_milliseconds, self._sessions)
 
     def _take_header(self, version: int, *header: int) -> None:
-        if version != FORMAT_VERSION:
+        if version not in KNOWN_VERSIONS:
             raise UnknownFormatError(
                 f"snapshot format {version!r:.40} is unknown", path=None, version=version
             )
         if self._header:
             raise ValueError("it has two headers")
+        self._version = version
         self._header = list(header)
 
     def take_family(  # noqa: PLR0917 - the columns of the record, in its order
@@ -205,21 +213,29 @@ class _Reader:
             payload, payload_version, child_list_version, children, None, size + 1
         )
 
-    def _take_keep_while(self, names: list[str], plain: list[Any]) -> None:
-        """Give a node its conditions; it is still ours alone and may be changed in place."""
+    def _take_keep_while(self, names: list[str], plain: list[Any], *rest: Any) -> None:  # noqa: ANN401 - checked below
+        """Give a node what it lives under; it is still ours alone, to be changed in place."""
+        if len(rest) != (0 if self._version == 1 else 3):
+            raise ValueError("what a node lives under has the wrong form")
+        moment, ttl, is_implicit = rest or (None, None, False)
         node = self._root
         for name in names:
             assert node is not None
             node = node.children[name]
         assert node is not None
-        keep_while = KeepWhile(
-            tuple(
-                Watch(
-                    resolve_path([component_from_plain(part) for part in pattern]),
-                    component_from_plain(condition),
-                )
-                for pattern, condition in plain
+        watches = tuple(
+            Watch(
+                resolve_path([component_from_plain(part) for part in pattern]),
+                component_from_plain(condition),
             )
+            for pattern, condition in plain
         )
-        node.keep_while = keep_while
-        self._index = self._index.with_watcher(tuple(names), keep_while)
+        expiry: Expiry | None = None
+        if moment is not None:
+            if not type(moment) is type(ttl) is int:
+                raise ValueError("a time is no whole number")
+            expiry = Expiry(moment, ttl)
+            self._dues.append((moment, tuple(names)))
+        node.keep_while = KeepWhile(watches, expiry, is_implicit=bool(is_implicit))
+        if watches:
+            self._index = self._index.with_watcher(tuple(names), KeepWhile(watches))

@@ -80,7 +80,7 @@ def _batches(header: list[Any], snapshot: Snapshot) -> Iterator[list[Any]]:
             cost = size = 0
     records.append([ROOT, root.payload, root.payload_version, root.child_list_version])
     yield records
-    yield from _in_tens([KEEP_WHILE, list(path), _watches_to_plain(it)] for path, it in watchers)
+    yield from _in_tens(_keep_while_record(path, it) for path, it in watchers)
     yield from _in_tens([SESSION, session] for session in snapshot.sessions)
     yield [[END]]
 
@@ -221,8 +221,10 @@ def _cut(names: list[str], children: Mapping[str, TreeNode]) -> Iterator[list[st
         yield part
 
 
-def _watches_to_plain(keep_while: KeepWhile) -> list[Any]:
-    return [
+def _keep_while_record(path: Names, keep_while: KeepWhile) -> list[Any]:
+    watches = [
         [[component_to_plain(part) for part in pattern], component_to_plain(condition)]
         for pattern, condition in keep_while.watches
     ]
+    expiry = keep_while.expiry or (None, None)
+    return [KEEP_WHILE, list(path), watches, *expiry, keep_while.is_implicit]

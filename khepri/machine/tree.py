@@ -46,8 +46,8 @@ class TreeNode:
         child_list_version: 1 for a new node, +1 whenever a direct child is added or removed.
         children: name to child; read it as a Mapping, never change it. A plain dict while small,
             a persistent hash map when large (``children.py``), in no particular order.
-        keep_while: the conditions this node lives under, None if it has none, ``IMPLICIT`` for a
-            parent that was made on the way to a child.
+        keep_while: what this node lives under (conditions, a time to live), None if nothing,
+            ``IMPLICIT`` for a parent that was made on the way to a child.
         size: how many tree nodes this subtree has, this one included.
     """
 

@@ -37,7 +37,7 @@ class WorkingTree:
     def __init__(self, state: TreeState) -> None:
         """Begin with a sealed state."""
         self._sealed = state
-        self._is_anything_watched = bool(state.watch_index)
+        self._is_anything_watched = state.watch_index.is_anything_watched
         self._owned: dict[Names, TreeNode] = {}
         self._puts: list[tuple[Names, bytes]] = []
 
@@ -62,7 +62,7 @@ class WorkingTree:
         """Go on from another sealed state; nothing may be owned."""
         assert not self._owned
         self._sealed = state
-        self._is_anything_watched = bool(state.watch_index)
+        self._is_anything_watched = state.watch_index.is_anything_watched
 
     def go_back(self, state: TreeState) -> None:
         """Throw away everything since a sealed state."""
@@ -149,7 +149,7 @@ class WorkingTree:
 
     def _is_watched(self, path: Names, parent_path: Names) -> bool:
         """Tell whether watchers may care; also if parents are missing, which are not looked up."""
-        by_path, by_prefix = self._sealed.watch_index
+        by_path, by_prefix, _expiries = self._sealed.watch_index
         if by_prefix or path in by_path or parent_path in by_path:
             return True
         return parent_path not in self._owned and not _exists(self._sealed.root, parent_path)
