@@ -238,7 +238,7 @@ class RaServer(KhepriActor):
         return None
 
     def _disk_failed(self, error: StorageError) -> Event:
-        """Answer those who wait; what was not sent yet is dropped, the rest may still come true."""
+        """Answer those who wait: what was not sent is dropped, the rest may still come true."""
         origin = self._pump.origin
         self._disk_error = _with_outcome(error, "not_applied")
         unknown = _with_outcome(error, "unknown")

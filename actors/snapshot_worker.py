@@ -107,6 +107,8 @@ class SnapshotWorker(KhepriActor):
         del reason
         for reader in self._readers.values():
             reader.close()
+        for acceptor in self._acceptors.values():
+            acceptor.abort()
 
     def _take(self, message: TakeSnapshot) -> SnapshotTaken | SnapshotFailed:
         try:

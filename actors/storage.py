@@ -90,4 +90,6 @@ class Storage:
         """
         assert self._recovered is not None
         recovered = self._recovered.stores.pop(store_id, None)
-        return recovered or read_store(self.directory, store_id)
+        if recovered is not None and recovered.uid == self.directory.stores[store_id]:
+            return recovered
+        return read_store(self.directory, store_id)

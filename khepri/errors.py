@@ -264,8 +264,15 @@ class DirectoryAccessError(StorageError):
 
 
 class DiskFullError(StorageError):
-    """There is no space; the command was not applied. Service returns when space does."""
+    """There is no space. Service returns by itself when space does.
+
+    The command was not applied, unless ``outcome`` is ``"unknown"``: it was under way when the
+    disk refused. Facts: ``path``, ``outcome``.
+    """
 
 
 class DiskFailedError(StorageError):
-    """A write or an fsync failed; nothing of that batch is acknowledged. Facts: ``path``."""
+    """A write or fsync failed; nothing of that batch is acknowledged.
+
+    Facts: ``path``, and ``outcome`` as for `DiskFullError`.
+    """
