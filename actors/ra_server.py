@@ -30,6 +30,7 @@ from .command_pump import CommandPump
 from .future import resolve_all
 from .membership_cache import LeaderIs, MembersAre
 from .published_names import Namespace
+from .readers_of_a_place import ReadersOfAPlace
 from .registry import Register
 from .server_messages import (
     AskCore,
@@ -43,6 +44,7 @@ from .server_messages import (
     SnapshotWorkerStarted,
     TakeSnapshotNow,
     WaitForLeader,
+    WaitUntilApplied,
     WaitUntilVoter,
 )
 from .server_recovery import recover_server
@@ -98,6 +100,7 @@ class RaServer(KhepriActor):
         self._reads_without_leader: list[_Read] = []
         self._waiting_to_be_voter: list[KhepriFuture[Any]] = []
         self._waiting_for_leader: list[KhepriFuture[Any]] = []
+        self._readers_of_a_place = ReadersOfAPlace()
         self._next_tick = 0.0
         self._is_recovered = False
 
@@ -133,7 +136,8 @@ class RaServer(KhepriActor):
         """Everybody whose command is not applied, and who waits for a leader."""
         reads = (read.future for read in (*self._reads, *self._reads_without_leader))
         waiting = (*self._waiting_for_leader, *self._waiting_to_be_voter)
-        return (*self._pump.origin.tickets(), *waiting, *reads)
+        of_a_place = self._readers_of_a_place.futures()
+        return (*self._pump.origin.tickets(), *waiting, *reads, *of_a_place)
 
     def next_deadline(self) -> float:
         """Give the core's next timer or the next tick, whichever comes first."""
@@ -150,6 +154,10 @@ class RaServer(KhepriActor):
                 self._pump.take_foreign([keep_alive])
             self._snapshots.consider(self._machine, self._core)
             self._note_committed()
+            if self._only_an_entry_is_missing():
+                wall_clock = self._setup.wall_clock_milliseconds()
+                events.append(event.Propose(encode_entry(wall_clock, []), None))
+            self._readers_of_a_place.drop_late(now)
         self._step(events)
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
@@ -206,6 +214,11 @@ class RaServer(KhepriActor):
             case WaitForLeader():
                 self._waiting_for_leader.append(ticket)
                 self._answer_leader_waiters()
+            case WaitUntilApplied():
+                if len(self._readers_of_a_place) < MAX_PARKED_READS:
+                    self._readers_of_a_place.add(message, ticket)
+                else:
+                    ticket.resolve(Refusal(effect.RejectReason.OVERLOADED, None, ""))
             case WaitUntilVoter():
                 self._waiting_to_be_voter.append(ticket)
             case GetStatus():
@@ -266,9 +279,7 @@ class RaServer(KhepriActor):
             events.extend(event.ReadRequest(read) for read in self._reads_without_leader)
             self._reads_without_leader = []
         if self._pump.has_work:
-            proposal = self._proposal(now)
-            if proposal is not None:
-                events.append(proposal)
+            events.extend(self._proposals(now))
         for one in self._core.step(events, now):
             self._execute(one)
         self._setup.network.flush()
@@ -279,11 +290,13 @@ class RaServer(KhepriActor):
         view = self._machine.view
         if view is not self._access.view and self._is_recovered:
             self._access.view = view
+        if self._readers_of_a_place and self._access.view is not None:
+            self._replies.extend(self._readers_of_a_place.take_answerable(self._access.view))
         if self._replies:
             replies, self._replies = self._replies, []
             resolve_all(replies)
 
-    def _proposal(self, now: float) -> Event | None:
+    def _proposals(self, now: float) -> Iterable[Event]:
         core = self._core
         if core.role is Role.LEADER:
             if self._append_sequence - self._written_sequence >= MAX_UNWRITTEN_APPENDS:
@@ -392,6 +405,19 @@ class RaServer(KhepriActor):
         if leader is not None and self._waiting_for_leader:
             self._replies.extend((waiter, leader) for waiter in self._waiting_for_leader)
             self._waiting_for_leader = []
+
+    def _only_an_entry_is_missing(self) -> bool:
+        """Tell whether tree nodes have expired by our clock and nothing is on its way.
+
+        Log time moves with entries only; while commands come, they bring it along.
+        """
+        moment = self._machine.next_expiry_milliseconds
+        return (
+            moment is not None
+            and self._core.role is Role.LEADER
+            and self._core.last_index == self._machine.view.index
+            and self._setup.wall_clock_milliseconds() >= moment
+        )
 
     def _answer_voter_waiters(self) -> None:
         core = self._core

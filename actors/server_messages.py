@@ -29,6 +29,21 @@ class ConsistentRead:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitUntilApplied:
+    """Reply once a place in the log, or a later one, is applied here and can be read.
+
+    Attributes:
+        index: the log index.
+        term: its term; anything of a later term counts as later.
+        give_up_at: monotonic seconds after which nobody waits any more, None if for ever.
+    """
+
+    index: int
+    term: int
+    give_up_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class WaitForLeader:
     """Reply with the leader's server id once one is known."""
 
@@ -109,6 +124,7 @@ class SnapshotFailed:
 ServerMessage: TypeAlias = (
     bytes
     | ConsistentRead
+    | WaitUntilApplied
     | WaitForLeader
     | AskCore
     | GetStatus

@@ -83,6 +83,13 @@ class View:
         self.index = index
         self.term = term
 
+    def covers(self, index: int, term: int) -> bool:
+        """Tell whether this is the tree of a place in the log or of a later one.
+
+        Terms only grow along the log, so a later term is a later place whatever its index.
+        """
+        return self.term > term or (self.term == term and self.index >= index)
+
 
 class Applied:
     """What came of one entry.
