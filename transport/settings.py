@@ -6,6 +6,7 @@ docs/explanation/transport.md says what happens when a limit is reached.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Self
 
 from khepri.errors import InvalidOptionError
 
@@ -21,9 +22,9 @@ class TransportSettings:
         InvalidOptionError: a value is not positive, or two of them contradict each other.
     """
 
-    message_bytes: int = 4 * _MEBIBYTE
+    message_bytes: int = 5 * _MEBIBYTE
     """The largest body. Senders refuse more, since all a receiver could do is cut the link.
-    Snapshot chunks are 1 MiB."""
+    Snapshot chunks are 1 MiB; a command may have 4 MiB and travels in something larger."""
     batch_bytes: int = 64 * _KIBIBYTE
     """Waiting messages share a frame up to this size. Larger frames gain nothing, see the
     measurements, and let an urgent message wait longer."""
@@ -51,6 +52,14 @@ class TransportSettings:
     more than an eighth of the process's limit of open files."""
     accept_backlog: int = 512
     """Connections the kernel may keep waiting for us."""
+
+    @classmethod
+    def for_commands_of(cls, command_bytes: int) -> Self:
+        """Give the settings with which commands of up to that size can be replicated."""
+        message_bytes = max(cls().message_bytes, command_bytes + _MEBIBYTE)
+        return cls(
+            message_bytes=message_bytes, queue_bytes=max(cls().queue_bytes, 4 * message_bytes)
+        )
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -16,7 +16,13 @@ from khepri.transport.curve import ClusterKeys
 from khepri.transport.interface import NodeIncarnation
 from khepri.transport.settings import TransportSettings
 from khepri.transport.zap import ADMITTED_LIMIT, DOOR, Admissions
-from tests.transport.transport_helpers import COOKIE, eventually
+from tests.transport.transport_helpers import (
+    COOKIE,
+    Mailbox,
+    ZmqNodes,
+    eventually,
+    khepri_threads,
+)
 
 
 def test_the_node_greeted_longest_ago_is_forgotten_when_there_are_too_many() -> None:
@@ -100,3 +106,9 @@ def test_eventually_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.transport.transport_helpers.DEADLINE_SECONDS", 0.01)
     with pytest.raises(AssertionError, match="the moon"):
         eventually(lambda: False, "the moon")
+
+
+def test_the_check_for_threads_that_are_left_sees_one(zmq_nodes: ZmqNodes) -> None:
+    transport = zmq_nodes.make(zmq_nodes.name("alice"), Mailbox())
+    transport.start()
+    assert khepri_threads() == [f"khepri-{transport.node}-transport"]
