@@ -31,6 +31,13 @@ RESEND_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 120.0
 """A session unused for this long says that it lives; the machine forgets one after 15 minutes."""
 
+MAX_ENTRY_BYTES = 1024 * 1024
+"""Groups go into one entry up to this size; a single larger one goes alone. It must be far below
+what a transport carries in one message, or the entry would never reach anybody."""
+
+MAX_FOREIGN_BYTES = 32 * 1024 * 1024
+"""Forwarded groups beyond this are dropped while the log cannot take them; they come again."""
+
 MAX_FORWARDED_GROUPS = 8
 """So many groups may be on their way to another leader at once."""
 
@@ -47,6 +54,7 @@ class CommandPump:
         self.origin = Origin()
         self._random_bytes = random_bytes
         self._foreign: list[Group] = []
+        self._foreign_bytes = 0
         self._nonce = b""
         self._nonce_sent_at = 0.0
         self._used_at = 0.0
@@ -60,19 +68,40 @@ class CommandPump:
 
     def take_foreign(self, groups: Sequence[Group]) -> None:
         """Take groups that other members forwarded to us."""
-        self._foreign.extend(groups)
+        for group in groups:
+            if self._foreign_bytes >= MAX_FOREIGN_BYTES:
+                return
+            self._foreign.append(group)
+            self._foreign_bytes += group.size_bytes
 
     def drop_foreign(self) -> None:
         """We do not lead: their origins will send them to whoever does."""
         self._foreign.clear()
+        self._foreign_bytes = 0
 
-    def groups_to_propose(self, now: float) -> list[Group]:
-        """Give everything that the leader, this member, should put into its next entry."""
-        groups, self._foreign = self._foreign, []
+    def entries_to_propose(self, now: float) -> list[list[Group]]:
+        """Give what the leader, this member, should append: the groups of each entry.
+
+        All that waits goes at once. It is one entry unless it is large.
+        """
         own = self._own_group(now)
         if own is not None:
-            groups.append(own)
-        return groups
+            self._foreign.append(own)
+        entries: list[list[Group]] = []
+        room_bytes = 0
+        for group in self._foreign:
+            size_bytes = group.size_bytes
+            if not entries or size_bytes > room_bytes:
+                entries.append([])
+                room_bytes = MAX_ENTRY_BYTES
+            entries[-1].append(group)
+            room_bytes -= size_bytes
+        self.drop_foreign()
+        return entries
+
+    def groups_to_propose(self, now: float) -> list[Group]:
+        """Give the same in one list, for a caller whose commands are small: the simulator."""
+        return [group for groups in self.entries_to_propose(now) for group in groups]
 
     def groups_to_forward(self, now: float) -> list[Group]:
         """Give what should go to another member, the leader, now."""

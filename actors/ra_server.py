@@ -300,18 +300,19 @@ class RaServer(KhepriActor):
         core = self._core
         if core.role is Role.LEADER:
             if self._append_sequence - self._written_sequence >= MAX_UNWRITTEN_APPENDS:
-                return None
-            groups = self._pump.groups_to_propose(now)
-            if not groups:
-                return None
-            return event.Propose(encode_entry(self._setup.wall_clock_milliseconds(), groups), None)
+                return []
+            time_milliseconds = self._setup.wall_clock_milliseconds()
+            return [
+                event.Propose(encode_entry(time_milliseconds, groups), None)
+                for groups in self._pump.entries_to_propose(now)
+            ]
         self._pump.drop_foreign()
         leader = core.leader
         if leader is not None:
             groups = self._pump.groups_to_forward(now)
             if groups:
                 self._setup.network.send_groups(leader, groups)
-        return None
+        return []
 
     def _execute(self, one: Effect) -> None:  # noqa: C901 - one case per effect
         match one:

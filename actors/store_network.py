@@ -7,7 +7,7 @@ the `Postman` the cluster.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from khepri.encoding import EncodingError, pack, unpack
 from khepri.machine.entries import Group
@@ -24,12 +24,14 @@ from khepri.transport.interface import Message as Parcel
 from .server_messages import FrameFrom, GroupsFrom, MessageFrom
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from khepri.raft.messages import Message
     from khepri.raft.types import Configuration
 
     from .postman import Postman
+
+T = TypeVar("T")
 
 RAFT: Final = 1
 """Kind of a parcel with Raft messages."""
@@ -37,13 +39,20 @@ GROUPS: Final = 2
 """Kind of a parcel with forwarded commands."""
 
 
+PARCEL_BYTES: Final = 1024 * 1024
+"""Above this size what goes to one member is split; only a single larger message goes as it is."""
+
+_MESSAGE_OVERHEAD_BYTES: Final = 64
+_ENTRY_OVERHEAD_BYTES: Final = 32
+
 _FROM_A_LEADER: Final = (AppendEntriesRequest, Heartbeat, InstallSnapshotRequest)
 
 
 class StoreNetwork:
     """What a server sends with. The server's thread.
 
-    Messages of one step to the same member travel in one parcel.
+    Messages of one step to the same member travel together, in parcels that a transport takes:
+    one that is too large for it would be dropped, and sent again, for ever.
     """
 
     def __init__(self, postman: Postman, store_id: str, cluster_id: bytes, uid: str) -> None:
@@ -61,7 +70,7 @@ class StoreNetwork:
         self._uid = uid
         self._uids: dict[ServerId, str] = {}
         self._address_uids: dict[ServerId, str] = {}
-        self._waiting: dict[ServerId, list[list[object]]] = {}
+        self._waiting: dict[ServerId, list[Message]] = {}
 
     def set_configuration(self, configuration: Configuration) -> None:
         """Learn the incarnations of the members."""
@@ -70,18 +79,20 @@ class StoreNetwork:
 
     def send(self, to: ServerId, message: Message) -> None:
         """Send a Raft message with the next `flush`."""
-        self._waiting.setdefault(to, []).append(message.to_plain())
+        self._waiting.setdefault(to, []).append(message)
 
     def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
         """Forward commands to the leader."""
-        self._post(to, GROUPS, [list(group) for group in groups])
+        for portion in _portions(groups, _size_of_group):
+            self._post(to, GROUPS, [list(group) for group in portion])
 
     def flush(self) -> None:
         """Hand over what `send` has gathered."""
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
             for to, messages in waiting.items():
-                self._post(to, RAFT, messages)
+                for portion in _portions(messages, _size_of_message):
+                    self._post(to, RAFT, [message.to_plain() for message in portion])
 
     def _post(self, to: ServerId, kind: int, content: Sequence[object]) -> None:
         body = pack([self._uid, self._address_uids.get(to, ""), content])
@@ -115,6 +126,32 @@ class StoreNetwork:
         if frame.kind == GROUPS:
             return [GroupsFrom(sender, [_group_from_plain(part) for part in parts])]
         raise EncodingError(f"unknown kind {frame.kind}")
+
+
+def _portions(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """Split a sequence where it would become larger than a parcel should be."""
+    start, size_bytes = 0, 0
+    for position, item in enumerate(items):
+        item_bytes = size_of(item)
+        if position > start and size_bytes + item_bytes > PARCEL_BYTES:
+            yield items[start:position]
+            start, size_bytes = position, 0
+        size_bytes += item_bytes
+    yield items[start:]
+
+
+def _size_of_message(message: Message) -> int:
+    if isinstance(message, AppendEntriesRequest):
+        return _MESSAGE_OVERHEAD_BYTES + sum(
+            [len(entry.data) + _ENTRY_OVERHEAD_BYTES for entry in message.entries]
+        )
+    if isinstance(message, InstallSnapshotRequest):
+        return _MESSAGE_OVERHEAD_BYTES + len(message.data)
+    return _MESSAGE_OVERHEAD_BYTES
+
+
+def _size_of_group(group: Group) -> int:
+    return _MESSAGE_OVERHEAD_BYTES + group.size_bytes
 
 
 def _group_from_plain(plain: object) -> Group:

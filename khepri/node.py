@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khepri.actors.default_node import default_node, distribute, undistribute
+from khepri.config import get_max_command_bytes
+from khepri.transport.settings import TransportSettings
 from khepri.transport.zmq_transport import ZmqTransport
 
 from .calls import DEFAULT, Deadline, Timeout
 from .membership import ping as ping_node
+from .remote_management import offer_management
 
 if TYPE_CHECKING:
     from khepri.transport.cookie import CookieArgument
@@ -39,9 +42,12 @@ def start(node_name: str, *, cookie: CookieArgument = None, listen: str | None =
     """
 
     def make_transport(name: str, incarnation: bytes, receiver: Receiver) -> Transport:
-        return ZmqTransport(name, incarnation, receiver, cookie=cookie, listen=listen)
+        settings = TransportSettings.for_commands_of(get_max_command_bytes())
+        return ZmqTransport(
+            name, incarnation, receiver, cookie=cookie, listen=listen, settings=settings
+        )
 
-    distribute(node_name, make_transport)
+    offer_management(distribute(node_name, make_transport))
 
 
 def stop() -> None:

@@ -31,6 +31,11 @@ class Group(NamedTuple):
     acknowledged_below: int
     commands: Sequence[bytes]
 
+    @property
+    def size_bytes(self) -> int:
+        """About how long it is when encoded."""
+        return 32 + sum([len(command) + 5 for command in self.commands])
+
 
 def encode_entry(time_milliseconds: int, groups: Sequence[Group]) -> bytes:
     """Give the payload of an entry that carries these groups, in this order."""

@@ -6,19 +6,21 @@ import socket
 from typing import TYPE_CHECKING, Literal, Self
 
 from khepri.actors.node import Node
+from khepri.config import get_max_command_bytes
 from khepri.errors import InvalidOptionError
 from khepri.log.shared_file_system import SharedFileSystem
 from khepri.management import ClusterManager
 from khepri.store import Store
 from khepri.transport.memory_network import MemoryNetwork
 from khepri.transport.memory_transport import MemoryTransport
+from khepri.transport.settings import TransportSettings
 from khepri.transport.zmq_transport import ZmqTransport
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from types import TracebackType
 
-    from khepri.actors.node import MakeTransport
+    from khepri.actors.node_network import MakeTransport
     from khepri.transport.interface import Receiver, Transport
 
 DIRECTORY = "/cluster"
@@ -202,9 +204,14 @@ class LocalCluster:
 
     def _make_transport(self) -> MakeTransport:
         def make(name: str, incarnation: bytes, receiver: Receiver) -> Transport:
+            settings = TransportSettings.for_commands_of(get_max_command_bytes())
             if self._transport == "memory":
-                return MemoryTransport(self.network, name, incarnation, receiver)
-            return ZmqTransport(name, incarnation, receiver, cookie=self._cookie)
+                return MemoryTransport(
+                    self.network, name, incarnation, receiver, settings=settings
+                )
+            return ZmqTransport(
+                name, incarnation, receiver, cookie=self._cookie, settings=settings
+            )
 
         return make
 
