@@ -30,6 +30,7 @@ class StoreAccess:
 
     __slots__ = (
         "_changed",
+        "_is_closed",
         "cluster_id",
         "membership",
         "server",
@@ -46,6 +47,7 @@ class StoreAccess:
         self.server: ActorReference | None = None
         """The running server; None before its first start. A dead one answers with errors."""
         self._changed = threading.Condition()
+        self._is_closed = False
         self.view: View | None = None
         """The tree as of the last applied entry; None until recovery is done."""
         self.membership: MembershipView | None = None
@@ -58,13 +60,23 @@ class StoreAccess:
             self.server = server
             self._changed.notify_all()
 
+    def close(self) -> None:
+        """Say that there will be no server any more: the store was stopped, or gave up."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
     def wait_for_server(self, timeout_seconds: float | None) -> ActorReference | None:
-        """Wait until there is a server that is not dead, as after a restart; None if none came."""
+        """Wait until there is a server that is not dead, as after a restart.
+
+        Returns:
+            the server; None if none came in time, or if none will come.
+        """
         end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         with self._changed:
             while self.server is None or not self.server.is_alive():
                 rest = None if end is None else end - time.monotonic()
-                if rest is not None and rest <= 0:
+                if self._is_closed or (rest is not None and rest <= 0):
                     return None
                 self._changed.wait(rest)
             return self.server

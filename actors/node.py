@@ -50,7 +50,7 @@ from .supervisor import Supervisor
 from .wal_writer import ForgetStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from khepri.log.directory import Registration
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .node_network import MakeTransport
     from .ra_server_config import RaServerConfig
     from .reference import ActorReference
+    from .router import Functions
 
 _logger = logging.getLogger("khepri.node")
 
@@ -98,6 +99,8 @@ class Node:
         """Who is called what, for any thread to read; written by the registry."""
         self.failures: dict[str, str] = {}
         """Why a store that gave up is down."""
+        self.on_failure: Callable[[str], object] = _ignore
+        """Is told, in an actor's thread, the id of a store that has given up."""
         self._file_system = file_system or PosixFileSystem()
         self._network = NodeNetwork(name, self.stores, make_transport)
         self._lock = threading.RLock()
@@ -301,6 +304,10 @@ class Node:
         self.start()
         return self._network.call(node, function, arguments, timeout_seconds)
 
+    def offer(self, functions: Functions) -> None:
+        """Let other nodes call these too; they must not wait."""
+        self._network.offer(functions)
+
     def start(self) -> None:
         """Start the node itself: its registry and, if it is distributed, its way to others.
 
@@ -391,7 +398,9 @@ class Node:
             self.stop_ra_system(handle.name)
 
     def _forget(self, handle: RaSystemHandle, store_id: str) -> None:
-        self.stores.pop(store_id, None)
+        access = self.stores.pop(store_id, None)
+        if access is not None:
+            access.close()
         handle.stores.discard(store_id)
         handle.storage.wanted.pop(store_id, None)
 
@@ -404,19 +413,27 @@ class Node:
             self.failures[store_id] = str(reason)
             _logger.error("the store %s on %s is down: %s", store_id, self.name, reason)
             self._forget(handle, store_id)
+            self.on_failure(store_id)
 
     def _system_down(self, handle: RaSystemHandle, down: KhepriFuture[Exit]) -> None:
         if self._systems.get(handle.name) is handle:
             reason = down.get()
-            for store_id in tuple(handle.stores):
+            lost = tuple(handle.stores)
+            for store_id in lost:
                 self.failures[store_id] = str(reason)
                 self._forget(handle, store_id)
             del self._systems[handle.name]
             _logger.error("the Ra system %s on %s is down: %s", handle.name, self.name, reason)
+            for store_id in lost:
+                self.on_failure(store_id)
 
     def _check_process(self) -> None:
         if self._process != os.getpid():
             raise ForkedProcessError("this process was forked; the node belongs to its parent")
+
+
+def _ignore(store_id: str) -> None:
+    del store_id
 
 
 def _stop_at_exit(reference: weakref.ref[Node]) -> None:

@@ -127,6 +127,7 @@ def call(
     deadline = Deadline(seconds)
     while node.access(store_id) is access:
         if access.wait_for_server(deadline.remaining()) is None:
+            node.access(store_id)  # if it is gone for good, this says so, and why
             raise deadline.error("waiting for the server to be restarted", "not_applied")
         try:
             return submit(access, message, decode).get(timeout=deadline.remaining())

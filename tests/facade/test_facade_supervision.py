@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -19,7 +20,7 @@ from khepri.errors import (
     ServerStoppedError,
 )
 from khepri.machine import commands
-from tests.facade.facade_helpers import actors_of, eventually
+from tests.facade.facade_helpers import PATIENCE_SECONDS, actors_of, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,3 +187,28 @@ def test_nothing_is_logged_as_an_error_in_ordinary_life(
         store.update("/nothing", 1)
     khepri.stop("orders")
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_callers_of_a_store_that_gave_up_are_told_at_once(store: khepri.Store) -> None:
+    supervisor = actors_of("orders")["store_supervisor"]
+    ended: list[float] = []
+
+    def write_until_it_is_gone() -> None:
+        try:
+            while True:
+                store.put("/a", 1, timeout=60)
+        except NoSuchServerError:
+            ended.append(time.monotonic())
+        except ServerStoppedError:
+            write_until_it_is_gone()
+
+    threads = [threading.Thread(target=write_until_it_is_gone) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while not supervisor.down.done():
+        server = actors_of("orders").get("ra_server")
+        if server is not None:
+            server.cast(object())
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+    assert len(ended) == 8
