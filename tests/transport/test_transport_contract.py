@@ -191,7 +191,7 @@ def test_n10_a_slow_receiver_costs_its_senders_bounded_memory(nodes: Nodes) -> N
 
 def test_a_batch_is_queued_whole_or_not_at_all(nodes: Nodes) -> None:
     bob, mailbox = nodes.name("bob"), Mailbox()
-    settings = replace(QUICK, queue_bytes=5 * MEBIBYTE)
+    settings = replace(QUICK, message_bytes=MEBIBYTE, queue_bytes=5 * MEBIBYTE)
     sender = started(nodes, nodes.name("alice"), Mailbox(), settings)
     started(nodes, bob, mailbox, settings)
 

@@ -102,6 +102,14 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         TransportSettings(heartbeat_interval_seconds=5.0, heartbeat_timeout_seconds=5.0)
 
 
+def test_settings_for_large_commands_leave_room_around_them() -> None:
+    assert TransportSettings.for_commands_of(1000) == TransportSettings()
+    size = 100 * 1024 * 1024
+    settings = TransportSettings.for_commands_of(size)
+    assert settings.message_bytes > size
+    assert settings.queue_bytes > settings.message_bytes
+
+
 def test_eventually_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.transport.transport_helpers.DEADLINE_SECONDS", 0.01)
     with pytest.raises(AssertionError, match="the moon"):
