@@ -28,7 +28,7 @@ from khepri.raft.types import Configuration, Member, MemberKind, Role
 
 from .simulation_clients import Client
 from .simulation_faults import FaultInjector, plan_faults
-from .simulation_network import Envelope, SimulatedNetwork
+from .simulation_network import Envelope, NetworkConditions, SimulatedNetwork
 from .simulation_node import SimulatedNode
 from .simulation_observer import Observer
 from .simulation_operator import Operator, Wish
@@ -67,6 +67,7 @@ class Simulation:
         operations: how many operations clients have begun.
         successes: how many of them succeeded.
         clients_run: whether clients begin new operations.
+        is_healed: whether the first phase is over.
         fault_counts: how often each kind of fault was injected.
     """
 
@@ -94,6 +95,7 @@ class Simulation:
         self.operations = 0
         self.successes = 0
         self.clients_run = True
+        self.is_healed = False
         self.fault_counts: dict[str, int] = {}
         self.random = random.Random(f"{seed}/world")
         self.nobody = _Nobody()
@@ -253,6 +255,7 @@ class Simulation:
 
     def form(self) -> None:
         """Start the initial members and their clients."""
+        self.usual_network()
         initial = list(self.nodes.values())[: self.settings.members]
         for node in initial:
             node.form()
@@ -266,9 +269,18 @@ class Simulation:
         for client in self._clients:
             self.after(0.1 + self.random.random() * 0.2, client.next)
 
+    def usual_network(self) -> None:
+        """Make the network as bad as it usually is; a good one once all is healed."""
+        conditions = NetworkConditions()
+        if not self.is_healed:
+            conditions.duplication = self.settings.duplication
+            conditions.loss = self.settings.loss
+        self.network.conditions = conditions
+
     def heal(self) -> None:
         """End all faults: a good network, good disks, right clocks, everybody up."""
         self.note("heal")
+        self.is_healed = True
         self.network.heal()
         for node in self.nodes.values():
             node.disk.recover_health()

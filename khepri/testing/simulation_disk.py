@@ -42,6 +42,15 @@ class SimulatedDisk(MemoryFileSystem):
         self._failing, self._failures_left = names, count
         self._arm()
 
+    def leave_room(self, size_bytes: int) -> None:
+        """Let the files grow by no more than that many bytes from now on."""
+        used = sum(len(data) for data in self.contents().values())
+        self.capacity_bytes: int | None = used + size_bytes
+
+    def give_room(self) -> None:
+        """Let the files grow again."""
+        self.capacity_bytes = None
+
     def die_at(self, operations: int) -> None:
         """Have the process die in the middle of that many operations from now."""
         self._operations_to_death = operations
@@ -50,7 +59,7 @@ class SimulatedDisk(MemoryFileSystem):
     def recover_health(self) -> None:
         """Forget all planned misfortune and give back the space."""
         self._failures_left = self._operations_to_death = 0
-        self.capacity_bytes = None
+        self.give_room()
         self._arm()
 
     def process_death(self) -> None:

@@ -180,8 +180,8 @@ class FaultInjector:
     def _io_errors(self, fault: Fault) -> None:
         node = self._victim(fault)
         if node is not None:
-            count = 1 + int(fault.measure * 6)
-            node.disk.fail_next(count, CHANGING if count % 2 else frozenset({"fdatasync"}))
+            names = CHANGING if int(fault.measure * 97) % 2 else frozenset({"fdatasync"})
+            node.disk.fail_next(1 + int(fault.measure * 6), names)
 
     def _read_errors(self, fault: Fault) -> None:
         node = self._victim(fault)
@@ -192,9 +192,8 @@ class FaultInjector:
     def _disk_full(self, fault: Fault) -> None:
         node = self._victim(fault)
         if node is not None:
-            used = sum(len(data) for data in node.disk.contents().values())
-            node.disk.capacity_bytes = used + int(fault.measure * 8192)
-            self._world.after(fault.seconds, setattr, node.disk, "capacity_bytes", None)
+            node.disk.leave_room(int(fault.measure * 8192))
+            self._world.after(fault.seconds, node.disk.give_room)
 
     def _bit_rot(self, fault: Fault) -> None:
         node = self._victim(fault)
@@ -279,7 +278,7 @@ class FaultInjector:
             delay_tail=one.choice((0.0, 0.05, 0.3)),
             delay_tail_seconds=one.choice((0.1, 1.0, 5.0)),
         )
-        self._world.after(fault.seconds, setattr, network, "conditions", NetworkConditions())
+        self._world.after(fault.seconds, self._world.usual_network)
 
     # --- clocks
 

@@ -8,7 +8,8 @@ The model, stated once:
   Partitions of any shape are sets of cuts.
 * A *clogged* direction holds everything back until it is unclogged, then lets it all through.
 
-Messages are handed over as the objects they are; one in `ENCODED_EVERY` goes through its wire form.
+Messages are handed over as the objects they are; one in `ENCODED_EVERY` goes through its wire
+form.
 All randomness comes from the one generator given.
 """
 

@@ -135,7 +135,7 @@ class SimulatedServer:
 
     def begin(self) -> None:
         """Take the first step; elect itself if it is the only voter."""
-        is_alone = self.core.configuration.voters == {self.node.server_id}
+        is_alone = self.core.configuration.voters == frozenset({self.node.server_id})
         self._step([event.TriggerElection()] if is_alone else [])
 
     # --- the mailbox
@@ -214,6 +214,8 @@ class SimulatedServer:
 
     def _disk_failed(self, error: StorageError) -> Event:
         self._disk_error = error
+        for dropped in self.pump.origin.drop_unsent():
+            self._answer(dropped, Outcome(is_definite=True, reason=error))
         for ticket in self.pump.origin.abandon_tickets():
             self._answer(ticket, Outcome(is_definite=False, reason=error))
         return event.LogWriteFailed(str(error))
@@ -231,9 +233,7 @@ class SimulatedServer:
     def _step(self, events: list[Event]) -> None:
         now = self.clock()
         if self.pump.has_work:
-            proposal = self._proposal(now)
-            if proposal is not None:
-                events.append(proposal)
+            events.extend(self._proposals(now))
         self.steps += 1
         effects = self.core.step(events, now)
         executors = self._executors
@@ -247,22 +247,23 @@ class SimulatedServer:
                 ticket.resolve(answer, index)
         self._set_timer()
 
-    def _proposal(self, now: float) -> Event | None:
+    def _proposals(self, now: float) -> list[Event]:
         core = self.core
         if core.role is Role.LEADER:
             if self._append_sequence - self._written_sequence >= MAX_UNWRITTEN_APPENDS:
-                return None
-            groups = self.pump.groups_to_propose(now)
-            if not groups:
-                return None
-            return event.Propose(encode_entry(self.node.wall_milliseconds(), groups), None)
+                return []
+            time_milliseconds = self.node.wall_milliseconds()
+            return [
+                event.Propose(encode_entry(time_milliseconds, groups), None)
+                for groups in self.pump.entries_to_propose(now)
+            ]
         self.pump.drop_foreign()
         leader = core.leader
         if leader is not None:
             groups = self.pump.groups_to_forward(now)
             if groups:
                 self.node.send(leader, groups)
-        return None
+        return []
 
     def _answer(self, ticket: object, answer: object) -> None:
         if ticket is not None:

@@ -51,6 +51,8 @@ class SimulationSettings:
         snapshot_interval_seconds: the shortest time between two.
         max_waiting_bytes: above this, commands are refused.
         busy_ratio: how often a turn takes long enough for a batch to gather.
+        duplication: probability that a message comes twice, as long as there are faults.
+        loss: probability that a message is lost, as long as there are faults.
         raft: the core's settings.
     """
 
@@ -68,6 +70,8 @@ class SimulationSettings:
     snapshot_interval_seconds: float = 0.5
     max_waiting_bytes: int = 4096
     busy_ratio: float = 0.05
+    duplication: float = 0.0
+    loss: float = 0.0
     raft: RaftSettings = field(default_factory=_small)
 
     @classmethod
@@ -87,4 +91,6 @@ class SimulationSettings:
             snapshot_entries=one.choice((15, 40, 120)),
             snapshot_interval_seconds=one.choice((0.1, 0.5, 2.0)),
             busy_ratio=one.choice((0.0, 0.05, 0.2)),
+            duplication=one.choice((0.0, 0.0, 0.05, 0.4)),
+            loss=one.choice((0.0, 0.0, 0.02, 0.1)),
         )

@@ -15,6 +15,7 @@ Checked after every step of every member (`tests/sim/*_checker.py`; numbers of r
 At rest: I14 all members are equal and equal to a plain model, I15 progress (the simulator demands
 it), I16 bounds.
 
-Chaos: see `khepri/testing/simulation_faults.py`. Planted bugs, which show that the net holds, are in
-`planted_*.py`; rare branches and whether they are reached in `marks.py`; `campaign.py` runs seeds.
+Chaos: see `khepri/testing/simulation_faults.py`. Planted bugs, which show that the net holds, are
+in `planted_*.py`; rare branches and whether they are reached in `marks.py`; `campaign.py` runs
+seeds.
 """

@@ -12,7 +12,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from khepri.testing.simulation_settings import SimulationSettings
-
 from tests.sim.checkers import Checkers, run_checked
 from tests.sim.marks import MARKS
 from tests.sim.shrinking import _kind_of, shrink_failure
@@ -112,8 +111,8 @@ class Campaign:
         """Say everything."""
         lines = [
             self.progress(),
-            f"operations of clients: {self._operations:,};"
-            f" histories searched without indexes: {self._searched:,}",
+            f"operations of clients: {self._operations:,}",
+            f"histories searched without indexes: {self._searched:,}",
             f"messages: {self._sent:,}; lost or doubled: {self._lost:,}",
             "faults: " + ", ".join(f"{kind} {n:,}" for kind, n in self._faults.most_common()),
             "marks: " + ", ".join(f"{mark} {n:,}" for mark, n in self._marks.most_common()),

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.testing.simulation import Simulation
 from khepri.testing.simulation_observer import Observer
-from khepri.testing.simulation_settings import SimulationSettings
-
 from tests.sim.client_checker import ClientChecker
 from tests.sim.durability_checker import DurabilityChecker
 from tests.sim.marks import Marks
@@ -25,11 +23,12 @@ if TYPE_CHECKING:
     from khepri.machine.machine import Applied
     from khepri.raft.effects import Effect
     from khepri.raft.events import Event
-    from khepri.raft.types import Entry, HardState, SnapshotMeta
+    from khepri.raft.types import Entry, SnapshotMeta
     from khepri.testing.simulation_clients import Operation
     from khepri.testing.simulation_faults import Fault
     from khepri.testing.simulation_node import SimulatedNode
     from khepri.testing.simulation_server import SimulatedServer
+    from khepri.testing.simulation_settings import SimulationSettings
 
 
 class Checkers(Observer):

@@ -14,18 +14,21 @@ from khepri.machine.replies import is_error
 from khepri.machine.sessions import GroupStatus
 from khepri.raft.types import EntryKind
 from khepri.testing.simulation_observer import Observer
-
 from tests.sim.model import Model
 from tests.sim.violation import ViolationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from khepri.log.interface import RecoveredStore
     from khepri.machine.machine import Applied
+    from khepri.machine.replies import Reply
     from khepri.machine.tree import TreeNode
     from khepri.raft.types import Entry, SnapshotMeta
     from khepri.testing.simulation_clients import Operation
     from khepri.testing.simulation_server import SimulatedServer
 
+Result = tuple[int, int, GroupStatus, "Sequence[Reply]"]
 _STATUS = {
     GroupStatus.APPLIED: "applied",
     GroupStatus.GAP: "gap",
@@ -52,7 +55,7 @@ class ClientChecker(Observer):
         self.model = Model()
         self.history: list[Operation] = []
         self.floor = 0
-        self._results: dict[int, list[tuple[int, int, int, object]]] = {}
+        self._results: dict[int, list[Result]] = {}
         self._local: dict[SimulatedServer, int] = {}
 
     # --- machines
@@ -73,19 +76,17 @@ class ClientChecker(Observer):
                 f" another member with {first!r:.150}"
             )
 
-    def _compare_with_model(
-        self, entry: Entry, found: list[tuple[int, int, int, object]]
-    ) -> None:
+    def _compare_with_model(self, entry: Entry, found: list[Result]) -> None:
         self.model.seen_up_to(entry.index)
         expected = self.model.replay(entry)
         for (session_id, first, status, replies), wanted in zip(found, expected, strict=True):
             outcomes = wanted[3]
-            if (session_id, first, _STATUS[status]) != wanted[:3]:  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+            if (session_id, first, _STATUS[status]) != wanted[:3]:
                 raise ViolationError(f"I10: {entry.index} gives {found!r:.100}, expected {wanted}")
             if outcomes is None:
                 continue
-            got = [not is_error(reply) for reply in replies]  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType]
-            acknowledged = [reply is None for reply in replies]  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType]
+            got = [not is_error(reply) for reply in replies]
+            acknowledged = [reply is None for reply in replies]
             for one, right, is_gone in zip(got, outcomes, acknowledged, strict=True):
                 if one != right and not is_gone:  # an acknowledged reply is no more
                     raise ViolationError(
@@ -140,7 +141,9 @@ class ClientChecker(Observer):
         if index is None:
             raise ViolationError(f"I10: operation {operation.number} is acknowledged, not applied")
         if self.model.succeeded[data] != (operation.status == "ok"):
-            raise ViolationError(f"I10: operation {operation.number} is answered {operation.status}")
+            raise ViolationError(
+                f"I10: operation {operation.number} is answered {operation.status}"
+            )
         if index <= operation.floor:
             raise ViolationError(
                 f"I11: operation {operation.number} takes effect at {index}, before one at"
@@ -161,7 +164,9 @@ class ClientChecker(Observer):
                 f"I11: read {operation.number} sees {index}, {operation.floor} was over before"
             )
         if index < self._local.get(server, 0):
-            raise ViolationError(f"I11: {server.node.name} shows {index} after {self._local[server]}")
+            raise ViolationError(
+                f"I11: {server.node.name} shows {index} after {self._local[server]}"
+            )
         self._local[server] = index
         expected, _ = self.model.at(("k", operation.key), index)
         if operation.seen != expected:

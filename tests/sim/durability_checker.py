@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khepri.testing.simulation_observer import Observer
-
 from tests.sim.violation import ViolationError
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from khepri.log.interface import RecoveredStore
     from khepri.testing.simulation_node import SimulatedNode
     from khepri.testing.simulation_server import SimulatedServer
-
     from tests.sim.durable_log import DurableLog
     from tests.sim.raft_checker import RaftChecker
 
@@ -61,9 +59,9 @@ class DurabilityChecker(Observer):
     def _compare_logs(self, name: str, stored: RecoveredStore, log: DurableLog) -> None:
         base = stored.snapshot.index if stored.snapshot is not None else 0
         if base < log.base:
-            raise ViolationError(f"I9: {name} wakes up with snapshot {base}, durable was {log.base}")
+            raise ViolationError(f"I9: {name} wakes up with snapshot {base}, not {log.base}")
         certain = min(log.last_index, self._unconfirmed.get(stored.uid, log.last_index + 1) - 1)
-        terms = {entry.index: entry.term for entry in stored.entries}
+        terms: dict[int, int] = {entry.index: entry.term for entry in stored.entries}
         for index in range(base + 1, certain + 1):
             if not log.holds(index, terms.get(index, -1)):
                 raise ViolationError(

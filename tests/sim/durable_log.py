@@ -47,7 +47,9 @@ class DurableLog:
             if position > len(self.terms):
                 if not terms:
                     continue  # nothing there to be made void
-                raise ViolationError(f"I9: the log ends at {self.last_index} and {first_index} is written")
+                raise ViolationError(
+                    f"I9: the log ends at {self.last_index} and {first_index} is written"
+                )
             self.terms[position:] = terms
 
     def snapshot(self, index: int, term: int) -> None:

@@ -29,7 +29,6 @@ from khepri.raft.types import (
     Role,
     ServerId,
 )
-
 from tests.sim.violation import check
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ class World:
         for one in member.core.step(events, member.now):
             self._execute(number, member, one)
 
-    def _execute(self, number: int, member: _Member, one: Effect) -> None:
+    def _execute(self, number: int, member: _Member, one: Effect) -> None:  # noqa: C901 - one case per effect
         match one:
             case effect.PersistHardState():
                 check(one.hard_state.term >= member.hard_state.term, "I3", "the durable term")
@@ -212,20 +211,22 @@ class World:
         for member in self.members:
             core = member.core
             raft = core._server
-            members.append((
-                core.role.value,
-                core.term,
-                raft.voted_for,
-                core.leader,
-                tuple(entry.term for entry in raft.log.between(1, core.last_index)),
-                core.commit_index,
-                core.last_written,
-                member.hard_state,
-                tuple(entry.term for entry in member.durable),
-                len(member.writing),
-                member.crashes,
-                _role_fingerprint(raft),
-            ))
+            members.append(
+                (
+                    core.role.value,
+                    core.term,
+                    raft.voted_for,
+                    core.leader,
+                    tuple(entry.term for entry in raft.log.between(1, core.last_index)),
+                    core.commit_index,
+                    core.last_written,
+                    member.hard_state,
+                    tuple(entry.term for entry in member.durable),
+                    len(member.writing),
+                    member.crashes,
+                    _role_fingerprint(raft),
+                )
+            )
         packets = sorted((a, b, repr(message)) for a, b, message in self.messages)
         return (tuple(members), tuple(packets), self.proposals)
 
@@ -244,7 +245,11 @@ def _role_fingerprint(raft: object) -> object:
 
 
 def explore(
-    depth: int, *, most_crashes: int = 1, prefix: tuple[Move, ...] = (), seen: set[object] | None = None
+    depth: int,
+    *,
+    most_crashes: int = 1,
+    prefix: tuple[Move, ...] = (),
+    seen: set[object] | None = None,
 ) -> tuple[int, int]:
     """Walk all interleavings up to a depth; give how many states and moves there were."""
     known: set[object] = set() if seen is None else seen

@@ -89,7 +89,7 @@ def apply(state: object, one: Event) -> tuple[bool, object]:
     return True, one.value if works else state
 
 
-def search(events: Sequence[Event], *, most_states: int = 20_000) -> Verdict:
+def search(events: Sequence[Event], *, most_states: int = 20_000) -> Verdict:  # noqa: C901, PLR0912 - one loop, kept in one place for its speed
     """Look for an order that real time and the register allow."""
     history = sorted(events)
     if any(one.ended < one.began for one in history):

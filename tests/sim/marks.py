@@ -7,7 +7,7 @@ nothing of marks. A mark that is never reached says that some code is not tested
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from khepri.log.framing import decode_frame, decode_header
 from khepri.log.log_file import DATA_OFFSET, read_log_file
@@ -49,7 +49,7 @@ from khepri.testing.simulation_faults import WEIGHTS
 from khepri.testing.simulation_observer import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from khepri.errors import StorageError
     from khepri.log.interface import Append, RecoveredStore
@@ -62,70 +62,72 @@ if TYPE_CHECKING:
     from khepri.testing.simulation_node import SimulatedNode
     from khepri.testing.simulation_server import SimulatedServer
 
-MARKS = frozenset({
-    "append refused with a conflict hint",
-    "append refused by a higher term",
-    "log suffix overwritten",
-    "membership change undone by truncation",
-    "membership change as a promotable",
-    "membership change as a non-voter",
-    "promotable promoted",
-    "member removed",
-    "leader removed itself",
-    "member replaced by another incarnation",
-    "change refused: one is under way",
-    "change outcome unknown: leadership lost",
-    "pre-vote refused",
-    "pre-vote round repeated",
-    "vote refused",
-    "vote by leadership transfer",
-    "election without winner",
-    "leader steps down by higher term",
-    "leader steps down by check-quorum",
-    "leader steps down by disk failure",
-    "transfer completed",
-    "transfer timed out",
-    "transfer refused",
-    "timeout-now sent",
-    "log write failed",
-    "log recovered after a failure",
-    "stale write notice of an overwritten suffix",
-    "several events in one step",
-    "proposal rejected: overloaded",
-    "read confirmed at the leader",
-    "read confirmed at a follower",
-    "read index refused",
-    "read rejected",
-    "peer goes from replicate to probe",
-    "peer gets a snapshot",
-    "snapshot taken",
-    "snapshot installed",
-    "snapshot reception abandoned",
-    "snapshot accept failed",
-    "snapshot read failed",
-    "snapshot attempt refused",
-    "snapshot piece repeated",
-    "snapshot taken is older than one installed",
-    "crash while a snapshot is taken",
-    "crash while a snapshot comes in",
-    "crash while a snapshot is installed",
-    "crash with unwritten entries",
-    "recovered over a torn tail",
-    "recovered an unconfirmed write",
-    "recovered a snapshot and entries",
-    "recovered from several log files",
-    "recovered from segments",
-    "damaged files refused",
-    "server crashed alone",
-    "session expired",
-    "group with a gap",
-    "group applied twice, answered once",
-    "operation refused",
-    "operation of unknown outcome",
-    "single voter leads",
-    "two leaders of different terms",
-    *(f"fault {kind}" for kind in (*WEIGHTS, "died_inside")),
-})
+MARKS = frozenset(
+    {
+        "append refused with a conflict hint",
+        "append refused by a higher term",
+        "log suffix overwritten",
+        "membership change undone by truncation",
+        "membership change as a promotable",
+        "membership change as a non-voter",
+        "promotable promoted",
+        "member removed",
+        "leader removed itself",
+        "member replaced by another incarnation",
+        "change refused: one is under way",
+        "change outcome unknown: leadership lost",
+        "pre-vote refused",
+        "pre-vote round repeated",
+        "vote refused",
+        "vote by leadership transfer",
+        "election without winner",
+        "leader steps down by higher term",
+        "leader steps down by check-quorum",
+        "leader steps down by disk failure",
+        "transfer completed",
+        "transfer timed out",
+        "transfer refused",
+        "timeout-now sent",
+        "log write failed",
+        "log recovered after a failure",
+        "stale write notice of an overwritten suffix",
+        "several events in one step",
+        "proposal rejected: overloaded",
+        "read confirmed at the leader",
+        "read confirmed at a follower",
+        "read index refused",
+        "read rejected",
+        "peer goes from replicate to probe",
+        "peer gets a snapshot",
+        "snapshot taken",
+        "snapshot installed",
+        "snapshot reception abandoned",
+        "snapshot accept failed",
+        "snapshot read failed",
+        "snapshot attempt refused",
+        "snapshot piece repeated",
+        "snapshot taken is older than one installed",
+        "crash while a snapshot is taken",
+        "crash while a snapshot comes in",
+        "crash while a snapshot is installed",
+        "crash with unwritten entries",
+        "recovered over a torn tail",
+        "recovered an unconfirmed write",
+        "recovered a snapshot and entries",
+        "recovered from several log files",
+        "recovered from segments",
+        "damaged files refused",
+        "server crashed alone",
+        "session expired",
+        "group with a gap",
+        "group applied twice, answered once",
+        "operation refused",
+        "operation of unknown outcome",
+        "single voter leads",
+        "two leaders of different terms",
+        *(f"fault {kind}" for kind in (*WEIGHTS, "died_inside")),
+    }
+)
 """Every mark there is."""
 
 _REJECTED = {
@@ -136,7 +138,7 @@ _REJECTED = {
     RejectReason.ALREADY_LEADER: "transfer refused",
     RejectReason.NON_VOTER: "transfer refused",
 }
-_RARE_EVENTS = {
+_RARE_EVENTS: dict[type, str] = {
     LogWriteFailed: "log write failed",
     LogRecovered: "log recovered after a failure",
     SnapshotAcceptFailed: "snapshot accept failed",
@@ -174,7 +176,7 @@ class Marks(Observer):
 
     # --- steps
 
-    def stepped(
+    def stepped(  # noqa: C901 - one case per kind of thing seen
         self, server: SimulatedServer, events: Sequence[Event], effects: Sequence[Effect]
     ) -> None:
         if len(events) > 1:
@@ -184,9 +186,9 @@ class Marks(Observer):
             if mark is not None:
                 self.reached[mark] += 1
             elif one.__class__ is LogWritten:
-                self._log_written(server, one)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                self._log_written(server, one)  # pyright: ignore[reportArgumentType]
             elif one.__class__ is SnapshotTaken:
-                self._snapshot_taken(server, one)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                self._snapshot_taken(server, one)  # pyright: ignore[reportArgumentType]
         role_before = self._roles.get(server, Role.FOLLOWER)
         for effect in effects:
             kind = effect.__class__
@@ -211,7 +213,7 @@ class Marks(Observer):
         if snapshot is not None and snapshot.index > one.meta.index:
             self.add("snapshot taken is older than one installed")
 
-    def _effect(self, server: SimulatedServer, one: Effect, role: Role) -> None:
+    def _effect(self, server: SimulatedServer, one: Effect, role: Role) -> None:  # noqa: C901 - one case per effect
         match one:
             case AppendEntries():
                 if one.entries[0].index <= self._written.get(server, 0):
@@ -344,6 +346,7 @@ class Marks(Observer):
         self._pieces[key] = message.offset
 
     def piece_answer(self, server: SimulatedServer, message: InstallSnapshotResponse) -> None:
+        del server
         if not message.accepted:
             self.add("snapshot attempt refused")
 
@@ -386,7 +389,7 @@ class Marks(Observer):
         if server.node.is_up:
             self.add("server crashed alone")
         for books in (self._roles, self._written):
-            books.pop(server, None)  # type: ignore[attr-defined]
+            books.pop(server, None)
 
     def damaged(self, node: SimulatedNode, error: StorageError) -> None:
         del node, error
@@ -438,7 +441,7 @@ def _has_torn_tail(node: SimulatedNode) -> bool:
     return header is not None and decode_frame(file.data, end) is None
 
 
-_MESSAGES = {
+_MESSAGES: dict[type, Callable[[Marks, SimulatedServer, Any], None]] = {
     AppendEntriesResponse: Marks.refused_append,
     PreVoteResponse: Marks.pre_vote,
     RequestVoteResponse: Marks.vote,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from khepri.machine.entries import decode_entry
-
 from tests.sim.violation import ViolationError
 
 if TYPE_CHECKING:
@@ -141,7 +140,9 @@ class Model:
     def at(self, key: Names, index: int) -> tuple[bytes | None, int]:
         """Give payload and version of a key as of an index that was replayed."""
         if index > self.index_known:
-            raise ViolationError(f"I11: index {index} is seen, the log is known up to {self.index}")
+            raise ViolationError(
+                f"I11: index {index} is seen, the log is known up to {self.index}"
+            )
         history = self._keys.get(key)
         if history is None:
             return (None, 0)

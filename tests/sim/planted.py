@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khepri.testing.simulation_settings import SimulationSettings
-
 from tests.sim.checkers import Checkers, run_checked
 from tests.sim.planted_core import CORE_BUGS
 from tests.sim.planted_log import LOG_BUGS

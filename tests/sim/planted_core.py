@@ -21,7 +21,6 @@ from khepri.raft.server import Server
 from khepri.raft.snapshot_receiver import SnapshotReceiver
 from khepri.raft.types import HardState, Index
 from khepri.raft.written import Written
-
 from tests.sim.planting import Planted, planted
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from khepri.errors import StorageError
 from khepri.log import framing, segments, snapshots
-from khepri.log.log_file import encode_confirmation
+from khepri.log.log_file import encode_confirmation, read_log_file
 from khepri.log.log_folder import LogFolder
-from khepri.log.log_tail import LogTail
+from khepri.log.log_tail import LogTail, Source
 from khepri.log.meta import MetaFile
 from khepri.log.segments import SegmentWriter
 from khepri.log.write_ahead_log import WriteAheadLog
-
 from tests.sim.planting import Planted, planted
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def _publish_file(file_system: Any, file: Any, path: str) -> None:
 
 @_plant("checksums of payloads are not looked at", framing, "payload_matches")
 def _payload_matches(header: Any, payload: Any) -> bool:
-    return len(payload) == header.length
+    return bool(len(payload) == header.length)
 
 
 @_plant("an overwritten suffix comes back", LogTail, "append")
@@ -108,16 +107,16 @@ _log_tail_append = LogTail.append
 
 @_plant("a log file is dropped before its entries are in segments", SegmentWriter, "flush")
 def _flush(self: Any, closed_file: Any) -> None:
-    log_file = segments.read_log_file(
+    log_file = read_log_file(
         self._file_system, closed_file.sequence, closed_file.path, closed_file.end_batch
     )
     tails: dict[str, LogTail] = {}
     for offset, append in log_file.appends():
         tail = tails.setdefault(append.uid, LogTail())
-        tail.append(append.first_index, append.entries, segments.Source(closed_file.path, offset))
+        tail.append(append.first_index, append.entries, Source(closed_file.path, offset))
     self._log_folder.drop(closed_file.sequence)
     for uid, tail in tails.items():
-        self._write_segment(uid, closed_file.sequence, tail)
+        self._write_segment(self._segments_folder(uid), uid, closed_file.sequence, tail)
 
 
 @_plant("too many segments are released", segments, "_find_needless")
@@ -126,10 +125,10 @@ def _find_needless(spans: Sequence[Any], snapshot_index: int) -> list[str]:
 
 
 @_plant("segments forget what they make void", SegmentWriter, "_write_segment")
-def _write_segment(self: Any, uid: str, sequence: int, tail: Any) -> None:
+def _write_segment(self: Any, folder: str, uid: str, sequence: int, tail: Any) -> None:
     if tail.entries:
         tail.lowest_index = tail.entries[0].index
-        _segment_write(self, uid, sequence, tail)
+        _segment_write(self, folder, uid, sequence, tail)
 
 
 _segment_write = SegmentWriter._write_segment

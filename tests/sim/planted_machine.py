@@ -8,7 +8,6 @@ from khepri.machine import commands, sessions
 from khepri.machine.machine import Machine
 from khepri.machine.operations import OPERATIONS
 from khepri.machine.sessions import GroupResult, GroupStatus, SessionTable
-
 from tests.sim.planting import Planted, planted
 
 if TYPE_CHECKING:

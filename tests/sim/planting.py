@@ -28,7 +28,7 @@ class Planted(NamedTuple):
     def planted(self) -> AbstractContextManager[object]:
         """Have the bug in the product as long as the context lasts."""
         if isinstance(self.owner, dict):
-            return patch.dict(self.owner, self.replacement())
+            return patch.dict(self.owner, self.replacement())  # pyright: ignore[reportUnknownMemberType]
         return patch.object(self.owner, self.attribute, self.replacement)
 
 

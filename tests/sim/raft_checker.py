@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from khepri.raft.effects import (
     AppendEntries,
     ConfigurationChanged,
+    InstallSnapshot,
     PersistHardState,
     RoleChanged,
     Send,
@@ -25,9 +26,8 @@ from khepri.raft.messages import (
     RequestVoteRequest,
     RequestVoteResponse,
 )
-from khepri.raft.types import Role
+from khepri.raft.types import Configuration, EntryKind, Role
 from khepri.testing.simulation_observer import Observer
-
 from tests.sim.durable_log import DurableLog
 from tests.sim.violation import ViolationError
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from khepri.raft.effects import Effect
     from khepri.raft.events import Event
     from khepri.raft.messages import Message
-    from khepri.raft.types import Configuration, Entry, HardState, ServerId, SnapshotMeta
+    from khepri.raft.types import Entry, HardState, ServerId, SnapshotMeta
     from khepri.testing.simulation_node import SimulatedNode
     from khepri.testing.simulation_server import SimulatedServer
 
@@ -73,7 +73,7 @@ class _Life:
         self.led_last_term = 0
         self.matched: dict[object, int] = {}
         self.configuration = core.configuration
-        self.configuration_index = core._server.configurations.index
+        self.configuration_index: int = core._server.configurations.index
 
 
 class RaftChecker(Observer):
@@ -88,6 +88,7 @@ class RaftChecker(Observer):
         self.committed: dict[int, int] = {}
         self.commits_of_leaders: dict[int, int] = {}
         self.applied_entries: dict[int, Entry] = {}
+        self.memberships: list[tuple[int, Configuration]] = []
 
     # --- disks
 
@@ -101,13 +102,20 @@ class RaftChecker(Observer):
         self.log_of(node.uid).append(appends)
 
     def snapshot_durable(self, node: SimulatedNode, meta: SnapshotMeta) -> None:
+        known = [(i, c) for i, c in self.memberships if i <= meta.index]
+        if known and known[-1][1] != meta.configuration:
+            raise ViolationError(
+                f"I12: a snapshot of {node.name} at {meta.index} has the members of another index"
+            )
         self.log_of(node.uid).snapshot(meta.index, meta.term)
 
     def persisted(self, server: SimulatedServer, hard_state: HardState) -> None:
         log = self.log_of(server.node.uid)
         term, vote = hard_state
         if term < log.hard_term:
-            raise ViolationError(f"I3: {server.node.name} persists term {term} after {log.hard_term}")
+            raise ViolationError(
+                f"I3: {server.node.name} persists term {term} after {log.hard_term}"
+            )
         log.hard_term, log.hard_vote = term, vote
         if vote is not None:
             self._voted(server, term, vote)
@@ -130,15 +138,19 @@ class RaftChecker(Observer):
         del applied
         life = self.lives[server]
         if entry.index != life.applied + 1:
-            raise ViolationError(f"I7: {server.node.name} applies {entry.index} after {life.applied}")
+            raise ViolationError(
+                f"I7: {server.node.name} applies {entry.index} after {life.applied}"
+            )
         life.applied = entry.index
+        if entry.index not in self.applied_entries and entry.kind is EntryKind.MEMBERSHIP:
+            self.memberships.append((entry.index, Configuration.decode(entry.data)))
         known = self.applied_entries.setdefault(entry.index, entry)
         if known is not entry and known != entry:
             raise ViolationError(f"I7: index {entry.index} is {known!r:.120} and {entry!r:.120}")
 
     # --- the step
 
-    def stepped(
+    def stepped(  # noqa: C901, PLR0912 - one case per invariant, at every step
         self, server: SimulatedServer, events: Sequence[Event], effects: Sequence[Effect]
     ) -> None:
         del events
@@ -149,7 +161,11 @@ class RaftChecker(Observer):
         life.term = term
         configuration = life.configuration
         if commit < life.commit:
-            raise ViolationError(f"I8: commit index of {server.node.name} goes from {life.commit} to {commit}")
+            raise ViolationError(
+                f"I8: commit index of {server.node.name} goes from {life.commit} to {commit}"
+            )
+        if core._server.configurations.index > core.last_index:
+            raise ViolationError(f"I12: {server.node.name} goes by a configuration it has cut off")
         if not core.last_applied <= commit <= core.last_index:
             raise ViolationError(
                 f"I8: applied {core.last_applied}, committed {commit}, last {core.last_index}"
@@ -166,6 +182,10 @@ class RaftChecker(Observer):
             elif kind is PersistHardState:
                 if position:
                     raise ViolationError("I3: term and vote are persisted after other effects")
+            elif kind is InstallSnapshot:
+                there = core._server.log.term_at(one.meta.index)  # type: ignore[union-attr]
+                if there == one.meta.term:  # type: ignore[union-attr]
+                    raise ViolationError("I9: a snapshot replaces a log that agrees with it")
             elif kind is ConfigurationChanged:
                 self._configured(server, life, one.configuration, one.index)  # type: ignore[union-attr]
         if core.role is Role.LEADER:
@@ -174,29 +194,31 @@ class RaftChecker(Observer):
             life.led_term = -1
         life.commit = commit
 
-    def _sent(
-        self, server: SimulatedServer, life: _Life, message: Message, to: ServerId
-    ) -> None:
+    def _sent(self, server: SimulatedServer, life: _Life, message: Message, to: ServerId) -> None:
         kind = message.__class__
         if kind in _WITHOUT_TERM:
             return
         term: int = message.term  # type: ignore[union-attr]
         log = life.log
         if term > log.hard_term:
-            raise ViolationError(f"I3: {server.node.name} speaks of term {term}, durable is {log.hard_term}")
+            raise ViolationError(
+                f"I3: {server.node.name} speaks of term {term}, durable is {log.hard_term}"
+            )
         if kind is AppendEntriesResponse or kind is HeartbeatResponse:
             if kind is HeartbeatResponse or message.success:  # type: ignore[union-attr]
                 index, there = message.last_index, message.last_term  # type: ignore[union-attr]
                 if not log.holds(index, there):
                     raise ViolationError(
-                        f"I9: {server.node.name} confirms {index}:{there}, durable is {log.last_index}"
+                        f"I9: {server.node.name} confirms {index}:{there}, it holds {log.last_index}"
                     )
         elif kind is RequestVoteResponse:
             if message.granted:  # type: ignore[union-attr]
                 self._voted(server, term, to)
                 # With a higher term durable there will be no other vote in this one.
                 if log.hard_term == term and log.hard_vote != to:
-                    raise ViolationError(f"I2: a vote of {server.node.name} in {term} is not durable")
+                    raise ViolationError(
+                        f"I2: a vote of {server.node.name} in {term} is not durable"
+                    )
         elif (
             kind is RequestVoteRequest
             and log.hard_term == term
@@ -222,13 +244,21 @@ class RaftChecker(Observer):
                 if other is not entry and other != entry:
                     raise ViolationError(f"I5: {key} is {other!r:.120} and {entry!r:.120}")
                 if None not in {previous_term, other_previous} and previous_term != other_previous:
-                    raise ViolationError(f"I5: before {key} is term {other_previous} and {previous_term}")
+                    raise ViolationError(
+                        f"I5: before {key} is term {other_previous} and {previous_term}"
+                    )
             previous_term = entry.term
 
     def _elected(self, server: SimulatedServer, term: int) -> None:
         first = self.leaders.setdefault(term, server.node.uid)
         if first != server.node.uid:
             raise ViolationError(f"I1: {first} and {server.node.uid} lead term {term}")
+        voters = _voters(server.core.configuration)
+        given = sum(self.votes.get((u, term)) == server.node.server_id for _, u in voters)
+        if given < len(voters) // 2 + 1:
+            raise ViolationError(
+                f"I1: {server.node.name} leads term {term} with {given} of {len(voters)} votes"
+            )
         committed = [i for t, i in self.commits_of_leaders.items() if t < term]
         last = max(committed, default=0)
         log = server.core._server.log
@@ -245,12 +275,16 @@ class RaftChecker(Observer):
         if server.core.role is not Role.LEADER or index <= before_index:
             return
         if before_index > server.core.commit_index:
-            raise ViolationError(f"I12: {index} changes the members, {before_index} is not committed")
+            raise ViolationError(
+                f"I12: {index} changes the members, {before_index} is not committed"
+            )
         if before_index and not self._own_term_committed(server):
             raise ViolationError("I12: members are changed by a leader that has committed nothing")
         old, new = _voters(before), _voters(configuration)
         if old and len(old) // 2 + 1 + len(new) // 2 + 1 <= len(old | new):
-            raise ViolationError(f"I12: majorities of {sorted(old)} and {sorted(new)} need not meet")
+            raise ViolationError(
+                f"I12: majorities of {sorted(old)} and {sorted(new)} need not meet"
+            )
 
     def _own_term_committed(self, server: SimulatedServer) -> bool:
         log, commit = server.core._server.log, server.core.commit_index
@@ -265,10 +299,14 @@ class RaftChecker(Observer):
         led_before = life.led_term == core.term
         if led_before:
             if log.last_index < life.led_last_index:
-                raise ViolationError(f"I4: leader {server.node.name} cuts its log to {log.last_index}")
+                raise ViolationError(
+                    f"I4: leader {server.node.name} cuts its log to {log.last_index}"
+                )
             there = log.term_at(life.led_last_index)
             if there is not None and there != life.led_last_term:
-                raise ViolationError(f"I4: leader {server.node.name} changes {life.led_last_index}")
+                raise ViolationError(
+                    f"I4: leader {server.node.name} changes {life.led_last_index}"
+                )
         else:
             life.led_term = core.term
             life.matched = {}
@@ -276,8 +314,8 @@ class RaftChecker(Observer):
         role = raft.role
         assert isinstance(role, Leader)
         matched = life.matched
-        for peer, progress in role.peers.all.items():
-            match_index = progress.match_index
+        for progress in role.peers.all.values():
+            peer, match_index = progress.uid, progress.match_index
             if matched.get(peer, 0) != match_index:
                 matched[peer] = match_index
                 self._matched(server, progress.uid, match_index)
@@ -297,9 +335,7 @@ class RaftChecker(Observer):
                 f" which holds {log.last_index}"
             )
 
-    def _committed(
-        self, server: SimulatedServer, life: _Life, before: Configuration
-    ) -> None:
+    def _committed(self, server: SimulatedServer, life: _Life, before: Configuration) -> None:
         core = server.core
         log = core._server.log
         last = core.commit_index
@@ -321,8 +357,8 @@ class RaftChecker(Observer):
             known = self.committed.setdefault(index, term)
             if known != term:
                 raise ViolationError(f"I7: {index}:{known} and {index}:{term} are committed")
-        before = self.commits_of_leaders.get(core.term, 0)
-        self.commits_of_leaders[core.term] = max(before, last)
+        earlier = self.commits_of_leaders.get(core.term, 0)
+        self.commits_of_leaders[core.term] = max(earlier, last)
         for other, its_life in self.lives.items():
             if its_life.led_term > core.term:
                 its_log = other.core._server.log

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khepri.encoding import pack
+from khepri.raft.leader import Leader
 from khepri.raft.types import EntryKind, Role
-
 from tests.sim.client_checker import payloads_of
 from tests.sim.linearizability import Verdict, from_operations, search
 from tests.sim.violation import check
 
 if TYPE_CHECKING:
     from khepri.testing.simulation import Simulation
-
+    from khepri.testing.simulation_clients import Operation
+    from khepri.testing.simulation_server import SimulatedServer
     from tests.sim.client_checker import ClientChecker
     from tests.sim.raft_checker import RaftChecker
 
@@ -33,7 +34,9 @@ def check_rest(world: Simulation, raft: RaftChecker, clients: ClientChecker) -> 
         assert server is not None
         name, core = server.node.name, server.core
         check(core.commit_index == leader.core.commit_index, "I14", f"commit index of {name}")
-        check(core.configuration == leader.core.configuration, "I14", f"members as {name} sees them")
+        check(
+            core.configuration == leader.core.configuration, "I14", f"members as {name} sees them"
+        )
         check(payloads_of(server.machine.view.root) == expected_tree, "I14", f"the tree of {name}")
         check(pack(server.machine._sessions.to_plain()) == sessions, "I14", f"sessions of {name}")
         check((core.role is Role.LEADER) == (server is leader), "I14", f"the role of {name}")
@@ -44,28 +47,34 @@ def check_rest(world: Simulation, raft: RaftChecker, clients: ClientChecker) -> 
     return _search_small_histories(clients)
 
 
-def _check_bounds(world: Simulation, server: object) -> None:
-    node = server.node  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-    core = node.server.core
+def _check_bounds(world: Simulation, server: SimulatedServer) -> None:
+    node = server.node
+    core = server.core
     settings = world.settings
     log = core._server.log
-    unsnapshotted = core.last_index - node.server.cadence.last_index
+    unsnapshotted = core.last_index - server.cadence.last_index
     bound = settings.raft.trailing_entries + unsnapshotted
     check(log.last_index - log.base_index <= bound, "I16", f"the log {node.name} has in memory")
     files = node.disk.contents()
     check(node.segment_writer.waiting <= 2, "I16", f"log files of {node.name} that wait")
     names = [path.rsplit("/", 1)[-1] for path in files]
     check(len(names) <= 24 + unsnapshotted // 4, "I16", f"files of {node.name}: {names}")
-    check(node.disk.open_files <= 6 + node.server.worker.open_readers, "I16", f"open files of {node.name}")
+    check(
+        node.disk.open_files <= 6 + server.worker.open_readers,
+        "I16",
+        f"open files of {node.name}",
+    )
     role = core._server.role
-    if core.role is Role.LEADER:
-        check(role._unapplied_bytes == 0, "I16", f"bytes that wait at rest: {role._unapplied_bytes}")
+    if isinstance(role, Leader):
+        check(
+            role._unapplied_bytes == 0, "I16", f"bytes that wait at rest: {role._unapplied_bytes}"
+        )
         for progress in role.peers.all.values():
             check(len(progress._inflight) == 0, "I16", "messages in flight at rest")
 
 
 def _search_small_histories(clients: ClientChecker) -> int:
-    by_key: dict[str, list[object]] = {}
+    by_key: dict[str, list[Operation]] = {}
     operations = {operation.number: operation for operation in clients.history}
     for operation in clients.model.commands.values():
         operations.setdefault(operation.number, operation)
@@ -76,6 +85,6 @@ def _search_small_histories(clients: ClientChecker) -> int:
         if len(its) > MOST_SEARCHED:
             continue
         searched += 1
-        verdict = search(from_operations(its))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        verdict = search(from_operations(its))
         check(verdict is not Verdict.VIOLATION, "I11", f"the history of key {key} has no order")
     return searched

@@ -8,10 +8,10 @@ import sys
 import time
 
 import pytest
+
 from khepri.testing.simulation import Simulation
 from khepri.testing.simulation_faults import plan_faults
 from khepri.testing.simulation_settings import SimulationSettings
-
 from tests.sim.campaign import Campaign
 from tests.sim.checkers import run_checked
 from tests.sim.exhaustive import explore
@@ -97,6 +97,6 @@ def test_all_interleavings_of_a_small_world_hold() -> None:
 
 
 def test_all_interleavings_after_a_first_election_hold() -> None:
-    elected = (("deliver", 0), ("deliver", 0), ("deliver", 0), ("write", 0))
+    elected = (("deliver", 0),) * 8
     states, _ = explore(3, prefix=elected)
     assert states > 50
