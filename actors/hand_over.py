@@ -36,5 +36,6 @@ def hand_over(access: StoreAccess) -> None:
     )
     try:
         asked.get(timeout=HAND_OVER_SECONDS)
+        _logger.info("%s has handed over %s", access.server_id.node, access.store_id)
     except KhepriError as error:
         _logger.warning("%s stops without having handed over: %s", access.server_id, error)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .child_spec import Siblings
     from .future import KhepriFuture
     from .reference import ActorReference
+    from .router import Functions
     from .server_setup import Network
 
     MakeTransport = Callable[[str, bytes, Receiver], Transport]
@@ -79,6 +80,10 @@ class NodeNetwork:
         if not self.is_distributed:
             return NoNetwork()
         return StoreNetwork(self._postman, store_id, known.cluster_id, known.uid)
+
+    def offer(self, functions: Functions) -> None:
+        """Let other nodes call these too; they must not wait."""
+        self._functions.update(functions)
 
     def call(
         self, node: str, function: str, arguments: Sequence[object], timeout_seconds: float | None

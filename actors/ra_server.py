@@ -395,7 +395,7 @@ class RaServer(KhepriActor):
             self.label,
             change.role.value,
             change.term,
-            change.leader,
+            change.leader and change.leader.node,
         )
         self._pump.lost()
         self._setup.membership_cache.cast(LeaderIs(change.leader))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,8 @@ class Outbox:
         self._wake = wake
         self._lock = threading.Lock()
         self._is_open = True
+        self.refused_at = 0.0
+        """When it was last offered something while it was shut; monotonic seconds."""
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._leaving_bytes = 0
@@ -63,6 +66,7 @@ class Outbox:
         size = sum(map(queued_size, messages))
         with self._lock:
             if not self._is_open:
+                self.refused_at = time.monotonic()
                 return Drop.PEER_DOWN
             if self.queued_bytes + size > self._budget_bytes:
                 return Drop.QUEUE_FULL

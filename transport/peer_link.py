@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -71,9 +72,24 @@ class PeerLink:
     Any thread may use `outbox` and `state`; everything else belongs to the I/O thread.
     """
 
-    def __init__(self, peer: str, address: Address, services: IoServices) -> None:
-        """Begin waiting; the I/O thread must call `start`."""
+    def __init__(
+        self,
+        peer: str,
+        address: Address,
+        services: IoServices,
+        forget: Callable[[PeerLink], None],
+    ) -> None:
+        """Begin waiting; the I/O thread must call `start`.
+
+        Args:
+            peer: the name of the peer.
+            address: where it listens.
+            services: of the I/O thread.
+            forget: is called, on that thread, when nobody has wanted this link for long.
+        """
         self.peer = peer
+        self._forget = forget
+        self._down_since = time.monotonic()
         self.outbox = Outbox(
             services.settings.queue_bytes, lambda: services.reactor.call_soon(self._flush)
         )
@@ -190,11 +206,21 @@ class PeerLink:
         self._last_error = reason
         if self._stage is Stage.UP:
             self._services.counters.add(Traffic.LINKS_LOST)
+            self._down_since = time.monotonic()
             self._hold()
         self._close_sockets()
         self._stage = Stage.WAITING
+        if self._is_unwanted():
+            self._forget(self)
+            return
         self._set_timer(self._redial_delay_seconds(), self._dial)
         self._failures_in_row += 1
+
+    def _is_unwanted(self) -> bool:
+        """Tell whether nobody has sent anything for long: a guest that is gone."""
+        since = max(self._down_since, self.outbox.refused_at)
+        is_long_ago = time.monotonic() - since >= self._services.settings.forget_seconds
+        return is_long_ago and not self.outbox.is_open
 
     def _redial_delay_seconds(self) -> float:
         settings = self._services.settings

@@ -47,6 +47,9 @@ class TransportSettings:
     """The pause before the second attempt to connect; it doubles from attempt to attempt."""
     redial_delay_limit_seconds: float = 2.0
     """Where the pause stops growing. A peer that comes back greets, and is dialled at once."""
+    forget_seconds: float = 60.0
+    """A peer that cannot be reached and that nobody wants to reach is dialled no more after this:
+    it was a guest. Sending to it begins anew."""
     stranger_limit: int = 128
     """Connections that have not proved who they are, at most; the oldest is closed first. Never
     more than an eighth of the process's limit of open files."""

@@ -195,7 +195,7 @@ class ZmqTransport:
         with self._links_lock:
             link = self._links.get(node)
             if link is None:
-                link = self._links[node] = PeerLink(node, address, services)
+                link = self._links[node] = PeerLink(node, address, services, self._forget)
                 services.reactor.call_soon(link.start)
         return link
 
@@ -235,6 +235,12 @@ class ZmqTransport:
         _log.critical("%s: the transport has ended by a bug", self.node, exc_info=failure)
         if self._on_failure is not None:
             self._on_failure(failure)
+
+    def _forget(self, link: PeerLink) -> None:
+        with self._links_lock:
+            if self._links.get(link.peer) is link:
+                del self._links[link.peer]
+        link.close()
 
     def _on_greeting(self, sender: NodeIncarnation) -> None:
         link = self._links.get(sender.node)

@@ -21,6 +21,8 @@ COMMANDS = {
     "get": "print the payload of one tree node",
     "tree": "draw a store, or a part of it",
     "dump": "print tree nodes, one JSON line each",
+    "serve": "run a node in the foreground until SIGTERM or SIGINT",
+    "cluster": "speak to a running node: members, status, join, reset, remove, transfer",
 }
 
 
@@ -76,7 +78,7 @@ def _parse(words: list[str]) -> tuple[_Command, argparse.Namespace]:
     """Read the words; only the module of the named command is imported."""
     parser = _Parser(
         prog="khepri",
-        description="Look into a khepri data directory, or fill one, while no store runs on it.",
+        description="Look into a khepri data directory, run a node, or speak to one that runs.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="exit codes:\n" + "\n".join(f"  {code:3}  {code.meaning}" for code in ExitCode),
     )

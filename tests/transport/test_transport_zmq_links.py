@@ -141,6 +141,23 @@ def test_a_peer_that_comes_back_is_dialled_at_once(zmq_nodes: ZmqNodes) -> None:
     eventually(lambda: state_of(alice, bob).status is PeerStatus.CONNECTED)
 
 
+def test_a_guest_that_is_gone_is_forgotten_and_can_come_again(zmq_nodes: ZmqNodes) -> None:
+    settings = replace(IMPATIENT, forget_seconds=0.3)
+    alice = zmq_nodes.make(zmq_nodes.name("alice"), Mailbox(), settings=settings)
+    alice.start()
+    guest = zmq_nodes.make(zmq_nodes.name("guest"), Mailbox())
+    guest.start()
+    assert alice.send(guest.node, [text(b"hello")])
+    eventually(lambda: state_of(alice, guest.node).status is PeerStatus.CONNECTED)
+
+    guest.stop()
+    eventually(lambda: not alice.peers())
+
+    mailbox = Mailbox()
+    zmq_nodes.make(guest.node, mailbox).start()
+    eventually(lambda: alice.send(guest.node, [text(b"hello again")]) and mailbox.bodies())
+
+
 def test_a_restart_is_noticed_by_the_greeting_even_if_the_old_connection_hangs(
     zmq_nodes: ZmqNodes,
 ) -> None:

@@ -1,0 +1,103 @@
+"""``khepri cluster members|status|join|reset|remove|transfer``: speak to a running node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from khepri.errors import NotDoneError
+
+from .guest import Guest, add_node_arguments, guest_at
+from .outcomes import ExitCode
+from .rendering import as_json, as_plain
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the commands take."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, (what, do) in _ACTIONS.items():
+        action = actions.add_parser(name, help=what, description=f"{what.capitalize()}.")
+        if name == "join":
+            action.add_argument("remote", metavar="REMOTE", help="a node of the cluster to join")
+        elif name == "remove":
+            action.add_argument("member", metavar="MEMBER", help="the name of its node")
+        elif name == "transfer":
+            help_text = "who is to lead (default: the most up-to-date member)"
+            action.add_argument("member", metavar="MEMBER", nargs="?", help=help_text)
+        add_node_arguments(action)
+        if do in {_members, _status}:
+            action.add_argument("--output", choices=("plain", "json"), default="plain")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    with guest_at(arguments) as guest:
+        _ACTIONS[arguments.action][1](guest, arguments)
+    return ExitCode.DONE
+
+
+def _members(guest: Guest, arguments: argparse.Namespace) -> None:
+    """Tell the members, as a majority has just confirmed them."""
+    guest.ask("has_quorum")
+    status: dict[str, Any] = guest.ask("status")
+    leader = status["leader"]
+    if arguments.output == "json":
+        print(as_json([{"node": name, "leads": name == leader} for name in status["members"]]))
+        return
+    for name in status["members"]:
+        print(f"{name}  leader" if name == leader else name)
+
+
+def _status(guest: Guest, arguments: argparse.Namespace) -> None:
+    """Describe the member asked, as it sees itself; works without a majority."""
+    status: dict[str, Any] = guest.ask("status")
+    if arguments.output == "json":
+        print(as_json(status))
+        return
+    width = max(map(len, status)) + 1
+    for name, value in status.items():
+        shown = ", ".join(value) if isinstance(value, list) else as_plain(value)  # pyright: ignore[reportUnknownArgumentType]
+        print(f"{name + ':':{width}} {shown}")
+
+
+def _join(guest: Guest, arguments: argparse.Namespace) -> None:
+    guest.ask_for_long("join_store", arguments.remote)
+    print(f"{guest.asked} has joined the cluster of {arguments.remote}")
+
+
+def _reset(guest: Guest, arguments: argparse.Namespace) -> None:
+    del arguments
+    guest.ask_for_long("reset_store")
+    print(f"{guest.asked} has left its cluster and has an empty store")
+
+
+def _remove(guest: Guest, arguments: argparse.Namespace) -> None:
+    try:
+        guest.ask_leader("remove_member", arguments.member)
+    except NotDoneError as error:
+        if error.facts.get("reason") == "not_member":
+            raise NotDoneError(f"{arguments.member} is no member", **error.facts) from error
+        raise
+    print(f"{arguments.member} is no member any more")
+
+
+def _transfer(guest: Guest, arguments: argparse.Namespace) -> None:
+    try:
+        guest.ask_leader("transfer_leadership", arguments.member)
+    except NotDoneError as error:
+        if error.facts.get("reason") != "already_leader":
+            raise
+    print(f"{guest.ask('status')['leader']} leads")
+
+
+_ACTIONS: dict[str, tuple[str, Callable[[Guest, argparse.Namespace], None]]] = {
+    "members": ("tell who belongs to the cluster, as a majority confirms it", _members),
+    "status": ("describe the member on the node: role, term, indexes", _status),
+    "join": ("replace the node's store by a member of another node's cluster", _join),
+    "reset": ("leave the cluster in order and begin again with an empty store", _reset),
+    "remove": ("remove a member that will not come back", _remove),
+    "transfer": ("hand leadership to another member", _transfer),
+}
