@@ -1,0 +1,268 @@
+"""``khepri serve`` and ``khepri cluster`` as an operator has them: real processes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+DEADLINE_SECONDS = 60.0
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Served:
+    """One ``khepri serve`` and what it logs."""
+
+    def __init__(self, name: str, words: list[str]) -> None:
+        self.name = name
+        self.log: list[str] = []
+        self._news = threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "khepri", "serve", "--name", name, *words],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._news:
+                self.log.append(line)
+                self._news.notify_all()
+        with self._news:
+            self.log.append("END")
+            self._news.notify_all()
+
+    def wait_for(self, word: str) -> str:
+        """Wait until a line with this word was logged, and give the line."""
+
+        def found() -> str | None:
+            return next((line for line in self.log if word in line), None)
+
+        with self._news:
+            self._news.wait_for(lambda: found() or "END" in self.log, DEADLINE_SECONDS)
+            line = found()
+        assert line is not None, f"{self.name} never said {word!r}:\n{''.join(self.log)}"
+        return line
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and give the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end and give the exit code."""
+        code = self.process.wait(DEADLINE_SECONDS)
+        self._reader.join(DEADLINE_SECONDS)
+        return code
+
+    def close(self) -> None:
+        """Kill it if it still runs."""
+        self.process.kill()
+        self.wait()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+class Site:
+    """A directory with a cookie, and nodes that are ended with the test."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.cookie_file = self.cookie("cookie")
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    def cookie(self, name: str) -> Path:
+        """Make a cookie file."""
+        path = self.directory / name
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), "ascii")
+        return path
+
+    def name(self, name: str) -> str:
+        """Give a node name with a free port."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return f"{name}@127.0.0.1:{probe.getsockname()[1]}"
+
+    def serve(self, name: str, *words: str) -> Served:
+        """Start a node; its directory is called like it."""
+        data_dir = self.directory / name.partition("@")[0]
+        common = ["--data-dir", str(data_dir), "--cookie-file", str(self.cookie_file)]
+        served = Served(name, [*common, *words])
+        self._cleanup.callback(served.close)
+        return served
+
+    def cluster(self, *words: str, cookie_file: Path | None = None) -> Done:
+        """Run ``khepri cluster``."""
+        cookie = ["--cookie-file", str(cookie_file or self.cookie_file)]
+        done = subprocess.run(
+            [sys.executable, "-m", "khepri", "cluster", *words, *cookie],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINE_SECONDS,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def members(self, node: str) -> list[dict[str, Any]]:
+        """Give what ``khepri cluster members`` says."""
+        done = self.cluster("members", "--node", node, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        members: list[dict[str, Any]] = json.loads(done.stdout)
+        return members
+
+    def three(self) -> list[Served]:
+        """Start three nodes at once; the others find the first when it is there."""
+        first = self.name("alice")
+        alice = self.serve(first)
+        others = [self.serve(self.name(name), "--join", first) for name in ("bob", "carol")]
+        for served in (alice, *others):
+            served.wait_for("ready: ")
+        return [alice, *others]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Generator[Site]:
+    """A place for nodes."""
+    with Site(tmp_path) as made:
+        yield made
+
+
+def test_three_nodes_become_a_cluster_and_a_leader_that_is_stopped_hands_over(site: Site) -> None:
+    alice, bob, carol = site.three()
+    names = sorted(served.name for served in (alice, bob, carol))
+    assert [member["node"] for member in site.members(carol.name)] == names
+
+    moved = site.cluster("transfer", bob.name, "--node", carol.name)
+    assert (moved.returncode, moved.stdout) == (0, f"{bob.name} leads\n")
+    again = site.cluster("transfer", bob.name, "--node", alice.name)
+    assert again.returncode == 0
+
+    assert bob.end(signal.SIGTERM) == 0
+    assert bob.wait_for("has handed over")
+    assert "SIGTERM" in bob.wait_for("stopping")
+    leader = next(member["node"] for member in site.members(alice.name) if member["leads"])
+    assert leader in {alice.name, carol.name}
+
+    bob = site.serve(bob.name, "--join", alice.name)
+    bob.wait_for("a member already")
+    bob.wait_for("ready: ")
+    assert not any("joining " in line and "not joining" not in line for line in bob.log)
+    assert [served.end(signal.SIGINT) for served in (carol, bob, alice)] == [0, 0, 0]
+
+
+def test_a_node_resets_joins_again_and_is_removed_when_it_is_dead(site: Site) -> None:
+    alice = site.serve(site.name("alice"))
+    bob = site.serve(site.name("bob"), "--join", alice.name)
+    bob.wait_for("joined: ")
+    assert len(site.members(alice.name)) == 2
+
+    done = site.cluster("reset", "--node", bob.name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert site.members(alice.name) == [{"node": alice.name, "leads": True}]
+    assert site.members(bob.name) == [{"node": bob.name, "leads": True}]
+
+    done = site.cluster("join", bob.name, "--node", alice.name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(site.members(bob.name)) == 2
+
+    carol = site.serve(site.name("carol"), "--join", alice.name)
+    carol.wait_for("joined: ")
+    carol.end(signal.SIGKILL)
+    done = site.cluster("remove", carol.name, "--node", alice.name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(site.members(bob.name)) == 2
+    done = site.cluster("remove", carol.name, "--node", alice.name)
+    assert done.returncode == 1
+    assert "is no member" in done.stderr
+
+
+def test_status_describes_the_node_asked_also_without_a_majority(site: Site) -> None:
+    alice = site.serve(site.name("alice"))
+    bob = site.serve(site.name("bob"), "--join", alice.name)
+    bob.wait_for("joined: ")
+    alice.end(signal.SIGKILL)
+
+    done = site.cluster("status", "--node", bob.name, "--output", "json")
+    status = json.loads(done.stdout)
+    assert status["node"] == bob.name
+    assert sorted(status["members"]) == sorted([alice.name, bob.name])
+    assert "tree_nodes:" in site.cluster("status", "--node", bob.name).stdout
+
+    done = site.cluster("members", "--node", bob.name, "--timeout", "1")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_wrong_cookie_is_refused_and_the_reason_is_told(site: Site) -> None:
+    alice = site.serve(site.name("alice"))
+    alice.wait_for("ready: ")
+    done = site.cluster(
+        "members", "--node", alice.name, "--timeout", "2", cookie_file=site.cookie("wrong")
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the cookie there differs" in done.stderr
+    assert done.stderr.count("\n") == 1
+    alice.wait_for("without the cookie")
+    assert len(site.members(alice.name)) == 1  # and others are served as before
+
+
+def test_a_node_that_is_not_there_is_told(site: Site) -> None:
+    done = site.cluster("members", "--node", site.name("nobody"), "--timeout", "1")
+    assert done.returncode == 1
+    assert "nobody answers at the address" in done.stderr
+
+
+def test_a_join_that_cannot_succeed_ends_the_daemon_with_the_reason(site: Site) -> None:
+    bob = site.serve(site.name("bob"), "--join", site.name("nobody"), "--join-timeout", "1")
+    assert bob.wait() == 1
+    assert "cannot be reached" in bob.log[-2]
+
+
+def test_a_signal_ends_a_daemon_that_waits_for_the_node_to_join(site: Site) -> None:
+    bob = site.serve(site.name("bob"), "--join", site.name("nobody"))
+    bob.wait_for("joining")
+    assert bob.end(signal.SIGTERM) == 0
+
+
+def test_a_cookie_file_that_others_can_read_is_refused(site: Site) -> None:
+    site.cookie_file.chmod(0o644)
+    alice = site.serve(site.name("alice"))
+    assert alice.wait() == 1
+    assert "chmod 600" in alice.wait_for("khepri: ")
+
+
+def test_settings_of_the_store_are_checked_before_anything_starts(site: Site) -> None:
+    for wrong in ("snapshot_entrys=5", "snapshot_entries=many", "cluster_name=x"):
+        alice = site.serve(site.name("alice"), "--set", wrong)
+        assert alice.wait() == 2
+        assert "argument --set" in alice.wait_for("khepri: ")
+    assert not (site.directory / "alice").exists()
