@@ -112,7 +112,12 @@ class Simulation:
         self.operator = Operator(self)
         self._injector = FaultInjector(self)
         self._clients = [
-            Client(self, node, random.Random(f"{seed}/{node.name}/client {number}"))
+            Client(
+                self,
+                node,
+                random.Random(f"{seed}/{node.name}/client {number}"),
+                only_reads=number < self.settings.readers,
+            )
             for node in self.nodes.values()
             for number in range(self.settings.clients_per_node)
         ]

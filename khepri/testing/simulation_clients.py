@@ -131,8 +131,16 @@ class Operation:
 class Client:
     """Somebody who uses the store of one node."""
 
-    def __init__(self, world: Simulation, node: SimulatedNode, randomness: random.Random) -> None:
+    def __init__(
+        self,
+        world: Simulation,
+        node: SimulatedNode,
+        randomness: random.Random,
+        *,
+        only_reads: bool = False,
+    ) -> None:
         """Make a client; `next` has it begin."""
+        self._kinds = ("read",) if only_reads else KINDS
         self.world = world
         self.node = node
         self._random = randomness
@@ -147,7 +155,7 @@ class Client:
                 self._pause(0.2)
             return
         key = str(random.randrange(self.world.settings.keys))
-        self.begin(random.choice(KINDS), key)
+        self.begin(random.choice(self._kinds), key)
 
     def begin(self, kind: str, key: str) -> Operation:
         """Do one operation now; the node has a server."""

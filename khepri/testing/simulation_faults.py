@@ -84,8 +84,8 @@ def plan_faults(seed: int, settings: SimulationSettings) -> list[Fault]:
         Fault(
             at=round(0.5 + one.random() * settings.fault_seconds, 4),
             kind=one.choices(kinds, weights)[0],
-            who=round(one.random(), 4),
-            measure=round(one.random(), 4),
+            who=min(round(one.random(), 4), 0.9999),
+            measure=min(round(one.random(), 4), 0.9999),
             seconds=round(one.choice((0.05, 0.3, 1.0, 2.0, 4.0)) * (0.5 + one.random()), 3),
         )
         for _ in range(count)

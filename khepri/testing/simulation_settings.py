@@ -53,6 +53,7 @@ class SimulationSettings:
         busy_ratio: how often a turn takes long enough for a batch to gather.
         duplication: probability that a message comes twice, as long as there are faults.
         loss: probability that a message is lost, as long as there are faults.
+        readers: so many clients of each node only read: writes that wait do not stop them.
         raft: the core's settings.
     """
 
@@ -72,6 +73,7 @@ class SimulationSettings:
     busy_ratio: float = 0.05
     duplication: float = 0.0
     loss: float = 0.0
+    readers: int = 0
     raft: RaftSettings = field(default_factory=_small)
 
     @classmethod
@@ -93,4 +95,5 @@ class SimulationSettings:
             busy_ratio=one.choice((0.0, 0.05, 0.2)),
             duplication=one.choice((0.0, 0.0, 0.05, 0.4)),
             loss=one.choice((0.0, 0.0, 0.02, 0.1)),
+            readers=one.choice((0, 0, 1)),
         )

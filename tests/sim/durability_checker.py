@@ -50,7 +50,7 @@ class DurabilityChecker(Observer):
             )
             if not ahead:  # a write that was not confirmed may be there
                 raise ViolationError(
-                    f"I3: {name} wakes up with {found}, durable were {log.hard_term}, {log.hard_vote}"
+                    f"I3: {name} wakes up with {found}, not {log.hard_term}, {log.hard_vote}"
                 )
             log.hard_term, log.hard_vote = found.term, found.voted_for
         self._compare_logs(name, stored, log)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from khepri.errors import StorageError
-from khepri.log import framing, segments, snapshots
+from khepri.log import block_file, framing, segments
 from khepri.log.log_file import encode_confirmation, read_log_file
 from khepri.log.log_folder import LogFolder
 from khepri.log.log_tail import LogTail, Source
@@ -83,7 +83,7 @@ def _write_record_in_place(self: Any, record: Any) -> None:
     self._record = record
 
 
-@_plant("a snapshot is not synced before it gets its name", snapshots, "publish_file")
+@_plant("a snapshot or segment gets its name before it is synced", block_file, "publish_file")
 def _publish_file(file_system: Any, file: Any, path: str) -> None:
     file.close()
     file_system.rename(file.path, path)

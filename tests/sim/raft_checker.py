@@ -198,21 +198,21 @@ class RaftChecker(Observer):
         kind = message.__class__
         if kind in _WITHOUT_TERM:
             return
-        term: int = message.term  # type: ignore[union-attr]
+        term = int(message.term)  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
         log = life.log
         if term > log.hard_term:
             raise ViolationError(
                 f"I3: {server.node.name} speaks of term {term}, durable is {log.hard_term}"
             )
-        if kind is AppendEntriesResponse or kind is HeartbeatResponse:
-            if kind is HeartbeatResponse or message.success:  # type: ignore[union-attr]
-                index, there = message.last_index, message.last_term  # type: ignore[union-attr]
-                if not log.holds(index, there):
-                    raise ViolationError(
-                        f"I9: {server.node.name} confirms {index}:{there}, it holds {log.last_index}"
-                    )
-        elif kind is RequestVoteResponse:
-            if message.granted:  # type: ignore[union-attr]
+        if isinstance(message, AppendEntriesResponse | HeartbeatResponse):
+            confirms = isinstance(message, HeartbeatResponse) or message.success
+            if confirms and not log.holds(message.last_index, message.last_term):
+                raise ViolationError(
+                    f"I9: {server.node.name} confirms {message.last_index},"
+                    f" durable is {log.last_index}"
+                )
+        elif isinstance(message, RequestVoteResponse):
+            if message.granted:
                 self._voted(server, term, to)
                 # With a higher term durable there will be no other vote in this one.
                 if log.hard_term == term and log.hard_vote != to:
