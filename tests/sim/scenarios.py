@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from khepri.testing.simulation_faults import plan_faults
 from khepri.testing.simulation_settings import SimulationSettings
 
 if TYPE_CHECKING:
@@ -37,20 +38,24 @@ SCENARIOS = [
         "a newcomer that knows an earlier incarnation of its leader hears it",
         5,
         _as_found(5),
+        plan_faults(5, _as_found(5), has_favourites=False),
     ),
     Scenario(
         "a leader's count of waiting bytes does not drift when members change",
         9,
         _as_found(9),
+        plan_faults(9, _as_found(9), has_favourites=False),
     ),
     Scenario(
         "a snapshot taken while the disk refuses the log does not stop the log for ever",
         17,
         _as_found(17),
+        plan_faults(17, _as_found(17), has_favourites=False),
     ),
     Scenario(
         "a follower behind such a snapshot catches up",
         194,
         _as_found(194),
+        plan_faults(194, _as_found(194), has_favourites=False),
     ),
 ]
