@@ -32,6 +32,7 @@ class StoreAccess:
         "_changed",
         "_is_closed",
         "cluster_id",
+        "is_leaving",
         "membership",
         "server",
         "server_id",
@@ -46,6 +47,8 @@ class StoreAccess:
         self.server_id = server_id
         self.server: ActorReference | None = None
         """The running server; None before its first start. A dead one answers with errors."""
+        self.is_leaving = False
+        """Whether its data are about to be given up, for a join or a reset: nobody may join it."""
         self._changed = threading.Condition()
         self._is_closed = False
         self.view: View | None = None

@@ -51,7 +51,6 @@ from .wal_writer import ForgetStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
     from khepri.log.directory import Registration
     from khepri.log.file_system import FileSystem
@@ -335,7 +334,7 @@ class Node:
         assert handle is not None
         return handle, handle.storage.wanted[store_id].config
 
-    def changing(self, store_id: str) -> AbstractContextManager[object]:
+    def changing(self, store_id: str) -> threading.RLock:
         """Hold off other changes of a store's life and membership on this node."""
         with self._lock:
             return self._changing.setdefault(store_id, threading.RLock())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from khepri.errors import NoSuchServerError
+from khepri.errors import ClusterChangeNotPermittedError, NoSuchServerError
 from khepri.raft.events import AddMember, ForceSingleMember, RemoveMember, TransferLeadership
 from khepri.raft.types import Member, MemberKind, ServerId
 
@@ -54,7 +54,14 @@ class RemoteFunctions:
         return _answered([access.cluster_id, [m.node for m in access.known_members()]])
 
     def has_quorum(self, store_id: object) -> KhepriFuture[Any]:
-        """Answer once a majority has confirmed who leads."""
+        """Answer once a majority has confirmed who leads; asked by who is about to join.
+
+        Two that join each other would both give up their data for the other's.
+        """
+        if self._access(store_id).is_leaving:
+            raise ClusterChangeNotPermittedError(
+                f"the store {store_id!r} on {self._name} is about to join or to leave itself"
+            )
         return self._ask(store_id, ConsistentRead())
 
     def add_member(self, store_id: object, name: object, uid: object) -> KhepriFuture[Any]:

@@ -24,7 +24,7 @@ from khepri.raft.events import ForceSingleMember
 from khepri.raft.types import ServerId
 
 from .calls import DEFAULT, Deadline, Timeout, call, node_or_default, result
-from .membership import ask_cluster, join_cluster, leave, remove
+from .membership import ask_cluster, changing, join_cluster, leave, remove
 from .options import Favor, is_consistent
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class ClusterManager:
         """
         deadline = Deadline(timeout)
         wanted, node = _store_id(store_id), self._node
-        with node.changing(wanted):
+        with changing(node, wanted, deadline):
             if wanted not in node.stores:
                 raise NotAKhepriStoreError(f"no store {wanted!r} runs here", store_id=wanted)
             leave(node, wanted, deadline)
@@ -161,7 +161,7 @@ class ClusterManager:
                 )
             store_id, remote = remote.store_id, remote.node
         wanted, node = _store_id(store_id), self._node
-        with node.changing(wanted):
+        with changing(node, wanted, deadline):
             join_cluster(node, wanted, _node_name(remote), deadline)
 
     def members(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from khepri.actors.server_messages import WaitUntilVoter
+from khepri.actors.server_messages import ConsistentRead, WaitUntilVoter
 from khepri.errors import (
     AlreadyMemberError,
     ClusterChangeNotPermittedError,
@@ -26,6 +27,8 @@ from khepri.errors import (
 from .calls import Deadline, call, result
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from khepri.actors.node import Node
 
 PING_SECONDS = 5.0
@@ -109,6 +112,27 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
         remove(node, store_id, node.name, node.name, deadline)
 
 
+@contextmanager
+def changing(node: Node, store_id: str, deadline: Deadline) -> Generator[None]:
+    """Hold off other changes of a store on this node, and let nobody join it meanwhile.
+
+    Raises:
+        KhepriTimeoutError: another change took until the deadline.
+    """
+    lock, rest = node.changing(store_id), deadline.remaining()
+    if not lock.acquire(timeout=-1 if rest is None else rest):
+        raise deadline.error(f"waiting for another change of {store_id}", "not_applied")
+    access = node.stores.get(store_id)
+    try:
+        if access is not None:
+            access.is_leaving = True
+        yield
+    finally:
+        if access is not None:
+            access.is_leaving = False
+        lock.release()
+
+
 def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> None:
     """Replace the local store by a member of the remote one (Khepri's join, spec §1.4)."""
     _check_reachable(node, store_id, remote, deadline)
@@ -129,6 +153,8 @@ def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
     with contextlib.suppress(AlreadyMemberError):  # an attempt whose answer was lost
         ask_cluster(node, store_id, remote, "add_member", (node.name, uid), deadline)
     call(node, store_id, WaitUntilVoter(), result, deadline.remaining())
+    # A voter may lack the newest entries; from here on local reads find all that was there.
+    call(node, store_id, ConsistentRead(), result, deadline.remaining())
 
 
 def _check_reachable(node: Node, store_id: str, remote: str, deadline: Deadline) -> None:
