@@ -27,7 +27,7 @@ from tests.cluster.cluster_helpers import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TIMEOUT_SECONDS = 0.4
+TIMEOUT_SECONDS = 0.2
 
 EVERY_ORDERED_PAIR = list(itertools.permutations(range(3), 2))
 
