@@ -24,32 +24,6 @@ from .errors import (
     MisuseError,
     NodeNotFoundError,
 )
-from .functions import (
-    batch,
-    clear_many_payloads,
-    clear_payload,
-    compare_and_swap,
-    count,
-    create,
-    delete,
-    delete_many,
-    exists,
-    fence,
-    filter,  # noqa: A004 - the function's name in Khepri
-    fold,
-    foreach,
-    get,
-    get_many,
-    get_many_or,
-    get_or,
-    has_data,
-    is_empty,
-    is_sproc,
-    map,  # noqa: A004
-    put,
-    put_many,
-    update,
-)
 from .machine.comparisons import Eq, Ge, Gt, Le, Lt, Ne, Var
 from .machine.conditions import (
     IfAll,
@@ -72,10 +46,43 @@ from .machine.names import PARENT, ROOT, THIS
 from .machine.paths import Path, PathPattern, abspath, combine_with_conditions
 from .machine.paths import resolve_path as realpath
 from .machine.unix_paths import STAR, STAR_STAR
+from .more_functions import copy, increment, move, touch
+from .options import applied
 from .raft.types import ServerId
+from .reading_functions import (
+    count,
+    diff,
+    exists,
+    filter,  # noqa: A004 - the function's name in Khepri
+    fold,
+    foreach,
+    get,
+    get_many,
+    get_many_or,
+    get_or,
+    has_data,
+    is_empty,
+    is_sproc,
+    map,  # noqa: A004
+    view,
+)
 from .server_ref import server_ref
 from .store import Store
 from .store import open_store as open  # noqa: A004 - `khepri.open`, as files are opened
+from .viewing import Difference, TreeView
+from .writing_functions import (
+    batch,
+    clear_many_payloads,
+    clear_payload,
+    compare_and_swap,
+    create,
+    delete,
+    delete_many,
+    fence,
+    put,
+    put_many,
+    update,
+)
 
 __all__ = [
     "ANY",
@@ -85,6 +92,7 @@ __all__ = [
     "STAR_STAR",
     "THIS",
     "DictWith",
+    "Difference",
     "Eq",
     "Ge",
     "Gt",
@@ -118,9 +126,11 @@ __all__ = [
     "ServerId",
     "Store",
     "StoreId",
+    "TreeView",
     "Var",
     "abspath",
     "adv",
+    "applied",
     "batch",
     "clear_many_payloads",
     "clear_payload",
@@ -128,10 +138,12 @@ __all__ = [
     "combine_with_conditions",
     "compare_and_swap",
     "config",
+    "copy",
     "count",
     "create",
     "delete",
     "delete_many",
+    "diff",
     "errors",
     "exists",
     "fence",
@@ -144,10 +156,12 @@ __all__ = [
     "get_or",
     "get_store_ids",
     "has_data",
+    "increment",
     "is_empty",
     "is_sproc",
     "map",
     "messages",
+    "move",
     "node",
     "open",
     "put",
@@ -158,5 +172,7 @@ __all__ = [
     "server_ref",
     "start",
     "stop",
+    "touch",
     "update",
+    "view",
 ]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .advanced import Properties
     from .options import (
         AdvancedManyOptions,
+        AdvancedManyWriteOptions,
+        AdvancedPutManyOptions,
         AdvancedPutOptions,
         AdvancedReadOptions,
         AdvancedWriteOptions,
@@ -60,7 +62,7 @@ def put_many(
     data: object,
     *,
     store_id: str | None = None,
-    **options: Unpack[AdvancedPutOptions],
+    **options: Unpack[AdvancedPutManyOptions],
 ) -> Properties:
     """See `AdvancedStore.put_many`."""
     return _store(store_id).put_many(pattern, data, **options)
@@ -108,7 +110,7 @@ def delete(
 
 
 def delete_many(
-    pattern: PathLike, *, store_id: str | None = None, **options: Unpack[AdvancedWriteOptions]
+    pattern: PathLike, *, store_id: str | None = None, **options: Unpack[AdvancedManyWriteOptions]
 ) -> Properties:
     """See `AdvancedStore.delete_many`."""
     return _store(store_id).delete_many(pattern, **options)
@@ -122,7 +124,51 @@ def clear_payload(
 
 
 def clear_many_payloads(
-    pattern: PathLike, *, store_id: str | None = None, **options: Unpack[AdvancedWriteOptions]
+    pattern: PathLike, *, store_id: str | None = None, **options: Unpack[AdvancedManyWriteOptions]
 ) -> Properties:
     """See `AdvancedStore.clear_many_payloads`."""
     return _store(store_id).clear_many_payloads(pattern, **options)
+
+
+def increment(
+    path: PathLike,
+    by: int = 1,
+    *,
+    store_id: str | None = None,
+    **options: Unpack[AdvancedWriteOptions],
+) -> Properties:
+    """See `AdvancedStore.increment`."""
+    return _store(store_id).increment(path, by, **options)
+
+
+def copy(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    **options: Unpack[AdvancedWriteOptions],
+) -> Properties:
+    """See `AdvancedStore.copy`."""
+    return _store(store_id).copy(path, new_path, **options)
+
+
+def move(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    **options: Unpack[AdvancedWriteOptions],
+) -> Properties:
+    """See `AdvancedStore.move`."""
+    return _store(store_id).move(path, new_path, **options)
+
+
+def touch(
+    path: PathLike,
+    *,
+    ttl: float | None = None,
+    store_id: str | None = None,
+    **options: Unpack[AdvancedWriteOptions],
+) -> Properties:
+    """See `AdvancedStore.touch`."""
+    return _store(store_id).touch(path, ttl=ttl, **options)

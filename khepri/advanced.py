@@ -7,25 +7,51 @@ removed one, its last properties and a ``delete_reason``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from khepri.machine import commands, queries
 from khepri.machine.paths import Path, resolve_path
 from khepri.machine.values import encode_value
 
-from .calls import DEFAULT, Timeout
-from .options import Favor, returned_properties
-from .reading import one_node
+from .calls import DEFAULT
+from .options import (
+    MANY_WRITE,
+    PUT,
+    PUT_MANY,
+    READ,
+    TELLING,
+    WRITE,
+    check_options,
+    lifetime_options,
+    returned_properties,
+    ttl_milliseconds,
+)
+from .reading import concrete_path, one_node
 from .writing import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from typing import Unpack
 
-    from khepri.machine.commands import KeepWhileOption
     from khepri.machine.paths import PathLike
     from khepri.machine.properties import NodeProperties
 
+    from .options import (
+        AdvancedManyOptions,
+        AdvancedManyWriteOptions,
+        AdvancedPutManyOptions,
+        AdvancedPutOptions,
+        AdvancedReadOptions,
+        AdvancedWriteOptions,
+    )
+
     Properties = dict[Path, NodeProperties]
+
+
+class _Told(TypedDict):
+    """What to tell, as the machine's commands take it."""
+
+    returning: int
+    return_indirect_deletes: bool
 
 
 class AdvancedStore:
@@ -33,8 +59,11 @@ class AdvancedStore:
 
     ``props_to_return`` names the wanted properties: ``payload``, ``has_payload``,
     ``payload_version``, ``child_list_version``, ``child_list_length``, ``child_names``,
-    ``delete_reason``, ``raw_payload``; left out: payload, payload_version and delete_reason.
-    Errors and all other options as for the function of the same name in `Store`.
+    ``delete_reason``, ``raw_payload``, ``expires_at`` (an aware datetime, of a tree node with a
+    time to live); left out: payload, payload_version and delete_reason. Writes also take
+    ``return_indirect_deletes``: whether to tell of tree nodes removed as a consequence.
+    Errors and all other options as for the function of the same name in `Store`, but for
+    ``async_``.
     """
 
     __slots__ = ("_store",)
@@ -43,228 +72,161 @@ class AdvancedStore:
         """Make a handle."""
         self._store = Writer(store_id, node)
 
-    def get(
-        self,
-        path: PathLike,
-        *,
-        timeout: Timeout = DEFAULT,
-        favor: Favor = "low_latency",
-        props_to_return: Iterable[str] | None = None,
-    ) -> NodeProperties:
+    def get(self, path: PathLike, **options: Unpack[AdvancedReadOptions]) -> NodeProperties:
         """Give the properties of one tree node."""
-        mask = returned_properties(props_to_return)
-        root = self._store._root(timeout, favor)  # noqa: SLF001 - the other half of Store
+        mask = returned_properties(options.pop("props_to_return", None))
+        root = self._store._read("get", options, READ)  # noqa: SLF001 - the other half of Store
         return queries.properties_of(queries.find_node(root, one_node(path)), mask)
 
-    def get_many(
-        self,
-        pattern: PathLike,
-        *,
-        timeout: Timeout = DEFAULT,
-        favor: Favor = "low_latency",
-        props_to_return: Iterable[str] | None = None,
-        include_root_props: bool = False,
-    ) -> Properties:
+    def get_many(self, pattern: PathLike, **options: Unpack[AdvancedManyOptions]) -> Properties:
         """Give the properties of all matching tree nodes, in path order."""
-        mask = returned_properties(props_to_return)
-        root = self._store._root(timeout, favor)  # noqa: SLF001
-        return dict(
-            queries.walk(root, resolve_path(pattern), mask, include_root=include_root_props)
-        )
+        return dict(self._store._properties("get_many", pattern, options))  # noqa: SLF001
 
     def put(
-        self,
-        path: PathLike,
-        data: object,
-        *,
-        timeout: Timeout = DEFAULT,
-        keep_while: KeepWhileOption | None = None,
-        props_to_return: Iterable[str] | None = None,
-        return_indirect_deletes: bool = True,
+        self, path: PathLike, data: object, **options: Unpack[AdvancedPutOptions]
     ) -> Properties:
         """Create a tree node or replace its data."""
-        return self._write(
-            commands.put(
-                resolve_path(path),
-                encode_value(data),
-                keep_while=keep_while,
-                returning=returned_properties(props_to_return),
-                return_indirect_deletes=return_indirect_deletes,
-            ),
-            timeout,
+        check_options("put", options, PUT | TELLING)
+        operation = commands.put(
+            resolve_path(path), encode_value(data), **lifetime_options(options), **_told(options)
         )
+        return self._write(operation, options)
 
     def put_many(
-        self,
-        pattern: PathLike,
-        data: object,
-        *,
-        timeout: Timeout = DEFAULT,
-        keep_while: KeepWhileOption | None = None,
-        props_to_return: Iterable[str] | None = None,
-        return_indirect_deletes: bool = True,
-        include_root_props: bool = False,
+        self, pattern: PathLike, data: object, **options: Unpack[AdvancedPutManyOptions]
     ) -> Properties:
         """Replace the data of all matching tree nodes."""
-        return self._write(
-            commands.put(
-                resolve_path(pattern),
-                encode_value(data),
-                many=True,
-                keep_while=keep_while,
-                returning=returned_properties(props_to_return),
-                return_indirect_deletes=return_indirect_deletes,
-                include_root=include_root_props,
-            ),
-            timeout,
+        check_options("put_many", options, PUT_MANY | TELLING)
+        operation = commands.put(
+            resolve_path(pattern),
+            encode_value(data),
+            many=True,
+            include_root=options.get("include_root_props", False),
+            **lifetime_options(options),
+            **_told(options),
         )
+        return self._write(operation, options)
 
     def create(
-        self,
-        path: PathLike,
-        data: object,
-        *,
-        timeout: Timeout = DEFAULT,
-        keep_while: KeepWhileOption | None = None,
-        props_to_return: Iterable[str] | None = None,
-        return_indirect_deletes: bool = True,
+        self, path: PathLike, data: object, **options: Unpack[AdvancedPutOptions]
     ) -> Properties:
         """Create a tree node that must not exist yet."""
-        return self._write(
-            commands.create(
-                resolve_path(path),
-                encode_value(data),
-                keep_while=keep_while,
-                returning=returned_properties(props_to_return),
-                return_indirect_deletes=return_indirect_deletes,
-            ),
-            timeout,
+        check_options("create", options, PUT | TELLING)
+        operation = commands.create(
+            resolve_path(path), encode_value(data), **lifetime_options(options), **_told(options)
         )
+        return self._write(operation, options)
 
     def update(
-        self,
-        path: PathLike,
-        data: object,
-        *,
-        timeout: Timeout = DEFAULT,
-        keep_while: KeepWhileOption | None = None,
-        props_to_return: Iterable[str] | None = None,
-        return_indirect_deletes: bool = True,
+        self, path: PathLike, data: object, **options: Unpack[AdvancedPutOptions]
     ) -> Properties:
         """Replace the data of a tree node that must exist."""
-        return self._write(
-            commands.update(
-                resolve_path(path),
-                encode_value(data),
-                keep_while=keep_while,
-                returning=returned_properties(props_to_return),
-                return_indirect_deletes=return_indirect_deletes,
-            ),
-            timeout,
+        check_options("update", options, PUT | TELLING)
+        operation = commands.update(
+            resolve_path(path), encode_value(data), **lifetime_options(options), **_told(options)
         )
+        return self._write(operation, options)
 
     def compare_and_swap(
         self,
         path: PathLike,
         expected: object,
         data: object,
-        *,
-        timeout: Timeout = DEFAULT,
-        keep_while: KeepWhileOption | None = None,
-        props_to_return: Iterable[str] | None = None,
-        return_indirect_deletes: bool = True,
+        **options: Unpack[AdvancedPutOptions],
     ) -> Properties:
         """Replace the data of a tree node whose data are as expected."""
-        return self._write(
-            commands.compare_and_swap(
-                resolve_path(path),
-                expected,
-                encode_value(data),
-                keep_while=keep_while,
-                returning=returned_properties(props_to_return),
-                return_indirect_deletes=return_indirect_deletes,
-            ),
-            timeout,
+        check_options("compare_and_swap", options, PUT | TELLING)
+        operation = commands.compare_and_swap(
+            resolve_path(path),
+            expected,
+            encode_value(data),
+            **lifetime_options(options),
+            **_told(options),
         )
+        return self._write(operation, options)
 
-    def delete(
-        self,
-        path: PathLike,
-        *,
-        timeout: Timeout = DEFAULT,
-        props_to_return: Iterable[str] | None = None,
-        return_indirect_deletes: bool = True,
-    ) -> Properties:
+    def delete(self, path: PathLike, **options: Unpack[AdvancedWriteOptions]) -> Properties:
         """Remove a tree node; every removed one is told, with its ``delete_reason``."""
-        return self._write(
-            commands.delete(
-                resolve_path(path),
-                returning=returned_properties(props_to_return),
-                return_indirect_deletes=return_indirect_deletes,
-            ),
-            timeout,
-        )
+        check_options("delete", options, WRITE | TELLING)
+        return self._write(commands.delete(resolve_path(path), **_told(options)), options)
 
     def delete_many(
-        self,
-        pattern: PathLike,
-        *,
-        timeout: Timeout = DEFAULT,
-        props_to_return: Iterable[str] | None = None,
-        return_indirect_deletes: bool = True,
-        include_root_props: bool = False,
+        self, pattern: PathLike, **options: Unpack[AdvancedManyWriteOptions]
     ) -> Properties:
         """Remove all matching tree nodes."""
-        return self._write(
-            commands.delete(
-                resolve_path(pattern),
-                many=True,
-                returning=returned_properties(props_to_return),
-                return_indirect_deletes=return_indirect_deletes,
-                include_root=include_root_props,
-            ),
-            timeout,
+        check_options("delete_many", options, MANY_WRITE | TELLING)
+        operation = commands.delete(
+            resolve_path(pattern),
+            many=True,
+            include_root=options.get("include_root_props", False),
+            **_told(options),
         )
+        return self._write(operation, options)
 
-    def clear_payload(
+    def clear_payload(self, path: PathLike, **options: Unpack[AdvancedWriteOptions]) -> Properties:
+        """Take the data off a tree node."""
+        check_options("clear_payload", options, WRITE | TELLING)
+        return self._write(commands.clear_payload(resolve_path(path), **_told(options)), options)
+
+    def clear_many_payloads(
+        self, pattern: PathLike, **options: Unpack[AdvancedManyWriteOptions]
+    ) -> Properties:
+        """Take the data off all matching tree nodes."""
+        check_options("clear_many_payloads", options, MANY_WRITE | TELLING)
+        operation = commands.clear_payload(
+            resolve_path(pattern),
+            many=True,
+            include_root=options.get("include_root_props", False),
+            **_told(options),
+        )
+        return self._write(operation, options)
+
+    def increment(
+        self, path: PathLike, by: int = 1, **options: Unpack[AdvancedWriteOptions]
+    ) -> Properties:
+        """Add to the whole number a tree node holds; told is, as by a put, the former one."""
+        check_options("increment", options, WRITE | TELLING)
+        operation = commands.increment(concrete_path(path), by, **_told(options))
+        return self._write(operation, options)
+
+    def copy(
+        self, path: PathLike, new_path: PathLike, **options: Unpack[AdvancedWriteOptions]
+    ) -> Properties:
+        """Copy a tree node and everything below it; told is the copy, not what is below it."""
+        check_options("copy", options, WRITE | TELLING)
+        operation = commands.copy(concrete_path(path), concrete_path(new_path), **_told(options))
+        return self._write(operation, options)
+
+    def move(
+        self, path: PathLike, new_path: PathLike, **options: Unpack[AdvancedWriteOptions]
+    ) -> Properties:
+        """Move a tree node and everything below it; told are the new one and all removed ones."""
+        check_options("move", options, WRITE | TELLING)
+        operation = commands.move(concrete_path(path), concrete_path(new_path), **_told(options))
+        return self._write(operation, options)
+
+    def touch(
         self,
         path: PathLike,
         *,
-        timeout: Timeout = DEFAULT,
-        props_to_return: Iterable[str] | None = None,
-        return_indirect_deletes: bool = True,
+        ttl: float | None = None,
+        **options: Unpack[AdvancedWriteOptions],
     ) -> Properties:
-        """Take the data off a tree node."""
-        return self._write(
-            commands.clear_payload(
-                resolve_path(path),
-                returning=returned_properties(props_to_return),
-                return_indirect_deletes=return_indirect_deletes,
-            ),
-            timeout,
-        )
+        """Let the time to live of a tree node begin anew, or give it another one."""
+        check_options("touch", options, WRITE | TELLING)
+        mask = _told(options)["returning"]
+        operation = commands.touch(one_node(path), ttl_milliseconds(ttl), returning=mask)
+        return self._write(operation, options)
 
-    def clear_many_payloads(
-        self,
-        pattern: PathLike,
-        *,
-        timeout: Timeout = DEFAULT,
-        props_to_return: Iterable[str] | None = None,
-        return_indirect_deletes: bool = True,
-        include_root_props: bool = False,
-    ) -> Properties:
-        """Take the data off all matching tree nodes."""
-        return self._write(
-            commands.clear_payload(
-                resolve_path(pattern),
-                many=True,
-                returning=returned_properties(props_to_return),
-                return_indirect_deletes=return_indirect_deletes,
-                include_root=include_root_props,
-            ),
-            timeout,
-        )
-
-    def _write(self, operation: commands.Operation, timeout: Timeout) -> Properties:
+    def _write(self, operation: commands.Operation, options: AdvancedWriteOptions) -> Properties:
+        timeout = options.get("timeout", DEFAULT)
         changed: Properties = self._store.change(commands.encode(operation), timeout)
         return changed
+
+
+def _told(options: AdvancedWriteOptions) -> _Told:
+    """Take out of the options what is to be told."""
+    return {
+        "returning": returned_properties(options.get("props_to_return")),
+        "return_indirect_deletes": bool(options.get("return_indirect_deletes", True)),
+    }

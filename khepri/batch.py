@@ -9,6 +9,10 @@ from khepri.machine import commands
 from khepri.machine.paths import resolve_path
 from khepri.machine.values import encode_value
 
+from .calls import result
+from .options import ttl_milliseconds
+from .reading import concrete_path, one_node
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -30,7 +34,9 @@ class Batch:
     __slots__ = ("_operations", "_send", "_timeout")
 
     def __init__(
-        self, send: Callable[[bytes, Timeout, bool], KhepriFuture[Any] | None], timeout: Timeout
+        self,
+        send: Callable[[bytes, Timeout, bool, Callable[[Any], Any]], Any],
+        timeout: Timeout,
     ) -> None:
         """Make an empty batch; use `Store.batch`."""
         self._send = send
@@ -56,22 +62,58 @@ class Batch:
             self.commit()
 
     def put(
-        self, path: PathLike, data: object, *, keep_while: KeepWhileOption | None = None
+        self,
+        path: PathLike,
+        data: object,
+        *,
+        keep_while: KeepWhileOption | None = None,
+        ttl: float | None = None,
     ) -> None:
         """Add a `Store.put`."""
-        self._add(commands.put(resolve_path(path), encode_value(data), keep_while=keep_while))
+        self._add(
+            commands.put(
+                resolve_path(path),
+                encode_value(data),
+                keep_while=keep_while,
+                ttl_milliseconds=ttl_milliseconds(ttl),
+            )
+        )
 
     def create(
-        self, path: PathLike, data: object, *, keep_while: KeepWhileOption | None = None
+        self,
+        path: PathLike,
+        data: object,
+        *,
+        keep_while: KeepWhileOption | None = None,
+        ttl: float | None = None,
     ) -> None:
         """Add a `Store.create`."""
-        self._add(commands.create(resolve_path(path), encode_value(data), keep_while=keep_while))
+        self._add(
+            commands.create(
+                resolve_path(path),
+                encode_value(data),
+                keep_while=keep_while,
+                ttl_milliseconds=ttl_milliseconds(ttl),
+            )
+        )
 
     def update(
-        self, path: PathLike, data: object, *, keep_while: KeepWhileOption | None = None
+        self,
+        path: PathLike,
+        data: object,
+        *,
+        keep_while: KeepWhileOption | None = None,
+        ttl: float | None = None,
     ) -> None:
         """Add a `Store.update`."""
-        self._add(commands.update(resolve_path(path), encode_value(data), keep_while=keep_while))
+        self._add(
+            commands.update(
+                resolve_path(path),
+                encode_value(data),
+                keep_while=keep_while,
+                ttl_milliseconds=ttl_milliseconds(ttl),
+            )
+        )
 
     def compare_and_swap(
         self,
@@ -80,11 +122,37 @@ class Batch:
         data: object,
         *,
         keep_while: KeepWhileOption | None = None,
+        ttl: float | None = None,
     ) -> None:
         """Add a `Store.compare_and_swap`: if it does not fit, nothing of the batch is done."""
         self._add(
             commands.compare_and_swap(
-                resolve_path(path), expected, encode_value(data), keep_while=keep_while
+                resolve_path(path),
+                expected,
+                encode_value(data),
+                keep_while=keep_while,
+                ttl_milliseconds=ttl_milliseconds(ttl),
+            )
+        )
+
+    def put_many(
+        self,
+        pattern: PathLike,
+        data: object,
+        *,
+        keep_while: KeepWhileOption | None = None,
+        ttl: float | None = None,
+        include_root_props: bool = False,
+    ) -> None:
+        """Add a `Store.put_many`."""
+        self._add(
+            commands.put(
+                resolve_path(pattern),
+                encode_value(data),
+                many=True,
+                keep_while=keep_while,
+                ttl_milliseconds=ttl_milliseconds(ttl),
+                include_root=include_root_props,
             )
         )
 
@@ -92,23 +160,52 @@ class Batch:
         """Add a `Store.delete`."""
         self._add(commands.delete(resolve_path(path)))
 
-    def delete_many(self, pattern: PathLike) -> None:
+    def delete_many(self, pattern: PathLike, *, include_root_props: bool = False) -> None:
         """Add a `Store.delete_many`."""
-        self._add(commands.delete(resolve_path(pattern), many=True))
+        self._add(
+            commands.delete(resolve_path(pattern), many=True, include_root=include_root_props)
+        )
 
     def clear_payload(self, path: PathLike) -> None:
         """Add a `Store.clear_payload`."""
         self._add(commands.clear_payload(resolve_path(path)))
 
+    def clear_many_payloads(self, pattern: PathLike, *, include_root_props: bool = False) -> None:
+        """Add a `Store.clear_many_payloads`."""
+        self._add(
+            commands.clear_payload(
+                resolve_path(pattern), many=True, include_root=include_root_props
+            )
+        )
+
+    def increment(self, path: PathLike, by: int = 1) -> None:
+        """Add a `Store.increment`; `commit` gives the new number in its place."""
+        self._add(commands.increment(concrete_path(path), by))
+
+    def copy(self, path: PathLike, new_path: PathLike) -> None:
+        """Add a `Store.copy`."""
+        self._add(commands.copy(concrete_path(path), concrete_path(new_path)))
+
+    def move(self, path: PathLike, new_path: PathLike) -> None:
+        """Add a `Store.move`."""
+        self._add(commands.move(concrete_path(path), concrete_path(new_path)))
+
+    def touch(self, path: PathLike, *, ttl: float | None = None) -> None:
+        """Add a `Store.touch`."""
+        self._add(commands.touch(one_node(path), ttl_milliseconds(ttl)))
+
     @overload
-    def commit(self, *, async_: Literal[False] = False) -> None: ...
+    def commit(self, *, async_: Literal[False] = False) -> list[Any]: ...
     @overload
-    def commit(self, *, async_: Literal[True]) -> KhepriFuture[None]: ...
-    def commit(self, *, async_: bool = False) -> KhepriFuture[None] | None:
+    def commit(self, *, async_: Literal[True]) -> KhepriFuture[list[Any]]: ...
+    def commit(self, *, async_: bool = False) -> KhepriFuture[list[Any]] | list[Any]:
         """Send the batch; it cannot be used afterwards.
 
         Args:
             async_: return a future at once.
+
+        Returns:
+            what each operation gives, in order: the new number for an increment, None for others.
 
         Raises:
             KhepriError: what an operation would raise; ``batch_position`` among its facts says
@@ -117,7 +214,12 @@ class Batch:
         """
         operations, self._operations = self._checked(), None
         # An empty batch is sent too: its reply says that the store takes writes.
-        return self._send(commands.encode(commands.batch(operations)), self._timeout, async_)
+        command = commands.encode(commands.batch(operations))
+        count = len(operations)
+        results: KhepriFuture[list[Any]] | list[Any] = self._send(
+            command, self._timeout, async_, lambda reply: result(reply) or [None] * count
+        )
+        return results
 
     def _add(self, operation: commands.Operation) -> None:
         self._checked().append(operation)

@@ -57,7 +57,7 @@ def timeout_seconds(timeout: Timeout) -> float | None:
 class Deadline:
     """The budget of a call that has several steps."""
 
-    __slots__ = ("_end", "budget_seconds")
+    __slots__ = ("budget_seconds", "end")
 
     def __init__(self, timeout: Timeout) -> None:
         """Begin to spend the budget.
@@ -66,15 +66,15 @@ class Deadline:
             WrongTypeError, InvalidOptionError: not a timeout.
         """
         self.budget_seconds = timeout_seconds(timeout)
-        self._end = None if self.budget_seconds is None else time.monotonic() + self.budget_seconds
+        self.end = None if self.budget_seconds is None else time.monotonic() + self.budget_seconds
 
     def remaining(self) -> float | None:
         """Give the seconds that are left, 0 if none; None if there is no end."""
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
+        return None if self.end is None else max(0.0, self.end - time.monotonic())
 
     def is_over(self) -> bool:
         """Tell whether nothing is left."""
-        return self._end is not None and time.monotonic() >= self._end
+        return self.end is not None and time.monotonic() >= self.end
 
     def error(self, operation: str, outcome: str) -> KhepriTimeoutError:
         """Make the error for a budget that is spent."""

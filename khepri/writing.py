@@ -7,7 +7,7 @@ ran out of time may still be applied, once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from khepri.actors.server_messages import ConsistentRead
 from khepri.machine import commands
@@ -15,9 +15,20 @@ from khepri.machine.paths import Path, resolve_path
 from khepri.machine.values import encode_value
 
 from .batch import Batch
-from .calls import DEFAULT, Timeout, call, check_size, result, submit, timeout_seconds
-from .options import PutOptions, WriteOptions, check_unknown
-from .reading import Reader
+from .calls import DEFAULT, Timeout, call, result, timeout_seconds
+from .more_writing import MoreWriter
+from .options import (
+    MANY_WRITE,
+    PUT,
+    PUT_MANY,
+    WRITE,
+    ManyWriteOptions,
+    PutManyOptions,
+    PutOptions,
+    WriteOptions,
+    check_options,
+    lifetime_options,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -27,19 +38,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SMALL_BYTES = 4096
-"""Commands up to this size are below any limit that makes sense; saves looking the limit up."""
 
-_WRITE = frozenset({"timeout", "async_"})
-_PUT = frozenset({"timeout", "async_", "keep_while"})
-
-
-class Writer(Reader):
-    """The writing half of a `Store`.
+class Writer(MoreWriter):
+    """The writing half of a `Store`: Khepri's functions; those beyond are in `MoreWriter`.
 
     All functions take ``timeout`` (seconds for the whole call) and ``async_``: if true they
     return a future at once, whose ``get(timeout=...)`` gives the result or raises the error, and
     which can be awaited. Writes of one thread are applied in the order of the calls.
+
+    Functions that put also take ``keep_while`` (paths to conditions under which the written tree
+    node lives) and ``ttl`` (seconds that it lives from now on, see `MoreWriter.touch`); functions
+    on many tree nodes take ``include_root_props``. ``reply_from`` may be given, and is
+    ``"local"``.
 
     Errors that every function may raise: `MisuseError` for bad arguments, before anything is
     sent; `NoSuchServerError` if the store does not run here; `OverloadedError` and
@@ -78,7 +88,7 @@ class Writer(Reader):
             data: None, bool, int of 64 bits, float, str, bytes, list, tuple, dict, aware
                 datetime, UUID, nested as liked.
             async_: return a future at once.
-            options: ``timeout``, ``keep_while``.
+            options: see the class.
 
         Raises:
             InvalidValueError: the data cannot be carried; says what and where.
@@ -90,9 +100,12 @@ class Writer(Reader):
         where = resolve_path(path)
         payload = encode_value(data)
         if not options and type(where) is Path:
-            return self._send(commands.encode_put(where, payload), DEFAULT, async_)
-        check_unknown("put", options, _PUT)  # type: ignore[arg-type]
-        operation = commands.put(where, payload, keep_while=options.get("keep_while"))
+            sent: KhepriFuture[None] | None = self._send(
+                commands.encode_put(where, payload), DEFAULT, async_
+            )
+            return sent
+        check_options("put", options, PUT)
+        operation = commands.put(where, payload, **lifetime_options(options))
         return self._write(operation, options, async_)
 
     @overload
@@ -102,7 +115,7 @@ class Writer(Reader):
         data: object,
         *,
         async_: Literal[False] = False,
-        **options: Unpack[PutOptions],
+        **options: Unpack[PutManyOptions],
     ) -> None: ...
     @overload
     def put_many(
@@ -111,7 +124,7 @@ class Writer(Reader):
         data: object,
         *,
         async_: Literal[True],
-        **options: Unpack[PutOptions],
+        **options: Unpack[PutManyOptions],
     ) -> KhepriFuture[None]: ...
     def put_many(
         self,
@@ -119,18 +132,19 @@ class Writer(Reader):
         data: object,
         *,
         async_: bool = False,
-        **options: Unpack[PutOptions],
+        **options: Unpack[PutManyOptions],
     ) -> KhepriFuture[None] | None:
         """Replace the data of all matching tree nodes; names at the end are created as by `put`.
 
         Nothing matching is no error. Arguments and errors as for `put`.
         """
-        check_unknown("put_many", options, _PUT)  # type: ignore[arg-type]
+        check_options("put_many", options, PUT_MANY)
         operation = commands.put(
             resolve_path(pattern),
             encode_value(data),
             many=True,
-            keep_while=options.get("keep_while"),
+            include_root=options.get("include_root_props", False),
+            **lifetime_options(options),
         )
         return self._write(operation, options, async_)
 
@@ -155,9 +169,9 @@ class Writer(Reader):
         Raises:
             MismatchingNodeError: it exists.
         """
-        check_unknown("create", options, _PUT)  # type: ignore[arg-type]
+        check_options("create", options, PUT)
         operation = commands.create(
-            resolve_path(path), encode_value(data), keep_while=options.get("keep_while")
+            resolve_path(path), encode_value(data), **lifetime_options(options)
         )
         return self._write(operation, options, async_)
 
@@ -182,9 +196,9 @@ class Writer(Reader):
         Raises:
             NodeNotFoundError: it does not exist.
         """
-        check_unknown("update", options, _PUT)  # type: ignore[arg-type]
+        check_options("update", options, PUT)
         operation = commands.update(
-            resolve_path(path), encode_value(data), keep_while=options.get("keep_while")
+            resolve_path(path), encode_value(data), **lifetime_options(options)
         )
         return self._write(operation, options, async_)
 
@@ -225,15 +239,15 @@ class Writer(Reader):
                 such as ``IfPayloadVersion(3)``.
             data: the new data.
             async_: return a future at once.
-            options: ``timeout``, ``keep_while``.
+            options: see the class.
 
         Raises:
             MismatchingNodeError: the data are others; its ``node_props`` say which.
             NodeNotFoundError: there is no such tree node.
         """
-        check_unknown("compare_and_swap", options, _PUT)  # type: ignore[arg-type]
+        check_options("compare_and_swap", options, PUT)
         operation = commands.compare_and_swap(
-            resolve_path(path), expected, encode_value(data), keep_while=options.get("keep_while")
+            resolve_path(path), expected, encode_value(data), **lifetime_options(options)
         )
         return self._write(operation, options, async_)
 
@@ -253,23 +267,32 @@ class Writer(Reader):
         Parents that were made on the way to it, and are empty now, go too. Of the root only the
         data and what is below are removed.
         """
-        check_unknown("delete", options, _WRITE)  # type: ignore[arg-type]
+        check_options("delete", options, WRITE)
         return self._write(commands.delete(resolve_path(path)), options, async_)
 
     @overload
     def delete_many(
-        self, pattern: PathLike, *, async_: Literal[False] = False, **options: Unpack[WriteOptions]
+        self,
+        pattern: PathLike,
+        *,
+        async_: Literal[False] = False,
+        **options: Unpack[ManyWriteOptions],
     ) -> None: ...
     @overload
     def delete_many(
-        self, pattern: PathLike, *, async_: Literal[True], **options: Unpack[WriteOptions]
+        self, pattern: PathLike, *, async_: Literal[True], **options: Unpack[ManyWriteOptions]
     ) -> KhepriFuture[None]: ...
     def delete_many(
-        self, pattern: PathLike, *, async_: bool = False, **options: Unpack[WriteOptions]
+        self, pattern: PathLike, *, async_: bool = False, **options: Unpack[ManyWriteOptions]
     ) -> KhepriFuture[None] | None:
         """Remove all matching tree nodes and everything below them."""
-        check_unknown("delete_many", options, _WRITE)  # type: ignore[arg-type]
-        return self._write(commands.delete(resolve_path(pattern), many=True), options, async_)
+        check_options("delete_many", options, MANY_WRITE)
+        operation = commands.delete(
+            resolve_path(pattern),
+            many=True,
+            include_root=options.get("include_root_props", False),
+        )
+        return self._write(operation, options, async_)
 
     @overload
     def clear_payload(
@@ -283,23 +306,31 @@ class Writer(Reader):
         self, path: PathLike, *, async_: bool = False, **options: Unpack[WriteOptions]
     ) -> KhepriFuture[None] | None:
         """Take the data off a tree node; it stays. Nothing there is no error."""
-        check_unknown("clear_payload", options, _WRITE)  # type: ignore[arg-type]
+        check_options("clear_payload", options, WRITE)
         return self._write(commands.clear_payload(resolve_path(path)), options, async_)
 
     @overload
     def clear_many_payloads(
-        self, pattern: PathLike, *, async_: Literal[False] = False, **options: Unpack[WriteOptions]
+        self,
+        pattern: PathLike,
+        *,
+        async_: Literal[False] = False,
+        **options: Unpack[ManyWriteOptions],
     ) -> None: ...
     @overload
     def clear_many_payloads(
-        self, pattern: PathLike, *, async_: Literal[True], **options: Unpack[WriteOptions]
+        self, pattern: PathLike, *, async_: Literal[True], **options: Unpack[ManyWriteOptions]
     ) -> KhepriFuture[None]: ...
     def clear_many_payloads(
-        self, pattern: PathLike, *, async_: bool = False, **options: Unpack[WriteOptions]
+        self, pattern: PathLike, *, async_: bool = False, **options: Unpack[ManyWriteOptions]
     ) -> KhepriFuture[None] | None:
         """Take the data off all matching tree nodes; they stay."""
-        check_unknown("clear_many_payloads", options, _WRITE)  # type: ignore[arg-type]
-        operation = commands.clear_payload(resolve_path(pattern), many=True)
+        check_options("clear_many_payloads", options, MANY_WRITE)
+        operation = commands.clear_payload(
+            resolve_path(pattern),
+            many=True,
+            include_root=options.get("include_root_props", False),
+        )
         return self._write(operation, options, async_)
 
     def batch(self, *, timeout: Timeout = DEFAULT) -> Batch:
@@ -319,34 +350,3 @@ class Writer(Reader):
             KhepriTimeoutError: not within the time.
         """
         call(self._get_node(), self._store_id, ConsistentRead(), result, timeout)
-
-    def change(self, command: bytes, timeout: Timeout) -> Any:  # noqa: ANN401 - the command decides
-        """Send an encoded command and give what its reply says; for `AdvancedStore`."""
-        check_size(command)
-        return call(self._get_node(), self._store_id, command, result, timeout)
-
-    # --- inside
-
-    def _write(
-        self,
-        operation: commands.Operation,
-        options: WriteOptions,
-        async_: bool,  # noqa: FBT001 - private
-    ) -> KhepriFuture[Any] | None:
-        return self._send(commands.encode(operation), options.get("timeout", DEFAULT), async_)
-
-    def _send(
-        self,
-        command: bytes,
-        timeout: Timeout,
-        async_: bool,  # noqa: FBT001 - private
-    ) -> KhepriFuture[Any] | None:
-        if len(command) > _SMALL_BYTES:
-            check_size(command)
-        node = self._get_node()
-        if async_:
-            if timeout is not DEFAULT:
-                timeout_seconds(timeout)  # nobody waits here, but a mistake is a mistake
-            return submit(node.access(self._store_id), command, result)
-        call(node, self._store_id, command, result, timeout)
-        return None

@@ -11,7 +11,7 @@ import pathlib
 import sys
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from khepri.errors import KhepriError
 from khepri.machine.paths import Path
@@ -72,7 +72,7 @@ def put_all(store: Store, payloads: Iterable[tuple[Names, Json]], progress: Prog
     Raises:
         KhepriError: a batch was refused; what `progress` has counted is in the store.
     """
-    waiting: deque[tuple[int, KhepriFuture[None]]] = deque()
+    waiting: deque[tuple[int, KhepriFuture[list[Any]]]] = deque()
 
     def wait_for_oldest() -> None:
         operations, future = waiting.popleft()

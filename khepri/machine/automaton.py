@@ -16,11 +16,14 @@ from .components import Component, unmet
 from .condition_rules import named_siblings, named_target, reaches_deeper
 from .conditions import IfNameMatches, IfPathMatches
 from .names import Special
+from .sorted_families import names_behind, sorted_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .tree import Names, TreeNode
+
+    _Level = tuple[Names, Mapping[str, TreeNode], "State", Iterator[str]]
 
 _ALWAYS_MET: Final = (IfNameMatches(), IfPathMatches())
 
@@ -134,7 +137,7 @@ class Automaton:
 
 
 def visit(
-    starts: Mapping[Names, TreeNode], automaton: Automaton
+    starts: Mapping[Names, TreeNode], automaton: Automaton, after: Names | None = None
 ) -> Iterator[tuple[Names, TreeNode, State]]:
     """Visit the tree nodes that a pattern leads to, with their states, each once.
 
@@ -143,6 +146,8 @@ def visit(
     Args:
         starts: the tree nodes from which the pattern begins.
         automaton: the pattern.
+        after: begin behind this path; the root must be the only start then. What lies before is
+            not visited.
     """
     several = len(starts) > 1
     joined: set[Names] = set()
@@ -152,8 +157,12 @@ def visit(
         state = automaton.start(start[-1] if start else "", node)
         if state is None:
             continue
-        yield start, node, state
-        stack = [(start, node.children, state, iter(_names_to_try(node.children, state)))]
+        if after is None:
+            yield start, node, state
+            stack = [_level(start, node, state)]
+        else:
+            assert starts.keys() == {()}
+            stack = _levels_behind(after, node, state, automaton)
         while stack:
             path, children, state, names = stack[-1]
             for name in names:
@@ -167,17 +176,41 @@ def visit(
                     continue
                 yield child_path, child, below
                 if child.children and below.steps:
-                    to_try = iter(_names_to_try(child.children, below))
-                    stack.append((child_path, child.children, below, to_try))
+                    stack.append(_level(child_path, child, below))
                     break
             else:
                 stack.pop()
 
 
-def _names_to_try(children: Mapping[str, TreeNode], state: State) -> list[str]:
+def _level(path: Names, node: TreeNode, state: State) -> _Level:
+    """Begin with the children of a tree node."""
+    children = node.children
     if state.names is None:
-        return sorted(children)
-    return [name for name in state.names if name in children]
+        return path, children, state, iter(sorted_names(children))
+    return path, children, state, iter([name for name in state.names if name in children])
+
+
+def _levels_behind(
+    after: Names, node: TreeNode, state: State, automaton: Automaton
+) -> list[_Level]:
+    """Give the levels a walk from the root has open when it has just passed a path."""
+    levels: list[_Level] = []
+    path: Names = ()
+    for name in after:
+        children = node.children
+        names: Iterator[str]
+        if state.names is None:
+            names = names_behind(children, name)
+        else:
+            names = iter([it for it in state.names if it > name and it in children])
+        levels.append((path, children, state, names))
+        child = children.get(name)
+        below = None if child is None else automaton.following(state, name, child)
+        if child is None or below is None:
+            return levels
+        path, node, state = (*path, name), child, below
+    levels.append(_level(path, node, state))
+    return levels
 
 
 def _path_of(item: tuple[Names, TreeNode]) -> Names:

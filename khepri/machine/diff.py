@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     from .tree import Names, TreeNode
 
 
-def diff(old_root: TreeNode, new_root: TreeNode) -> Iterator[Change]:
+def diff(
+    old_root: TreeNode | None, new_root: TreeNode | None, top: Names = ()
+) -> Iterator[Change]:
     """Give one change event per path that differs, in path order.
 
     A node is told as updated if its payload, a version or the names of its children differ.
+
+    Args:
+        old_root: a node as it was, None if it was not there.
+        new_root: the same node as it is, None if it is not there.
+        top: its path.
     """
-    stack: list[tuple[Names, TreeNode | None, TreeNode | None]] = [((), old_root, new_root)]
+    stack: list[tuple[Names, TreeNode | None, TreeNode | None]] = [(top, old_root, new_root)]
     while stack:
         path, old, new = stack.pop()
         if old is new:

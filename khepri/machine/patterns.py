@@ -117,7 +117,11 @@ def _not_found(path: Names, component: Component, *, is_target: bool) -> NodeNot
 
 
 def find_many(
-    root: TreeNode, pattern: Pattern, *, include_root: bool = False
+    root: TreeNode,
+    pattern: Pattern,
+    *,
+    include_root: bool = False,
+    after: Names | None = None,
 ) -> Iterator[tuple[Names, TreeNode]]:
     """Walk all tree nodes that match a pattern.
 
@@ -130,6 +134,8 @@ def find_many(
         pattern: a resolved pattern.
         include_root: whether the root comes too if the pattern begins with a condition, without
             the condition being asked of it.
+        after: give only what comes behind this path. What lies before is not even visited, except
+            by a pattern with steps up.
 
     Yields:
         Paths (plain tuples of names) with their tree nodes, in the order of the paths.
@@ -137,9 +143,10 @@ def find_many(
     if all(isinstance(component, str) for component in pattern):
         names = cast("Names", pattern)
         found = _descendant(root, names)
-        return iter(() if found is None else ((names, found),))
-    matches = _walk(root, pattern)
-    if not include_root or isinstance(pattern[0], str):
+        is_wanted = found is not None and (after is None or names > after)
+        return iter(((names, found),) if found is not None and is_wanted else ())
+    matches = _walk(root, pattern, after)
+    if not include_root or isinstance(pattern[0], str) or after is not None:
         return matches
     return chain([((), root)], (match for match in matches if match[0]))
 
@@ -153,12 +160,18 @@ def _descendant(node: TreeNode, path: Names) -> TreeNode | None:
     return node
 
 
-def _walk(root: TreeNode, pattern: Pattern) -> Iterator[tuple[Names, TreeNode]]:
+def _walk(
+    root: TreeNode, pattern: Pattern, after: Names | None
+) -> Iterator[tuple[Names, TreeNode]]:
     segments = _segments(pattern)
     starts = _starts(root, segments)
-    visited = visit(starts, Automaton(segments[-1]))
+    is_one_walk = len(segments) == 1
+    visited = visit(starts, Automaton(segments[-1]), after if is_one_walk else None)
     found = ((path, node) for path, node, state in visited if state.matches)
-    return found if len(segments) == 1 else iter(sorted(found, key=_path_of))
+    if is_one_walk:
+        return found
+    ordered = iter(sorted(found, key=_path_of))
+    return ordered if after is None else (match for match in ordered if match[0] > after)
 
 
 def _segments(pattern: Pattern) -> list[list[Component]]:

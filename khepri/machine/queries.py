@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from khepri.encoding import pack
 
-from .conditions import IfPathMatches
+from .conditions import IfNameMatches, IfPathMatches
 from .outcomes import Found, MismatchingNode, to_error
 from .paths import Path
 from .patterns import find_many, find_one
@@ -31,11 +31,13 @@ from .properties import (
 from .values import decode_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .patterns import Pattern
     from .properties import NodeProperties
-    from .tree import TreeNode
+    from .tree import Names, TreeNode
+
+_EVERYTHING_BELOW: Final = (IfNameMatches(), IfPathMatches())
 
 
 # --- one node ---
@@ -66,9 +68,14 @@ def get(root: TreeNode, pattern: Pattern) -> Any:  # noqa: ANN401 - what was sto
 
 def find_node(root: TreeNode, pattern: Pattern) -> TreeNode:
     """Give one tree node itself. Errors as for `get`."""
+    return find_match(root, pattern)[1]
+
+
+def find_match(root: TreeNode, pattern: Pattern) -> tuple[Names, TreeNode]:
+    """Give the path of one tree node and the node itself. Errors as for `get`."""
     outcome = find_one(root, pattern)
     if isinstance(outcome, Found):
-        return outcome.node
+        return outcome.path, outcome.node
     if isinstance(outcome, MismatchingNode):
         node = outcome.node
         plain = plain_properties(node, PAYLOAD | PAYLOAD_VERSION, node.payload)
@@ -147,22 +154,33 @@ def get_many(
     root: TreeNode, pattern: Pattern, default: object = None, *, include_root: bool = False
 ) -> dict[Path, Any]:
     """Give the payloads of all matches, by path and in path order; the default where none is."""
+    return data_of(find_many(root, pattern, include_root=include_root), default)
+
+
+def data_of(matches: Iterable[tuple[Names, TreeNode]], default: object = None) -> dict[Path, Any]:
+    """Give the payloads of found nodes by path, the default where there is none."""
     return {
         known_path(path): default if node.payload is None else decode_value(node.payload)
-        for path, node in find_many(root, pattern, include_root=include_root)
+        for path, node in matches
     }
 
 
 def count(root: TreeNode, pattern: Pattern, *, include_root: bool = False) -> int:
     """Give the number of matches, with or without payload.
 
-    Counting everything below one node (``/a/b/**``) does not walk: nodes know their size.
+    Counting the children of one node (``/a/b/*``) or everything below it (``/a/b/**``) does not
+    walk: nodes know their size and their children.
     """
-    if pattern and pattern[-1] == IfPathMatches() and not include_root:
+    if pattern and pattern[-1] in _EVERYTHING_BELOW:
         above = pattern[:-1]
         if all(isinstance(component, str) for component in above):
             top = find_one(root, above)
-            return top.node.size - 1 if isinstance(top, Found) else 0
+            if not isinstance(top, Found):
+                return 0
+            node = top.node
+            is_root_too = include_root and not above
+            below = node.size - 1 if pattern[-1] == IfPathMatches() else len(node.children)
+            return below + is_root_too
     return sum(1 for _ in find_many(root, pattern, include_root=include_root))
 
 
@@ -186,9 +204,7 @@ def page(
         start_after: the last path of the page before, None for the first page.
         mask: which properties.
     """
-    matches = find_many(root, pattern)
-    if start_after is not None:
-        matches = (match for match in matches if match[0] > start_after)
+    matches = find_many(root, pattern, after=start_after)
     return [(known_path(path), properties_of(node, mask)) for path, node in islice(matches, limit)]
 
 

@@ -1,139 +1,35 @@
-"""The functions of a `Store`, for the default store or ``store_id=``.
+"""The writing functions of a `Store`, for the default store or ``store_id=``.
 
-Each is the method of the same name: its arguments, results and errors are told there.
+Each is the method of the same name: its arguments, results and errors are told there. Those that
+Khepri does not have are in `more_functions.py`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from khepri.config import get_default_store_id
 
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Unpack
 
     from khepri.actors.future import KhepriFuture
-    from khepri.machine.paths import Path, PathLike
-    from khepri.machine.properties import NodeProperties
+    from khepri.machine.paths import PathLike
 
     from .batch import Batch
-    from .options import FoldOptions, ManyOptions, PutOptions, ReadOptions, WriteOptions
-
-T = TypeVar("T")
-A = TypeVar("A")
+    from .options import (
+        ManyWriteOptions,
+        PutManyOptions,
+        PutOptions,
+        TimeoutOption,
+        WriteOptions,
+    )
 
 
 def _store(store_id: str | None) -> Store:
     return Store(get_default_store_id() if store_id is None else store_id)
-
-
-def get(path: PathLike, *, store_id: str | None = None, **options: Unpack[ReadOptions]) -> Any:  # noqa: ANN401
-    """See `Store.get`."""
-    return _store(store_id).get(path, **options)
-
-
-def get_or(
-    path: PathLike, default: object, *, store_id: str | None = None, **options: Unpack[ReadOptions]
-) -> Any:  # noqa: ANN401
-    """See `Store.get_or`."""
-    return _store(store_id).get_or(path, default, **options)
-
-
-def exists(path: PathLike, *, store_id: str | None = None, **options: Unpack[ReadOptions]) -> bool:
-    """See `Store.exists`."""
-    return _store(store_id).exists(path, **options)
-
-
-def has_data(
-    path: PathLike, *, store_id: str | None = None, **options: Unpack[ReadOptions]
-) -> bool:
-    """See `Store.has_data`."""
-    return _store(store_id).has_data(path, **options)
-
-
-def is_sproc(
-    path: PathLike, *, store_id: str | None = None, **options: Unpack[ReadOptions]
-) -> bool:
-    """See `Store.is_sproc`."""
-    return _store(store_id).is_sproc(path, **options)
-
-
-def get_many(
-    pattern: PathLike, *, store_id: str | None = None, **options: Unpack[ManyOptions]
-) -> dict[Path, Any]:
-    """See `Store.get_many`."""
-    return _store(store_id).get_many(pattern, **options)
-
-
-def get_many_or(
-    pattern: PathLike,
-    default: object,
-    *,
-    store_id: str | None = None,
-    **options: Unpack[ManyOptions],
-) -> dict[Path, Any]:
-    """See `Store.get_many_or`."""
-    return _store(store_id).get_many_or(pattern, default, **options)
-
-
-def count(
-    pattern: PathLike, *, store_id: str | None = None, **options: Unpack[ReadOptions]
-) -> int:
-    """See `Store.count`."""
-    return _store(store_id).count(pattern, **options)
-
-
-def is_empty(*, store_id: str | None = None, **options: Unpack[ReadOptions]) -> bool:
-    """See `Store.is_empty`."""
-    return _store(store_id).is_empty(**options)
-
-
-def fold(
-    pattern: PathLike,
-    function: Callable[[Path, NodeProperties, A], A],
-    accumulator: A,
-    *,
-    store_id: str | None = None,
-    **options: Unpack[FoldOptions],
-) -> A:
-    """See `Store.fold`."""
-    return _store(store_id).fold(pattern, function, accumulator, **options)
-
-
-def foreach(
-    pattern: PathLike,
-    function: Callable[[Path, NodeProperties], object],
-    *,
-    store_id: str | None = None,
-    **options: Unpack[FoldOptions],
-) -> None:
-    """See `Store.foreach`."""
-    _store(store_id).foreach(pattern, function, **options)
-
-
-def map(  # noqa: A001 - the function's name in Khepri
-    pattern: PathLike,
-    function: Callable[[Path, NodeProperties], T],
-    *,
-    store_id: str | None = None,
-    **options: Unpack[FoldOptions],
-) -> dict[Path, T]:
-    """See `Store.map`."""
-    return _store(store_id).map(pattern, function, **options)
-
-
-def filter(  # noqa: A001 - the function's name in Khepri
-    pattern: PathLike,
-    predicate: Callable[[Path, NodeProperties], object],
-    *,
-    store_id: str | None = None,
-    **options: Unpack[FoldOptions],
-) -> dict[Path, Any]:
-    """See `Store.filter`."""
-    return _store(store_id).filter(pattern, predicate, **options)
 
 
 @overload
@@ -178,7 +74,7 @@ def put_many(
     *,
     store_id: str | None = None,
     async_: Literal[False] = False,
-    **options: Unpack[PutOptions],
+    **options: Unpack[PutManyOptions],
 ) -> None: ...
 @overload
 def put_many(
@@ -187,7 +83,7 @@ def put_many(
     *,
     store_id: str | None = None,
     async_: Literal[True],
-    **options: Unpack[PutOptions],
+    **options: Unpack[PutManyOptions],
 ) -> KhepriFuture[None]: ...
 def put_many(
     pattern: PathLike,
@@ -195,7 +91,7 @@ def put_many(
     *,
     store_id: str | None = None,
     async_: bool = False,
-    **options: Unpack[PutOptions],
+    **options: Unpack[PutManyOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.put_many`."""
     store = _store(store_id)
@@ -348,7 +244,7 @@ def delete_many(
     *,
     store_id: str | None = None,
     async_: Literal[False] = False,
-    **options: Unpack[WriteOptions],
+    **options: Unpack[ManyWriteOptions],
 ) -> None: ...
 @overload
 def delete_many(
@@ -356,14 +252,14 @@ def delete_many(
     *,
     store_id: str | None = None,
     async_: Literal[True],
-    **options: Unpack[WriteOptions],
+    **options: Unpack[ManyWriteOptions],
 ) -> KhepriFuture[None]: ...
 def delete_many(
     pattern: PathLike,
     *,
     store_id: str | None = None,
     async_: bool = False,
-    **options: Unpack[WriteOptions],
+    **options: Unpack[ManyWriteOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.delete_many`."""
     store = _store(store_id)
@@ -412,7 +308,7 @@ def clear_many_payloads(
     *,
     store_id: str | None = None,
     async_: Literal[False] = False,
-    **options: Unpack[WriteOptions],
+    **options: Unpack[ManyWriteOptions],
 ) -> None: ...
 @overload
 def clear_many_payloads(
@@ -420,14 +316,14 @@ def clear_many_payloads(
     *,
     store_id: str | None = None,
     async_: Literal[True],
-    **options: Unpack[WriteOptions],
+    **options: Unpack[ManyWriteOptions],
 ) -> KhepriFuture[None]: ...
 def clear_many_payloads(
     pattern: PathLike,
     *,
     store_id: str | None = None,
     async_: bool = False,
-    **options: Unpack[WriteOptions],
+    **options: Unpack[ManyWriteOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.clear_many_payloads`."""
     store = _store(store_id)
@@ -438,11 +334,11 @@ def clear_many_payloads(
     )
 
 
-def batch(*, store_id: str | None = None, **options: Unpack[WriteOptions]) -> Batch:
+def batch(*, store_id: str | None = None, **options: Unpack[TimeoutOption]) -> Batch:
     """See `Store.batch`."""
     return _store(store_id).batch(**options)
 
 
-def fence(*, store_id: str | None = None, **options: Unpack[WriteOptions]) -> None:
+def fence(*, store_id: str | None = None, **options: Unpack[TimeoutOption]) -> None:
     """See `Store.fence`."""
     _store(store_id).fence(**options)

@@ -1,0 +1,159 @@
+"""The writing functions beyond Khepri's, for the default store or ``store_id=``.
+
+Each is the method of the same name of `Store`: its arguments, results and errors are told there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+from khepri.config import get_default_store_id
+
+from .store import Store
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from khepri.actors.future import KhepriFuture
+    from khepri.machine.paths import PathLike
+
+    from .options import WriteOptions
+
+
+def _store(store_id: str | None) -> Store:
+    return Store(get_default_store_id() if store_id is None else store_id)
+
+
+@overload
+def increment(
+    path: PathLike,
+    by: int = 1,
+    *,
+    store_id: str | None = None,
+    async_: Literal[False] = False,
+    **options: Unpack[WriteOptions],
+) -> int: ...
+@overload
+def increment(
+    path: PathLike,
+    by: int = 1,
+    *,
+    store_id: str | None = None,
+    async_: Literal[True],
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[int]: ...
+def increment(
+    path: PathLike,
+    by: int = 1,
+    *,
+    store_id: str | None = None,
+    async_: bool = False,
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[int] | int:
+    """See `Store.increment`."""
+    store = _store(store_id)
+    if async_:
+        return store.increment(path, by, async_=True, **options)
+    return store.increment(path, by, **options)
+
+
+@overload
+def copy(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: Literal[False] = False,
+    **options: Unpack[WriteOptions],
+) -> None: ...
+@overload
+def copy(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: Literal[True],
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[None]: ...
+def copy(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: bool = False,
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[None] | None:
+    """See `Store.copy`."""
+    store = _store(store_id)
+    if async_:
+        return store.copy(path, new_path, async_=True, **options)
+    store.copy(path, new_path, **options)
+    return None
+
+
+@overload
+def move(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: Literal[False] = False,
+    **options: Unpack[WriteOptions],
+) -> None: ...
+@overload
+def move(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: Literal[True],
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[None]: ...
+def move(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: bool = False,
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[None] | None:
+    """See `Store.move`."""
+    store = _store(store_id)
+    if async_:
+        return store.move(path, new_path, async_=True, **options)
+    store.move(path, new_path, **options)
+    return None
+
+
+@overload
+def touch(
+    path: PathLike,
+    *,
+    ttl: float | None = None,
+    store_id: str | None = None,
+    async_: Literal[False] = False,
+    **options: Unpack[WriteOptions],
+) -> None: ...
+@overload
+def touch(
+    path: PathLike,
+    *,
+    ttl: float | None = None,
+    store_id: str | None = None,
+    async_: Literal[True],
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[None]: ...
+def touch(
+    path: PathLike,
+    *,
+    ttl: float | None = None,
+    store_id: str | None = None,
+    async_: bool = False,
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[None] | None:
+    """See `Store.touch`."""
+    store = _store(store_id)
+    if async_:
+        return store.touch(path, ttl=ttl, async_=True, **options)
+    store.touch(path, ttl=ttl, **options)
+    return None
