@@ -164,6 +164,12 @@ class RaftChecker(Observer):
             raise ViolationError(
                 f"I8: commit index of {server.node.name} goes from {life.commit} to {commit}"
             )
+        written = core.last_written
+        if not life.log.holds(written, core._server.log.term_at(written)):
+            raise ViolationError(
+                f"I9: {server.node.name} takes {written} for written, durable is"
+                f" {life.log.last_index}"
+            )
         if core._server.configurations.index > core.last_index:
             raise ViolationError(f"I12: {server.node.name} goes by a configuration it has cut off")
         if not core.last_applied <= commit <= core.last_index:

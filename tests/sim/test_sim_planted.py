@@ -42,7 +42,6 @@ FOUND_SOON = (
     "a new log file has no durable name",
     "term and vote are not synced",
     "a snapshot or segment gets its name before it is synced",
-    "too many segments are released",
     "the session table is lost in a snapshot",
     "a snapshot forgets how far a session came",
     "session ids begin anew with every machine",
