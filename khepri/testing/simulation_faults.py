@@ -90,7 +90,8 @@ def plan_faults(
     kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
     if has_favourites:
         weights = [weight * one.choice((0, 1, 1, 8)) for weight in weights]
-        weights[kinds.index("process_death")] += 1
+        # A leader that does not know it is deposed is what reads are most in danger of.
+        weights[kinds.index("isolated_leader")] += 8
     count = int(settings.fault_seconds * settings.faults_per_second)
     faults = [
         Fault(

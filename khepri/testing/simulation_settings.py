@@ -95,5 +95,5 @@ class SimulationSettings:
             busy_ratio=one.choice((0.0, 0.05, 0.2)),
             duplication=one.choice((0.0, 0.0, 0.05, 0.4)),
             loss=one.choice((0.0, 0.0, 0.02, 0.1)),
-            readers=one.choice((0, 0, 1)),
+            readers=one.choice((0, 1, 1)),
         )
