@@ -24,7 +24,14 @@ from khepri.raft.events import ForceSingleMember
 from khepri.raft.types import ServerId
 
 from .calls import DEFAULT, Deadline, Timeout, call, node_or_default, result
-from .membership import ask_cluster, changing, join_cluster, leave, remove
+from .membership import (
+    TRANSFER_ATTEMPT_SECONDS,
+    ask_cluster,
+    changing,
+    join_cluster,
+    leave,
+    remove,
+)
 from .options import Favor, is_consistent
 
 if TYPE_CHECKING:
@@ -304,7 +311,13 @@ class ClusterManager:
         self._node.access(wanted)
         try:
             ask_cluster(
-                self._node, wanted, self._node.name, "transfer_leadership", (name,), deadline
+                self._node,
+                wanted,
+                self._node.name,
+                "transfer_leadership",
+                (name,),
+                deadline,
+                attempt_seconds=TRANSFER_ATTEMPT_SECONDS,
             )
         except NotDoneError as error:
             if error.facts.get("reason") != "already_leader":

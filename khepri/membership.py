@@ -37,6 +37,10 @@ PING_SECONDS = 5.0
 ATTEMPT_SECONDS = 2.0
 """After this an unanswered request is made again, maybe to another member that leads by now."""
 
+TRANSFER_ATTEMPT_SECONDS = 4.0
+"""For a transfer of leadership: longer than the leader itself tries. It takes no commands
+meanwhile, so a transfer that came to nothing must not be begun again."""
+
 PAUSE_SECONDS = 0.1
 """Between two attempts; nobody can tell us when the other side is ready."""
 
@@ -62,6 +66,8 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
     function: str,
     arguments: tuple[object, ...],
     deadline: Deadline,
+    *,
+    attempt_seconds: float = ATTEMPT_SECONDS,
 ) -> Any:  # noqa: ANN401 - the function decides
     """Have the leader of a store's cluster do something.
 
@@ -72,6 +78,7 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
         function: one of `RemoteFunctions`, whose first argument is the store id.
         arguments: its other arguments.
         deadline: the budget.
+        attempt_seconds: after this an unanswered request is made again.
 
     Raises:
         KhepriTimeoutError: the budget is spent.
@@ -80,7 +87,7 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
     target = asked
     while not deadline.is_over():
         rest = deadline.remaining()
-        seconds = ATTEMPT_SECONDS if rest is None else min(rest, ATTEMPT_SECONDS)
+        seconds = attempt_seconds if rest is None else min(rest, attempt_seconds)
         try:
             return node.call(target, function, (store_id, *arguments), seconds)
         except NotDoneError as error:
