@@ -55,6 +55,11 @@ class Origin:
         return self._sent < len(self._in_flight) or bool(self._unsent)
 
     @property
+    def unsent_commands(self) -> int:
+        """How many commands `take_group` could give, were there no limits."""
+        return len(self._in_flight) - self._sent + len(self._unsent)
+
+    @property
     def has_something_in_flight(self) -> bool:
         """Whether a reply is outstanding."""
         return bool(self._in_flight)
@@ -115,8 +120,12 @@ class Origin:
     ) -> list[tuple[KhepriFuture[Any], object]]:
         """Take the replies that this server's machine gave, and say whom they are for.
 
-        Replies for what was answered before are left out.
+        Replies for what was answered before are left out. So are all of them if what comes before
+        them was not seen: after a snapshot was installed, entries have gone by. What is in flight
+        is sent again then, and the machine answers it from its session table.
         """
+        if first_sequence > self._first_in_flight:
+            return []
         answered: list[tuple[KhepriFuture[Any], object]] = []
         in_flight = self._in_flight
         for reply in replies[max(0, self._first_in_flight - first_sequence) :]:
