@@ -29,6 +29,7 @@ class Node:
     payload_version: int = 1
     child_list_version: int = 1
     keep_while: KeepWhile | str | None = None
+    expiry: tuple[int, int] | None = None  # the moment and how long it was given
 
 
 class Refused(Exception):  # noqa: N818 - the expected outcome of an operation
@@ -44,6 +45,7 @@ class NaiveTree:
         self.payload_changes: set[Names] = set()
         self.deleted: dict[Names, tuple[Node, str]] = {}
         self.touched: set[Names] = set()
+        self.now = 1_000
 
     # --- looking ---
 
@@ -107,7 +109,11 @@ class NaiveTree:
         self.touched = set()
 
     def put(
-        self, pattern: Pattern, payload: Payload, keep_while: KeepWhile | None = None
+        self,
+        pattern: Pattern,
+        payload: Payload,
+        keep_while: KeepWhile | None = None,
+        ttl: int | None = None,
     ) -> dict[Names, dict[str, Any]]:
         self.begin()
         targets = sorted(self.places(pattern))
@@ -117,20 +123,36 @@ class NaiveTree:
                 if self.unmet(keep_while, newcomer):
                     raise Refused("keep_while")
         for path in targets:
-            self.put_one(path, payload, keep_while)
+            self.put_one(path, payload, keep_while, ttl)
         self.settle()
         return self.results(targets)
 
-    def put_one(self, path: Names, payload: Payload, keep_while: KeepWhile | None) -> None:
+    def put_one(
+        self,
+        path: Names,
+        payload: Payload,
+        keep_while: KeepWhile | None,
+        ttl: int | None = None,
+    ) -> None:
         if path in self.nodes:
             if keep_while is not None:
                 self.nodes[path] = replace(self.nodes[path], keep_while=keep_while or None)
+            if ttl is not None:
+                self.set_ttl(path, ttl)
             self.set_payload(path, payload)
             return
+        self.make_parents(path)
+        expiry = (self.now + ttl, ttl) if ttl else None
+        self.add(path, Node(payload, keep_while=keep_while or None, expiry=expiry))
+
+    def set_ttl(self, path: Names, ttl: int) -> None:
+        expiry = (self.now + ttl, ttl) if ttl else None
+        self.nodes[path] = replace(self.nodes[path], expiry=expiry)
+
+    def make_parents(self, path: Names) -> None:
         for length in range(1, len(path)):
             if path[:length] not in self.nodes:
                 self.add(path[:length], Node(keep_while=IMPLICIT))
-        self.add(path, Node(payload, keep_while=keep_while or None))
 
     def add(self, path: Names, node: Node) -> None:
         self.nodes[path] = node
@@ -168,6 +190,54 @@ class NaiveTree:
                 self.remove(path, "explicit")
         self.settle()
         return self.results([])
+
+    def increment(self, path: Names, by: int) -> dict[Names, dict[str, Any]] | str:
+        payload = self.nodes[path].payload if path in self.nodes else None
+        number = 0 if payload is None else payload[0]
+        if type(number) is not int:
+            return "mismatching"
+        return self.put(path, (number + by,))
+
+    def transplant(
+        self, source: Names, target: Names, *, move: bool
+    ) -> dict[Names, dict[str, Any]] | str:
+        if source not in self.nodes:
+            return "not_found"
+        if target in self.nodes:
+            return "mismatching"
+        self.begin()
+        self.make_parents(target)
+        for at in sorted([source, *self.below(source)]):
+            old = self.nodes[at]
+            fresh = Node(old.payload, keep_while=old.keep_while, expiry=old.expiry)
+            self.add((*target, *at[len(source) :]), fresh)
+        if move:
+            self.remove(source, "explicit")
+        self.settle()
+        return self.results([target])
+
+    def touch(self, path: Names, ttl: int | None) -> dict[Names, dict[str, Any]] | str:
+        node = self.nodes.get(path)
+        if node is None:
+            return "not_found"
+        if ttl is None and node.expiry is None:
+            return "mismatching"
+        self.begin()
+        self.set_ttl(path, node.expiry[1] if ttl is None and node.expiry else ttl or 0)
+        return self.results([path])
+
+    def let_pass(self, milliseconds: int) -> None:
+        self.now += milliseconds
+        self.begin()
+        due = [
+            (node.expiry[0], at)
+            for at, node in self.nodes.items()
+            if node.expiry is not None and node.expiry[0] <= self.now
+        ]
+        for _moment, at in sorted(due):
+            if at in self.nodes:
+                self.remove(at, "expired")
+        self.settle()
 
     def remove(self, path: Names, reason: str) -> None:
         self.bump_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +28,7 @@ from khepri.machine.conditions import (
     IfPayloadVersion,
 )
 from khepri.machine.edit import Edit
-from khepri.machine.keep_while import EMPTY_INDEX, IMPLICIT
+from khepri.machine.keep_while import EMPTY_INDEX
 from khepri.machine.machine import Machine
 from khepri.machine.paths import Path, PathPattern, resolve_path
 from khepri.machine.values import decode_value
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from khepri.machine.commands import KeepWhileOption
     from khepri.machine.conditions import Component, Condition
+    from khepri.machine.tree import TreeNode
 
 Expected = dict[Names, dict[str, Any]] | str
 
@@ -61,6 +63,9 @@ watches = st.lists(st.tuples(st.one_of(paths, st.just(()), patterns), conditions
     lambda items: tuple(dict(items).items())
 )
 payloads = st.one_of(st.none(), values.map(lambda it: (it,)))
+ttls = st.sampled_from([0, 100, 250, 1_000])
+EXAMPLES = int(os.environ.get("KHEPRI_MODEL_EXAMPLES", "200"))
+"""Random programs of 30 operations each; thousands of them take minutes."""
 
 
 def real_condition(condition: naive_model.Condition) -> Condition:
@@ -124,6 +129,9 @@ class MachineAndModel(RuleBasedStateMachine):
                 at: _typed(it) for at, it in expected.items()
             }
             assert list(told) == sorted(told)
+        self.compare_changes()
+
+    def compare_changes(self) -> None:
         kinds = [
             (at, "create" if old is None else "delete" if new is None else "update")
             for at, old, new in self.origin.last.changes  # type: ignore[union-attr]  # it ran
@@ -241,13 +249,72 @@ class MachineAndModel(RuleBasedStateMachine):
             commands.clear_payload(real_pattern(pattern), many=True, returning=ALL), expected
         )
 
+    @rule(path=paths, payload=payloads, ttl=ttls, keep_while=st.one_of(st.none(), watches))
+    def put_for_a_time(
+        self, path: Names, payload: Payload, ttl: int, keep_while: KeepWhile | None
+    ) -> None:
+        expected: Expected
+        try:
+            expected = self.naive.put(path, payload, keep_while, ttl)
+        except Refused as refused:
+            expected = str(refused)
+        operation = commands.put(
+            Path(path),
+            real_payload(payload),
+            keep_while=None if keep_while is None else real_keep_while(keep_while),
+            ttl_milliseconds=ttl,
+            returning=ALL,
+        )
+        self.both(operation, expected)
+
+    @rule(pattern=patterns.filter(len), payload=payloads, ttl=ttls)
+    def put_many_for_a_time(
+        self, pattern: naive_model.Pattern, payload: Payload, ttl: int
+    ) -> None:
+        if len(self.naive.nodes) > 40:
+            return
+        expected = self.naive.put(pattern, payload, None, ttl)
+        operation = commands.put(
+            real_pattern(pattern),
+            real_payload(payload),
+            many=True,
+            ttl_milliseconds=ttl,
+            returning=ALL,
+        )
+        self.both(operation, expected)
+
+    @rule(path=paths, ttl=st.one_of(st.none(), ttls))
+    def touch(self, path: Names, ttl: int | None) -> None:
+        expected = self.naive.touch(path, ttl)
+        self.both(commands.touch(Path(path), ttl, returning=ALL), expected)
+
+    @rule(milliseconds=st.sampled_from([1, 99, 150, 500]))
+    def let_pass(self, milliseconds: int) -> None:
+        self.naive.let_pass(milliseconds)
+        self.origin.time_milliseconds += milliseconds
+        self.origin.append()
+        self.compare_changes()
+
+    @rule(path=paths, by=st.integers(-2, 2))
+    def increment(self, path: Names, by: int) -> None:
+        expected = self.naive.increment(path, by)
+        self.both(commands.increment(Path(path), by, returning=ALL), expected)
+
+    @rule(source=paths, place=paths, move=st.booleans())
+    def transplant(self, source: Names, place: Names, move: bool) -> None:
+        if place[: len(source)] == source or len(self.naive.nodes) > 40:
+            return
+        expected = self.naive.transplant(source, place, move=move)
+        make = commands.move if move else commands.copy
+        self.both(make(Path(source), Path(place), returning=ALL), expected)
+
     @rule(path=paths)
     def failing_batch(self, path: Names) -> None:
         """A batch whose last operation fails leaves nothing behind, not even in place."""
         operations = [
             commands.put(Path(path), value("lost")),
             commands.delete(Path((path[0],))),
-            commands.put(Path((*path, "d")), value("lost too")),
+            commands.put(Path((*path, "d")), value("lost too"), ttl_milliseconds=100),
             commands.update(Path(("nowhere",)), value(1)),
         ]
         self.both(commands.batch(operations), "not_found")
@@ -262,7 +329,9 @@ class MachineAndModel(RuleBasedStateMachine):
             assert naive_model.same(payload, other.payload)
             assert node.payload_version == other.payload_version
             assert node.child_list_version == other.child_list_version
-            assert (node.keep_while is IMPLICIT) is (other.keep_while == naive_model.IMPLICIT)
+            assert _is_implicit(node) is (other.keep_while == naive_model.IMPLICIT)
+            expiry = None if node.keep_while is None else node.keep_while.expiry
+            assert expiry == other.expiry
 
     @invariant()
     def the_index_follows_from_the_tree(self) -> None:
@@ -283,6 +352,10 @@ class MachineAndModel(RuleBasedStateMachine):
         nodes(restored.view.root)
 
 
+def _is_implicit(node: TreeNode) -> bool:
+    return node.keep_while is not None and node.keep_while.is_implicit
+
+
 def _typed(told: dict[str, Any]) -> dict[str, Any]:
     """Make 1 and 1.0 different in comparisons."""
     return {**told, "data": repr(told["data"])} if "data" in told else told
@@ -290,7 +363,7 @@ def _typed(told: dict[str, Any]) -> dict[str, Any]:
 
 TestMachineAndModel = MachineAndModel.TestCase
 TestMachineAndModel.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, derandomize=True
+    max_examples=EXAMPLES, stateful_step_count=30, deadline=None, derandomize=True
 )
 
 
@@ -305,6 +378,7 @@ def test_the_model_notices_what_an_operation_forgets(monkeypatch: pytest.MonkeyP
         (Edit, "changes"),
         (operations, "settle"),
         (working_tree.WorkingTree, "_grow"),
+        (Edit, "set_keep_while"),
     ]
     for owner, name in broken:
         with monkeypatch.context() as patch:

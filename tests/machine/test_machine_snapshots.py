@@ -24,6 +24,7 @@ from tests.machine.machine_helpers import ALL, Origin, nodes, path, snapshot_byt
 
 def random_operation(chance: random.Random) -> commands.Operation:
     at = Path([chance.choice("abcd") for _ in range(chance.randint(1, 4))])
+    elsewhere = Path([chance.choice("efg"), chance.choice("abcd")])
     payload = value(chance.choice([1, 2.5, "text", None, [1, (2,)], {"k": b"v"}]))
     watched = {Path([chance.choice("abcd")]): IfNodeExists(exists=chance.random() < 0.7)}
     patterns = {path("/*/b"): IfHasPayload(), path("/a/**"): IfNodeExists(exists=True)}
@@ -38,6 +39,12 @@ def random_operation(chance: random.Random) -> commands.Operation:
             commands.update(at, payload, returning=ALL),
             commands.delete(at),
             commands.clear_payload(at),
+            commands.put(at, payload, ttl_milliseconds=chance.choice([0, 5, 60_000, 200_000])),
+            commands.put(path("/*/b"), payload, many=True, ttl_milliseconds=61_000),
+            commands.touch(at, chance.choice([None, 0, 70_000]), returning=ALL),
+            commands.increment(at, chance.randint(-3, 3), returning=chance.choice([None, ALL])),
+            commands.copy(at, elsewhere),
+            commands.move(at, elsewhere, returning=ALL),
             commands.put(path("/*/c"), payload, many=True, returning=ALL),
             commands.delete(path("/**/d"), many=True, returning=ALL),
             commands.batch([commands.put(at, payload), commands.update(at / "d", payload)]),
@@ -217,7 +224,7 @@ def sealed(records: object, checksum: int = 0) -> bytes:
 @settings(max_examples=120, deadline=None)
 def test_records_of_any_shape_are_refused_or_restored(records: object) -> None:
     """Even with a right checksum."""
-    header = [[0, 1, 5, 1, 1000]]
+    header = [[0, 2, 5, 1, 1000]]
     first = sealed(header)
     second = pack(records)
     checksum = zlib.crc32(second, int.from_bytes(first[:4], "big"))
