@@ -137,12 +137,22 @@ class Server:
         """Whether this member may try to become leader.
 
         Not as a non-voter or a stranger, not without a disk that could take the first entry, and
-        not while a snapshot is put in place of a log that lacks committed entries.
+        not while a snapshot is put in place of a log that lacks committed entries. A voter whose
+        removal is in its log, but not known to be committed, still may: nobody else can win while
+        its log is the longest (dissertation §4.2.2).
         """
         return (
-            self.kind is MemberKind.VOTER
+            (self.kind is MemberKind.VOTER or self._is_voter_until_commit())
             and self.disk_failure is None
             and not self.receiver.installing
+        )
+
+    def _is_voter_until_commit(self) -> bool:
+        history = self.configurations
+        return (
+            history.index > self.commit_index
+            and kind_of(history.at(self.commit_index), self.server_id, self.uid)
+            is MemberKind.VOTER
         )
 
     def election_deadline(self) -> float:
