@@ -270,3 +270,19 @@ def test_the_first_leader_of_all_puts_the_configuration_into_the_log() -> None:
     cluster.run_until(lambda: cluster["D"].core.commit_index == 2)
     first: Message | Configuration = Configuration.decode(cluster["D"].machine[0].data)
     assert first == voters("ABC")
+
+
+def test_m18_a_removed_leader_whose_log_is_the_longest_still_campaigns() -> None:
+    """B has its own removal in its log, A has not; only B can win and bring it to an end."""
+    cluster = Cluster("AB")
+    cluster.elect("B")
+    cluster.write(b"x")
+    cluster.settle()
+    cluster.isolate("A")
+    cluster.tell("B", RemoveMember(sid("B"), "remove"))
+    cluster.run_until(lambda: cluster["B"].core.membership is None)
+    cluster.run_for(5)
+    cluster.heal()
+    cluster.run_until(lambda: names(cluster["A"]) == "A")
+    cluster.run_until(lambda: cluster["A"].is_leader)
+    cluster.write(b"y")
