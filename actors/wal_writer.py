@@ -169,6 +169,8 @@ class WalWriter(KhepriActor):
             self._storage.segment_writer.cast(FlushFile(closed_file))
 
     def _void(self, message: VoidLog, reply_to: Any) -> None:  # noqa: ANN401 - a future
+        # What the disk has refused until now must not come after the void.
+        self._unwritten = [write for write in self._unwritten if write.uid != message.uid]
         try:
             self._log.write([Append(message.uid, message.first_index, ())])
         except StorageError as error:
