@@ -11,6 +11,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from khepri.raft.effects import InstallSnapshot, StoreSnapshotChunk
+from khepri.raft.events import SnapshotAcceptFailed
+
 from .segment_writer import ReleaseEntries
 from .snapshot_worker import TakeSnapshot, WorkerEffect
 
@@ -35,6 +38,7 @@ class ServerSnapshots:
         self._setup = setup
         self._worker: ActorReference | None = None
         self._is_taking = False
+        self._receiving: int | None = None
         self._waiting: list[KhepriFuture[Any]] = []
         self._not_before = time.monotonic()
         self._grown_bytes = 0
@@ -80,6 +84,7 @@ class ServerSnapshots:
         _logger.error("no snapshot of %s could be taken: %s", self._setup.server_id, reason)
         self._is_taking = False
         self._not_before = time.monotonic() + self._setup.config.snapshot_interval_seconds
+        self._grown_entries = max(self._grown_entries, self._setup.config.snapshot_entries)
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.fail(RuntimeError(reason))
@@ -88,15 +93,24 @@ class ServerSnapshots:
         """A snapshot from a peer has replaced the machine and the log."""
         self.last_bytes = size_bytes
         self._grown_bytes = self._grown_entries = 0
+        self._receiving = None
         self._has_become(meta.index)
 
     def worker_started(self, worker: ActorReference) -> None:
         """The worker is (again) there; what the one before was doing is lost."""
         self._worker = worker
-        self._is_taking = False
+        if self._is_taking:
+            self.failed("the worker was restarted")
+        receiving, self._receiving = self._receiving, None
+        server = self._setup.access.server
+        if receiving is not None and server is not None:
+            # The core waits for the piece to be stored, or for the whole to be installed.
+            server.cast(SnapshotAcceptFailed(receiving, "the worker was restarted"))
 
     def pass_on(self, one: WorkerEffect) -> None:
         """Have the worker execute an effect of the core; without one the core tries again."""
+        if isinstance(one, StoreSnapshotChunk | InstallSnapshot):
+            self._receiving = one.transfer_id
         if self._worker is not None:
             self._worker.cast(one)
 

@@ -215,7 +215,9 @@ def actors_of(cluster: LocalCluster, number: int) -> dict[str, ActorReference]:
     """Give the running actors of a node, by role."""
     found: dict[str, ActorReference] = {}
     node = cluster.node(number)
-    with suppress(ServerStoppedError, NoSuchServerError):  # one may just be being restarted
+    with suppress(
+        ServerStoppedError, NoSuchServerError, LookupError
+    ):  # one may just be being restarted
         assert node._supervisor is not None
         found.update(_children(node._supervisor))
         handle = next(h for h in node._systems.values() if cluster.store_id in h.stores)
