@@ -22,6 +22,7 @@ BENCHMARKS = {
     "snapshot": "writes while a snapshot of a million tree nodes is written",
     "restart": "restart, as multiples of unpacking the snapshot file",
     "memory": "memory per tree node",
+    "tree_speed": "the tree by depth and by children, wide reads, conditions",
 }
 _RUNS_MIN = 5
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from khepri.actors.future import KhepriFuture
@@ -24,7 +24,7 @@ def config(store_id: str) -> dict[str, object]:
 
 def fill(store: Store, tree_nodes: int) -> None:
     """Put so many payloads of 100 bytes, 1,000 below each parent; return when all are on disk."""
-    waiting = deque["KhepriFuture[None]"]()
+    waiting = deque["KhepriFuture[Any]"]()
     for first in range(0, tree_nodes, _BATCH_OPERATIONS):
         batch = store.batch()
         for number in range(first, min(first + _BATCH_OPERATIONS, tree_nodes)):

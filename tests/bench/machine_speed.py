@@ -41,6 +41,13 @@ class Driver:
         self._sequence = 1
         self._index = 1
 
+    def resumed(self) -> Driver:
+        """Go on, in a session of its own, with the machine that this driver was given."""
+        self._index = self.machine.view.index + 1
+        self.machine.apply(self._index, 1, encode_entry(1, [Group(0, 0, 0, [_OPEN])]))
+        self._session_id = self._index << 16
+        return self
+
     def entry(self, encoded: Sequence[bytes]) -> bytes:
         first = self._sequence
         self._sequence += len(encoded)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .callers import blocking_calls_per_second, pipelined_calls_per_second
 from .child import in_child
@@ -114,7 +114,7 @@ def _run(
             return put(path_of(phase, thread, number), value(number))
         return fill_batch(thread, number).commit()
 
-    def send(number: int) -> KhepriFuture[None]:
+    def send(number: int) -> KhepriFuture[Any]:
         if operations == 1:
             return put(path_of(phase, 0, number), value(number), async_=True)
         return fill_batch(0, number).commit(async_=True)
