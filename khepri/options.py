@@ -278,7 +278,7 @@ def returned_properties(names: object) -> int:
     return property_mask(list(names))  # pyright: ignore[reportUnknownArgumentType]
 
 
-def ttl_milliseconds(ttl: float | None) -> int | None:
+def ttl_milliseconds(ttl: Any) -> int | None:  # noqa: ANN401 - checked here
     """Give a time to live as the machine counts it; None for "as it was".
 
     Raises:

@@ -140,7 +140,7 @@ class TreeView(Viewer):
                 raise InvalidOptionError(
                     f"a view does not change, so {option}= has no meaning here",
                     option=option,
-                    value=options[option],
+                    value=options.get(option),
                 )
         return self.held
 

@@ -217,7 +217,9 @@ class _Reader:
         """Give a node what it lives under; it is still ours alone, to be changed in place."""
         if len(rest) != (0 if self._version == 1 else 3):
             raise ValueError("what a node lives under has the wrong form")
-        moment, ttl, is_implicit = rest or (None, None, False)
+        moment: Any = rest[0] if rest else None
+        ttl: Any = rest[1] if rest else None
+        is_implicit = bool(rest and rest[2])
         node = self._root
         for name in names:
             assert node is not None
@@ -236,6 +238,6 @@ class _Reader:
                 raise ValueError("a time is no whole number")
             expiry = Expiry(moment, ttl)
             self._dues.append((moment, tuple(names)))
-        node.keep_while = KeepWhile(watches, expiry, is_implicit=bool(is_implicit))
+        node.keep_while = KeepWhile(watches, expiry, is_implicit=is_implicit)
         if watches:
             self._index = self._index.with_watcher(tuple(names), KeepWhile(watches))

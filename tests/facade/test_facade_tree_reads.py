@@ -134,7 +134,11 @@ def test_every_function_on_many_has_pages(tree: khepri.Store) -> None:
     names = ["n2", "n3"]
     seen: list[str] = []
     nothing: list[str] = []
-    tree.foreach("/x/*", lambda at, _props: seen.append(at.name), **page)
+
+    def see(at: khepri.Path, _properties: dict[str, Any]) -> None:
+        seen.append(at.name)
+
+    tree.foreach("/x/*", see, **page)
     assert seen == names
     everything: list[Callable[..., object]] = [
         lambda: tree.get_many("/x/*", **page),
@@ -147,7 +151,11 @@ def test_every_function_on_many_has_pages(tree: khepri.Store) -> None:
         found = read()
         assert isinstance(found, dict)
         assert [at.name for at in found] == names
-    assert tree.fold("/x/*", lambda at, _p, acc: [*acc, at.name], nothing, **page) == names
+
+    def collect(at: khepri.Path, _properties: dict[str, Any], names: list[str]) -> list[str]:
+        return [*names, at.name]
+
+    assert tree.fold("/x/*", collect, nothing, **page) == names
 
 
 def test_a_page_may_begin_behind_what_is_not_there_any_more(tree: khepri.Store) -> None:
