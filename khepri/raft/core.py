@@ -189,7 +189,7 @@ class RaftCore:
     def _handle(self, event: Event) -> None:
         match event:
             case MessageReceived():
-                receive(self._server, event.sender, event.message)
+                receive(self._server, event)
             case Propose():
                 role = self._server.role
                 if isinstance(role, Leader):

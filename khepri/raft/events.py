@@ -27,14 +27,23 @@ class TimePassed:
 class MessageReceived:
     """A message came in.
 
-    The shell has checked the envelope before: cluster id, that it is meant for this incarnation
-    of this member, and that `sender` is the incarnation named in the configuration if it is
-    named there at all. Not so for what leaders send (entries, heartbeats, snapshots): a member
-    that is behind knows the leader's earlier incarnation, and would never hear of the new one.
+    The shell has checked the envelope before: cluster id, and that it is meant for this
+    incarnation of this member.
+
+    Attributes:
+        sender: who sent it.
+        message: what.
+        sender_uid: which incarnation of the sender, where the shell knows it. A message from
+            another one than the configuration names is dropped: its disk is gone, and its
+            confirmations with it. Looked at here and not before, since the configuration may
+            change within the batch. Not so for what leaders send (entries, heartbeats,
+            snapshots): a member that is behind knows the leader's earlier incarnation, and
+            would never hear of the new one.
     """
 
     sender: ServerId
     message: Message
+    sender_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from .messages import (
 from .types import Index, Term
 
 if TYPE_CHECKING:
-    from .messages import Message
+    from .events import MessageReceived
     from .server import Server
     from .types import ServerId
 
@@ -53,8 +53,11 @@ _Answer: TypeAlias = (
 )
 
 
-def receive(server: Server, sender: ServerId, message: Message) -> None:
+def receive(server: Server, event: MessageReceived) -> None:
     """Handle one message."""
+    if not server.is_from_named_incarnation(event):
+        return
+    sender, message = event.sender, event.message
     match message:
         case AppendEntriesRequest() | Heartbeat() | InstallSnapshotRequest():
             _receive_from_leader(server, sender, message)

@@ -23,6 +23,7 @@ from .follower import Follower
 from .leader import Leader
 from .log_view import LogView
 from .membership import ConfigurationHistory, kind_of
+from .messages import AppendEntriesRequest, Heartbeat, InstallSnapshotRequest
 from .reads import ConfirmedReads
 from .snapshot_receiver import SnapshotReceiver
 from .types import Configuration, EntryKind, Index, MemberKind, SnapshotMeta, Term
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .effects import Effect
+    from .events import MessageReceived
     from .messages import Message
     from .settings import RaftSettings
     from .types import Entry, HardState, ServerId
 
 AnyRole: TypeAlias = Follower | PreCandidate | Candidate | Leader
 """The closed set of roles."""
+
+_FROM_A_LEADER = (AppendEntriesRequest, Heartbeat, InstallSnapshotRequest)
 
 
 class Server:
@@ -145,6 +149,17 @@ class Server:
             (self.kind is MemberKind.VOTER or self._is_voter_until_commit())
             and self.disk_failure is None
             and not self.receiver.installing
+        )
+
+    def is_from_named_incarnation(self, event: MessageReceived) -> bool:
+        """Tell whether a message may count: see `MessageReceived.sender_uid`."""
+        if event.sender_uid is None:
+            return True
+        named = self.configuration.find(event.sender)
+        return (
+            named is None
+            or named.uid == event.sender_uid
+            or isinstance(event.message, _FROM_A_LEADER)
         )
 
     def _is_voter_until_commit(self) -> bool:

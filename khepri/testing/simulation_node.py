@@ -260,4 +260,5 @@ class SimulatedNode:
             or named.uid == envelope.sender_uid
             or isinstance(message, AppendEntriesRequest | Heartbeat | InstallSnapshotRequest)
         ):
-            self._act(self.life, server.arrive, (MessageReceived(envelope.sender, message),))
+            received = MessageReceived(envelope.sender, message, envelope.sender_uid)
+            self._act(self.life, server.arrive, (received,))

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khepri.raft.effects import Completed, RejectReason
-from khepri.raft.events import AddMember, ForceSingleMember, RemoveMember, TriggerElection
+from khepri.raft.events import (
+    AddMember,
+    ForceSingleMember,
+    MessageReceived,
+    RemoveMember,
+    TriggerElection,
+)
 from khepri.raft.messages import TimeoutNow
 from khepri.raft.settings import RaftSettings
 from khepri.raft.types import Configuration, Index, MemberKind, Role, Term
 from tests.raft.raft_cluster import Cluster
-from tests.raft.raft_helpers import Node, make_leader, make_node
+from tests.raft.raft_helpers import Node, make_leader, make_node, propose
 from tests.raft.raft_notation import (
     append_entries,
     confirmed,
@@ -286,3 +292,17 @@ def test_m18_a_removed_leader_whose_log_is_the_longest_still_campaigns() -> None
     cluster.run_until(lambda: names(cluster["A"]) == "A")
     cluster.run_until(lambda: cluster["A"].is_leader)
     cluster.write(b"y")
+
+
+def test_a_confirmation_of_a_lost_disk_does_not_count_for_the_member_made_anew() -> None:
+    """Both come in one batch: the change of the incarnation, then the old one's last answer."""
+    leader = ready_leader()
+    propose(leader, b"x")
+    leader.sync()
+    made_anew = member("B", PROMOTABLE)._replace(uid="B-anew")
+    late = MessageReceived(sid("B"), confirmed(2), sender_uid=member("B").uid)
+    leader.step(AddMember(made_anew, "again"), late)
+    assert leader.match_index("B") == 0
+    own = MessageReceived(sid("B"), confirmed(2), sender_uid="B-anew")
+    leader.step(own)
+    assert leader.match_index("B") == 2
