@@ -40,6 +40,7 @@ from .types import Index, Term
 
 if TYPE_CHECKING:
     from .events import MessageReceived
+    from .messages import Message
     from .server import Server
     from .types import ServerId
 
