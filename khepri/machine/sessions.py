@@ -234,6 +234,19 @@ class SessionTable:
         self._next_expiry = 0
 
 
+def checked_row(row: list[Any]) -> list[Any]:
+    """Refuse what cannot be a row of `SessionTable.to_plain`.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    session_id, last, acknowledged_below, active, replies = row
+    numbers = (session_id, last, acknowledged_below, active)
+    if set(map(type, numbers)) != {int} or type(replies) is not list:
+        raise ValueError("a session has parts of the wrong type")
+    return row
+
+
 def _unacknowledged(session: Session) -> list[Reply]:
     """Give the replies still owed, whatever runs they lie in: acknowledged ones are left out."""
     owed: list[Reply] = []

@@ -16,6 +16,7 @@ from .condition_codec import component_from_plain
 from .expiry_index import ExpiryIndex
 from .keep_while import EMPTY_INDEX, IMPLICIT, Expiry, KeepWhile, Watch
 from .paths import resolve_path
+from .sessions import checked_row
 from .snapshot_format import (
     CRC_BYTES,
     END,
@@ -114,7 +115,7 @@ class _Reader:
         elif kind == KEEP_WHILE:
             self._take_keep_while(*record[1:])
         elif kind == SESSION:
-            self._sessions.append(record[1])
+            self._sessions.append(checked_row(record[1]))
         elif kind == END:
             self._ended = True
         else:
@@ -125,6 +126,8 @@ class _Reader:
         if not self._ended or self._root is None:
             raise ValueError("it has no end")
         index, term, time_milliseconds = self._header
+        if set(map(type, self._header)) != {int}:
+            raise ValueError("its place in the log is none")
         # All at once: one by one would take longer than everything else.
         watch_index = self._index._replace(expiries=ExpiryIndex.of(self._dues))
         state = TreeState(self._root, watch_index)
