@@ -293,6 +293,10 @@ class Simulation:
             node.clock.set_rate(self.now, 1.0)
             if node.uid and not node.needs_wipe:
                 node.start()
+        for node in self.nodes.values():
+            # A new cluster waits to be told to elect; whoever forms it tells it until it has.
+            if node.server is not None and node.server.core.term == 0:
+                node.later(0.01, node.server.arrive, TriggerElection())
 
     def _demand(self, what: str, is_so: Callable[[], bool], deadline: float) -> None:
         while not is_so():
