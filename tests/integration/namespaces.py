@@ -23,11 +23,10 @@ def why_not() -> str | None:
     if shutil.which("ip") is None:
         return "iproute2 is not installed"
     name = f"khepri-probe-{os.getpid()}"
-    made = subprocess.run(
-        ["ip", "netns", "add", name], capture_output=True, text=True, check=False
-    )
-    if made.returncode != 0:
-        return f"ip netns is not permitted: {made.stderr.strip()}"
+    try:
+        _ip("netns", "add", name)
+    except subprocess.CalledProcessError as error:
+        return f"ip netns is not permitted: {error.stderr.strip()}"
     try:
         _ip("-n", name, "link", "add", "bridge0", "type", "bridge")
         _ip("-n", name, "link", "add", "one", "type", "veth", "peer", "name", "other")
