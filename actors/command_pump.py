@@ -66,6 +66,21 @@ class CommandPump:
         """Whether a leader would have something to propose."""
         return bool(self._foreign) or self.origin.has_something_to_send
 
+    @property
+    def has_foreign(self) -> bool:
+        """Whether there is something that other members forwarded."""
+        return bool(self._foreign)
+
+    @property
+    def waiting_commands(self) -> int:
+        """How many commands a leader could propose now."""
+        return self.origin.unsent_commands + sum(len(group.commands) for group in self._foreign)
+
+    @property
+    def is_forwarding(self) -> bool:
+        """Whether a group is on its way to another leader."""
+        return self._forwarded > 0
+
     def take_foreign(self, groups: Sequence[Group]) -> None:
         """Take groups that other members forwarded to us."""
         for group in groups:

@@ -16,6 +16,7 @@ numbered and repeated is in `command_pump.py`; snapshots are in `server_snapshot
 from __future__ import annotations
 
 import logging
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from khepri.encoding import EncodingError
@@ -29,6 +30,7 @@ from .actor import KhepriActor
 from .command_pump import CommandPump
 from .future import resolve_all
 from .membership_cache import LeaderIs, MembersAre
+from .pacing import Pacing
 from .published_names import Namespace
 from .readers_of_a_place import ReadersOfAPlace
 from .registry import Register
@@ -74,6 +76,9 @@ TICK_SECONDS = 0.25
 MAX_PARKED_READS = 10_000
 """So many consistent reads may wait for a leader; those who sent them give up by themselves."""
 
+NOTICE_SECONDS = 0.002
+"""A follower may learn so late what is committed, if nobody there waits for it."""
+
 MAX_UNWRITTEN_APPENDS = 2
 """So many appends may wait for the disk before commands are left to gather for the next one."""
 
@@ -92,6 +97,10 @@ class RaServer(KhepriActor):
         self._setup = setup
         self._access = setup.access
         self._pump = CommandPump()
+        self._pacing = Pacing()
+        self._notices_due = inf
+        self._proposes_foreign = False
+        self._foreign_index = 0  # up to here there may be commands of other members' clients
         self._append_sequence = 0
         self._written_sequence = 0
         self._disk_error: StorageError | None = None
@@ -140,8 +149,10 @@ class RaServer(KhepriActor):
         return (*self._pump.origin.tickets(), *waiting, *reads, *of_a_place)
 
     def next_deadline(self) -> float:
-        """Give the core's next timer or the next tick, whichever comes first."""
-        return min(self._core.next_deadline(), self._next_tick)
+        """Give the core's next timer, the next tick or the next commands, what comes first."""
+        return min(
+            self._core.next_deadline(), self._next_tick, self._commands_due(), self._notices_due
+        )
 
     def on_deadline(self) -> None:
         """Let time pass."""
@@ -163,6 +174,7 @@ class RaServer(KhepriActor):
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Take one turn with everything that waits."""
         events: list[Event] = []
+        only_commands = True
         for envelope in envelopes:
             message = envelope.message
             if message.__class__ is bytes:
@@ -170,10 +182,12 @@ class RaServer(KhepriActor):
             elif message.__class__ is FrameFrom:
                 self._open(message, events)
             else:
+                only_commands = False
                 taken = self._take(message, envelope.reply_to)
                 if taken is not None:
                     events.append(taken)
-        self._step(events)
+        if events or not only_commands or self._commands_due() <= self.clock():
+            self._step(events)
 
     # --- messages to events
 
@@ -183,7 +197,9 @@ class RaServer(KhepriActor):
                 if isinstance(message, GroupsFrom):
                     self._pump.take_foreign(message.groups)
                 else:
-                    events.append(event.MessageReceived(message.sender, message.message))
+                    events.append(
+                        event.MessageReceived(message.sender, message.message, message.sender_uid)
+                    )
         except EncodingError as error:
             # The sender holds the cluster's cookie, so this is a bug there, and no reason to die.
             _logger.warning("%s dropped what came from %s: %s", self.label, frame.node, error)
@@ -278,11 +294,12 @@ class RaServer(KhepriActor):
         if self._reads_without_leader and self._core.leader is not None:
             events.extend(event.ReadRequest(read) for read in self._reads_without_leader)
             self._reads_without_leader = []
-        if self._pump.has_work:
+        if self._commands_due() <= now:
             events.extend(self._proposals(now))
         for one in self._core.step(events, now):
             self._execute(one)
         self._setup.network.flush()
+        self._look_after_notices(now)
         if self._reads:
             self._release_reads()
         if self._waiting_to_be_voter:
@@ -296,20 +313,48 @@ class RaServer(KhepriActor):
             replies, self._replies = self._replies, []
             resolve_all(replies)
 
+    def _look_after_notices(self, now: float) -> None:
+        """Tell the others what is committed, if nothing has told them for a moment."""
+        if not self._setup.network.has_notices:
+            self._notices_due = inf
+        elif now >= self._notices_due:
+            self._setup.network.flush_notices()
+            self._notices_due = inf
+        elif self._notices_due == inf:
+            self._notices_due = now + NOTICE_SECONDS
+
+    def _commands_due(self) -> float:
+        """Give the time from which the waiting commands should go; never, if there are none."""
+        pump, core = self._pump, self._core
+        if not pump.has_work:
+            return inf
+        if core.role is not Role.LEADER:
+            if core.leader is None and not pump.has_foreign:
+                return inf
+            return self._pacing.due(pump.waiting_commands, is_under_way=pump.is_forwarding)
+        if self._append_sequence - self._written_sequence >= MAX_UNWRITTEN_APPENDS:
+            return inf
+        if len(core.configuration.members) == 1:
+            return 0.0
+        is_under_way = core.last_index > core.commit_index
+        return self._pacing.due(pump.waiting_commands, is_under_way=is_under_way)
+
     def _proposals(self, now: float) -> Iterable[Event]:
         core = self._core
         if core.role is Role.LEADER:
-            if self._append_sequence - self._written_sequence >= MAX_UNWRITTEN_APPENDS:
-                return []
+            self._proposes_foreign |= self._pump.has_foreign
             time_milliseconds = self._setup.wall_clock_milliseconds()
-            return [
+            proposals = [
                 event.Propose(encode_entry(time_milliseconds, groups), None)
                 for groups in self._pump.entries_to_propose(now)
             ]
+            self._pacing.sent(len(proposals), now)
+            return proposals
         self._pump.drop_foreign()
         leader = core.leader
         if leader is not None:
             groups = self._pump.groups_to_forward(now)
+            self._pacing.sent(len(groups), now)
             if groups:
                 self._setup.network.send_groups(leader, groups)
         return []
@@ -317,12 +362,8 @@ class RaServer(KhepriActor):
     def _execute(self, one: Effect) -> None:  # noqa: C901 - one case per effect
         match one:
             case effect.AppendEntries():
-                self._append_sequence = one.sequence
-                self._setup.wal_writer.cast(
-                    WriteEntries(self._setup.uid, one.entries, one.sequence, self.reference)
-                )
+                self._append(one)
             case effect.ApplyEntries():
-                self._setup.network.flush()  # others can work while we apply
                 self._apply(one.entries)
             case effect.Send():
                 self._setup.network.send(one.to, one.message)
@@ -350,16 +391,33 @@ class RaServer(KhepriActor):
             case _:
                 assert_never(one)
 
+    def _append(self, append: effect.AppendEntries) -> None:
+        self._append_sequence = append.sequence
+        if self._proposes_foreign:
+            self._foreign_index = append.entries[-1].index
+            self._proposes_foreign = False
+        self._setup.wal_writer.cast(
+            WriteEntries(self._setup.uid, append.entries, append.sequence, self.reference)
+        )
+
     def _apply(self, entries: Sequence[Entry]) -> None:
+        self._setup.network.flush()  # others can work while we apply
+        if entries[0].index <= self._foreign_index:
+            self._setup.network.flush_notices()  # callers wait there
         machine, now = self._machine, self.clock()
+        answered = 0
         for entry in entries:
             if entry.kind is EntryKind.COMMANDS:
                 applied = machine.apply(entry.index, entry.term, entry.data)
                 for result in applied.groups:
                     self._replies.extend(self._pump.applied(result, now))
+                    answered += len(result.replies)
                 self._snapshots.grown(len(entry.data))
             else:
                 machine.skip(entry.index, entry.term)
+        self._pacing.answered(
+            answered if self._core.role is Role.LEADER else len(self._replies), now
+        )
 
     def _note_committed(self) -> None:
         """Remember, for a restart without a leader, what is applied and also durable here."""

@@ -88,6 +88,7 @@ class MessageFrom:
 
     sender: ServerId
     message: Message
+    sender_uid: str
 
 
 @dataclass(frozen=True, slots=True)

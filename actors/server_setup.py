@@ -33,7 +33,19 @@ class Network(Protocol):
         ...
 
     def flush(self) -> None:
-        """Have everything on its way that was sent so far."""
+        """Have everything on its way that was sent so far, but for notices of what is committed.
+
+        These may wait for something to go with.
+        """
+        ...
+
+    @property
+    def has_notices(self) -> bool:
+        """Whether such a notice waits."""
+        ...
+
+    def flush_notices(self) -> None:
+        """Have them on their way."""
         ...
 
     def set_configuration(self, configuration: Configuration) -> None:
@@ -59,6 +71,14 @@ class NoNetwork:
         """Drop the commands; their origin sends them again."""
 
     def flush(self) -> None:
+        """Nothing waits."""
+
+    @property
+    def has_notices(self) -> bool:
+        """Nothing waits."""
+        return False
+
+    def flush_notices(self) -> None:
         """Nothing waits."""
 
     def set_configuration(self, configuration: Configuration) -> None:

@@ -95,6 +95,8 @@ class ServerSnapshots:
         self._grown_bytes = self._grown_entries = 0
         self._receiving = None
         self._has_become(meta.index)
+        node = self._setup.server_id.node
+        _logger.info("%s has installed a snapshot as of entry %d", node, meta.index)
 
     def worker_started(self, worker: ActorReference) -> None:
         """The worker is (again) there; what the one before was doing is lost."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from khepri.encoding import EncodingError, pack, unpack
 from khepri.machine.entries import Group
 from khepri.raft.messages import (
+    NO_ANSWER,
     AppendEntriesRequest,
     Heartbeat,
     InstallSnapshotRequest,
@@ -71,6 +72,7 @@ class StoreNetwork:
         self._uids: dict[ServerId, str] = {}
         self._address_uids: dict[ServerId, str] = {}
         self._waiting: dict[ServerId, list[Message]] = {}
+        self._notices: dict[ServerId, Heartbeat] = {}
 
     def set_configuration(self, configuration: Configuration) -> None:
         """Learn the incarnations of the members."""
@@ -78,7 +80,17 @@ class StoreNetwork:
         self._address_uids = dict(self._uids)
 
     def send(self, to: ServerId, message: Message) -> None:
-        """Send a Raft message with the next `flush`."""
+        """Send a Raft message with the next `flush`.
+
+        One that only tells how far is committed is held back: it goes with the next message to
+        that member, which mostly says so itself, or with `flush_notices`. To Raft it is a message
+        that is late; each one that is not sent saves its receiver a handful of wake-ups.
+        """
+        if isinstance(message, Heartbeat) and message.round == NO_ANSWER:
+            self._notices[to] = message
+            return
+        if isinstance(message, AppendEntriesRequest):
+            self._notices.pop(to, None)
         self._waiting.setdefault(to, []).append(message)
 
     def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
@@ -91,8 +103,22 @@ class StoreNetwork:
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
             for to, messages in waiting.items():
+                notice = self._notices.pop(to, None)
+                if notice is not None:
+                    messages.append(notice)
                 for portion in _portions(messages, _size_of_message):
                     self._post(to, RAFT, [message.to_plain() for message in portion])
+
+    @property
+    def has_notices(self) -> bool:
+        """Whether something is held back."""
+        return bool(self._notices)
+
+    def flush_notices(self) -> None:
+        """Hand over what is held back."""
+        notices, self._notices = self._notices, {}
+        for to, notice in notices.items():
+            self._post(to, RAFT, [notice.to_plain()])
 
     def _post(self, to: ServerId, kind: int, content: Sequence[object]) -> None:
         body = pack([self._uid, self._address_uids.get(to, ""), content])
@@ -122,7 +148,8 @@ class StoreNetwork:
             ]
             if messages:
                 self._address_uids[sender] = as_text(sender_uid, "uid")
-            return [MessageFrom(sender, message) for message in messages]
+            uid = as_text(sender_uid, "uid")
+            return [MessageFrom(sender, message, uid) for message in messages]
         if frame.kind == GROUPS:
             return [GroupsFrom(sender, [_group_from_plain(part) for part in parts])]
         raise EncodingError(f"unknown kind {frame.kind}")

@@ -1,0 +1,60 @@
+"""When the next commands go: at once, or a moment later with more of them.
+
+Between several members each group costs every member a handful of thread switches, however few
+commands are in it; on a busy machine that is most of what a write costs. So
+
+- while a group is under way, commands gather for the next one, but no longer than `HOLD_SECONDS`:
+  on a slow network groups follow each other without waiting for the answer;
+- when callers were answered, most of them come back with their next command, and the next group
+  waits for as many, but no longer than it takes them to wake up (`gather_seconds`).
+
+A caller who is alone never waits: nothing is under way, and one command is as many as expected.
+Here are only numbers: no actor, no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+HOLD_SECONDS: Final = 0.005
+GATHER_BASE_SECONDS: Final = 0.0005
+GATHER_SECONDS_PER_CALLER: Final = 0.00005
+GATHER_MAX_SECONDS: Final = 0.005
+
+
+def gather_seconds(callers: int) -> float:
+    """Give how long that many callers are waited for: they wake one after the other."""
+    return min(GATHER_MAX_SECONDS, GATHER_BASE_SECONDS + callers * GATHER_SECONDS_PER_CALLER)
+
+
+class Pacing:
+    """The pace of one server. One thread."""
+
+    __slots__ = ("_expected", "_gather_until", "_hold_until", "_not_before")
+
+    def __init__(self) -> None:
+        """Begin with nothing under way and nobody expected."""
+        self._expected = 0
+        self._gather_until = 0.0
+        self._hold_until = 0.0
+        self._not_before = 0.0
+
+    def sent(self, groups: int, now: float) -> None:
+        """Take note that so many groups have gone; if none could, try again a little later."""
+        self._hold_until = now + HOLD_SECONDS
+        self._not_before = 0.0 if groups else self._hold_until
+
+    def answered(self, commands: int, now: float) -> None:
+        """Take note that so many commands were answered together."""
+        self._expected = commands
+        self._gather_until = now + gather_seconds(commands)
+
+    def due(self, waiting: int, *, is_under_way: bool) -> float:
+        """Give the time from which the waiting commands should go; in the past: now."""
+        if is_under_way:
+            return self._hold_until
+        return (
+            self._not_before
+            if waiting >= self._expected
+            else max(self._gather_until, self._not_before)
+        )
