@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from khepri.cli.demo.__main__ import read_best_document
+from khepri.cli.demo.__main__ import best_document
 from khepri.cli.demo.crash import Acknowledged, problems
 from khepri.cli.demo.document import TREE_NODES_MIN
+from khepri.cli.demo.documents import DOCUMENTS
 from khepri.cli.demo.writer import place
 from khepri.cli.opening import open_data_dir
 
@@ -31,12 +32,18 @@ def test_the_demonstration_keeps_every_promise_and_cleans_up(tmp_path: Path) -> 
     assert loaded is not None
     assert int(loaded[1].replace(",", "")) >= 10_000
     assert done.stdout.count("SIGKILL") >= 1
-    assert len(re.findall(r"all [\d,]+ acknowledged writes", done.stdout)) == 3
+    assert len(re.findall(r"all [\d,]+ acknowledged writes and all", done.stdout)) == 3
+    assert "leads next. Writes were stalled for" in done.stdout
+    assert "came from the others' logs" in done.stdout
+    assert "it was sent a snapshot" in done.stdout
+    assert re.search(r"They are equal, and all [\d,]+ acknowledged writes are there", done.stdout)
     assert list(tmp_path.iterdir()) == []
+    for pid in re.findall(r"process (\d+)", done.stdout):
+        assert not Path(f"/proc/{pid}").exists()
 
 
 def test_the_document_has_enough_tree_nodes_on_every_machine() -> None:
-    assert read_best_document().payload_count >= TREE_NODES_MIN
+    assert DOCUMENTS[best_document()]().payload_count >= TREE_NODES_MIN
 
 
 def written(thread: int, count: int) -> Acknowledged:

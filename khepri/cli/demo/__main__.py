@@ -2,7 +2,8 @@
 
 A real document goes into a store and is asked questions. Then a second process writes to the
 same directory and is killed with SIGKILL in the middle of it, three times over; each time the
-directory is opened again and everything that was acknowledged must be there.
+directory is opened again and everything that was acknowledged must be there. At last three nodes
+share a store, and two of them are killed (`three_nodes`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from khepri.cli.json_document import flatten
 from khepri.cli.load import put_all
@@ -21,14 +23,16 @@ from khepri.cli.progress import Progress
 from khepri.errors import KhepriError
 from khepri.machine.paths import Path as TreePath
 
-from .characters import read_characters
 from .crash import THREADS, Acknowledged, DemonstrationFailedError, problems, write_and_kill
-from .document import TREE_NODES_MIN, Document
-from .packages import read_packages
+from .document import TREE_NODES_MIN
+from .documents import DOCUMENTS
 from .queries import ask
 from .story import Story
+from .three_nodes import tell_of_three_nodes
 
-_DOCUMENTS = {"packages": read_packages, "characters": read_characters}
+if TYPE_CHECKING:
+    from .document import Document
+
 _KILLS = 3
 _LOST = object()
 _ACKNOWLEDGED_MIN, _ACKNOWLEDGED_MAX = 1_000, 4_000
@@ -37,16 +41,18 @@ _ACKNOWLEDGED_MIN, _ACKNOWLEDGED_MAX = 1_000, 4_000
 def main() -> int:
     """Tell the story in a temporary directory; give 0 if every promise was kept."""
     parser = argparse.ArgumentParser(prog="khepri.cli.demo", description="See khepri at work.")
-    parser.add_argument("--document", choices=_DOCUMENTS, help="default: packages, if any")
+    parser.add_argument("--document", choices=DOCUMENTS, help="default: packages, if any")
     wanted: str | None = parser.parse_args().document
     story = Story()
     try:
         with tempfile.TemporaryDirectory(prefix="khepri-demo-") as temporary:
             data_dir = Path(temporary) / "data"
-            document = _DOCUMENTS[wanted]() if wanted else read_best_document()
+            kind = wanted or best_document()
+            document = DOCUMENTS[kind]()
             _load(data_dir, document, story)
             _query(data_dir, document, story)
             _kill(data_dir, document, story)
+            tell_of_three_nodes(Path(temporary) / "nodes", kind, document, story)
     except (DemonstrationFailedError, KhepriError) as error:
         print(f"\nFAILED: {error}", file=sys.stderr)
         return 1
@@ -54,10 +60,10 @@ def main() -> int:
     return 0
 
 
-def read_best_document() -> Document:
-    """Read what the package manager knows, or the characters if that is too little."""
-    packages = read_packages()
-    return packages if packages.payload_count >= TREE_NODES_MIN else read_characters()
+def best_document() -> str:
+    """Choose what the package manager knows, or the characters if that is too little."""
+    is_enough = DOCUMENTS["packages"]().payload_count >= TREE_NODES_MIN
+    return "packages" if is_enough else "characters"
 
 
 def _load(data_dir: Path, document: Document, story: Story) -> None:
