@@ -32,10 +32,23 @@ def test_e18_the_leader_dies_under_load_and_another_serves_soon(size: int, trans
         writers.check(await_equal_trees(cluster))
 
 
+def test_e18_a_leader_that_is_started_again_at_once_takes_nothing_with_it() -> None:
+    with LocalCluster(3) as cluster:
+        with Writers(cluster, range(3), per_node=1) as writers:
+            for _ in range(3):
+                writers.await_progress(30)
+                leader = leader_among(cluster, range(3))
+                cluster.kill(leader)
+                cluster.restart(leader)
+                leader_among(cluster, range(3))
+            writers.await_progress(30)
+        writers.check(await_equal_trees(cluster))
+
+
 def test_every_leader_dies_in_turn() -> None:
     with LocalCluster(3) as cluster:
         with Writers(cluster, range(3), per_node=1) as writers:
-            for _ in range(4):
+            for _ in range(3):
                 writers.await_progress(30)
                 leader = leader_among(cluster, range(3))
                 cluster.kill(leader)
@@ -60,7 +73,7 @@ def test_followers_die_and_return_under_load_without_a_pause() -> None:
         writers.check(await_equal_trees(cluster))
 
 
-@pytest.mark.parametrize("round_", range(3))
+@pytest.mark.parametrize("round_", range(2))
 def test_e19_all_die_and_return_and_nothing_acknowledged_is_lost(round_: int) -> None:
     with LocalCluster(3, seed=round_) as cluster:
         with Writers(cluster, range(3)) as writers:
@@ -123,7 +136,7 @@ def test_a_killed_member_serves_local_reads_too_of_nearly_all_it_knew() -> None:
         assert cluster.store(number).get("/known") == 1
 
 
-def test_l07_a_node_whose_disk_was_lost_joins_again_and_has_its_data_back() -> None:
+def test_a_node_whose_disk_was_lost_joins_again_and_has_its_data_back() -> None:
     with LocalCluster(3) as cluster:
         with Writers(cluster, [0, 1], per_node=1) as writers:
             writers.await_progress(50)

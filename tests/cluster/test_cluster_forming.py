@@ -12,7 +12,7 @@ from khepri.log.shared_file_system import SharedFileSystem
 from khepri.management import ClusterManager
 from khepri.raft.types import ServerId
 from khepri.store import Store
-from khepri.testing.local_cluster import LocalCluster
+from khepri.testing.local_cluster import DIRECTORY, LocalCluster
 from khepri.transport.interface import Message as Parcel
 from khepri.transport.memory_network import MemoryNetwork
 from khepri.transport.memory_transport import MemoryTransport
@@ -86,6 +86,31 @@ def test_a02_a_call_to_a_follower_is_done_once_through_the_leader() -> None:
             cluster.store(follower).put("/count", value)
         properties = cluster.store(follower).adv.get("/count")
         assert (properties["data"], properties["payload_version"]) == (100, 100)
+
+
+def test_a04_pipelined_writes_of_a_follower_are_applied_in_their_order_each_once() -> None:
+    count = 5_000
+    with LocalCluster(3) as cluster:
+        store = cluster.store(others(cluster, cluster.leader())[0])
+        futures = [store.put("/last", value, async_=True) for value in range(count)]
+        for future in futures:
+            future.get(timeout=30)
+        properties = store.adv.get("/last")
+        assert (properties["data"], properties["payload_version"]) == (count - 1, count)
+        await_equal_trees(cluster)
+
+
+def test_l04_a_restart_with_other_settings_keeps_the_data_and_takes_the_settings() -> None:
+    with LocalCluster(3) as cluster:
+        cluster.store(0).put("/a", 1)
+        number = others(cluster, cluster.leader())[0]
+        manager = cluster.manager(number)
+        manager.stop(cluster.store_id)
+        manager.stop(cluster.store_id)
+        settings = {"cluster_name": cluster.store_id, "snapshot_entries": 7}
+        manager.start(DIRECTORY, settings)
+        assert cluster.node(number).store_config(cluster.store_id)[1].snapshot_entries == 7
+        assert cluster.store(number).get("/a", favor="consistency") == 1
 
 
 def test_a17_every_member_learns_who_leads_and_that_it_changed() -> None:

@@ -40,7 +40,7 @@ def await_being_left_alone(cluster: LocalCluster, number: int) -> None:
 
 
 @pytest.mark.parametrize("who", ["leader", "follower"])
-def test_m14_reset_leaves_the_cluster_and_the_others_go_on(who: str) -> None:
+def test_m14_l07_reset_leaves_the_cluster_and_the_others_go_on(who: str) -> None:
     with LocalCluster(3) as cluster:
         leader = leader_among(cluster, range(3))
         leaver = leader if who == "leader" else others(cluster, leader)[0]
@@ -106,7 +106,7 @@ def test_m19_two_members_leave_at_once() -> None:
         assert len(cluster.manager(leader).members(cluster.store_id)) == 3
 
 
-def test_a_reset_without_a_majority_times_out_and_the_member_stays_one() -> None:
+def test_l06_a_reset_without_a_majority_times_out_and_the_member_stays_one() -> None:
     with LocalCluster(3) as cluster:
         cluster.store(0).put("/a", 1)
         await_equal_trees(cluster)
@@ -299,7 +299,7 @@ def test_m22_from_one_to_five_and_back_under_load() -> None:
         writers.check(await_equal_trees(cluster))
 
 
-def test_l06_members_of_a_store_on_other_nodes_are_not_touched_by_a_stop() -> None:
+def test_members_on_other_nodes_are_not_touched_by_a_stop() -> None:
     with LocalCluster(3) as cluster:
         number = others(cluster, leader_among(cluster, range(3)))[0]
         cluster.manager(number).stop(cluster.store_id)
