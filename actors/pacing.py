@@ -3,8 +3,9 @@
 Between several members each group costs every member a handful of thread switches, however few
 commands are in it; on a busy machine that is most of what a write costs. So
 
-- while a group is under way, commands gather for the next one, but no longer than `HOLD_SECONDS`:
-  on a slow network groups follow each other without waiting for the answer;
+- while groups are under way, commands gather for the next one until they are as many as those,
+  but no longer than `HOLD_SECONDS`: on a slow network groups follow each other without waiting
+  for the answer;
 - when callers were answered, most of them come back with their next command, and the next group
   waits for as many, but no longer than it takes them to wake up (`gather_seconds`).
 
@@ -30,31 +31,32 @@ def gather_seconds(callers: int) -> float:
 class Pacing:
     """The pace of one server. One thread."""
 
-    __slots__ = ("_expected", "_gather_until", "_hold_until", "_not_before")
+    __slots__ = ("_expected", "_gather_until", "_hold_until", "_not_before", "_under_way")
 
     def __init__(self) -> None:
         """Begin with nothing under way and nobody expected."""
         self._expected = 0
+        self._under_way = 0
         self._gather_until = 0.0
         self._hold_until = 0.0
         self._not_before = 0.0
 
-    def sent(self, groups: int, now: float) -> None:
-        """Take note that so many groups have gone; if none could, try again a little later."""
+    def sent(self, commands: int, now: float) -> None:
+        """Take note that so many commands have gone; if none could, try again a little later."""
+        self._under_way += commands
         self._hold_until = now + HOLD_SECONDS
-        self._not_before = 0.0 if groups else self._hold_until
+        self._not_before = 0.0 if commands else self._hold_until
 
     def answered(self, commands: int, now: float) -> None:
         """Take note that so many commands were answered together."""
+        self._under_way = max(0, self._under_way - commands)
         self._expected = commands
         self._gather_until = now + gather_seconds(commands)
 
     def due(self, waiting: int, *, is_under_way: bool) -> float:
         """Give the time from which the waiting commands should go; in the past: now."""
-        if is_under_way:
-            return self._hold_until
-        return (
-            self._not_before
-            if waiting >= self._expected
-            else max(self._gather_until, self._not_before)
-        )
+        if not is_under_way:
+            self._under_way = 0  # whatever became of them
+        if waiting >= (self._under_way if is_under_way else self._expected):
+            return self._not_before
+        return max(self._hold_until if is_under_way else self._gather_until, self._not_before)

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from khepri.errors import StorageError
+    from khepri.machine.entries import Group
     from khepri.raft.effects import Effect
     from khepri.raft.events import Event
     from khepri.raft.types import Configuration, Entry
@@ -344,17 +345,16 @@ class RaServer(KhepriActor):
         if core.role is Role.LEADER:
             self._proposes_foreign |= self._pump.has_foreign
             time_milliseconds = self._setup.wall_clock_milliseconds()
-            proposals = [
-                event.Propose(encode_entry(time_milliseconds, groups), None)
-                for groups in self._pump.entries_to_propose(now)
+            entries = self._pump.entries_to_propose(now)
+            self._pacing.sent(_commands_in(group for groups in entries for group in groups), now)
+            return [
+                event.Propose(encode_entry(time_milliseconds, groups), None) for groups in entries
             ]
-            self._pacing.sent(len(proposals), now)
-            return proposals
         self._pump.drop_foreign()
         leader = core.leader
         if leader is not None:
             groups = self._pump.groups_to_forward(now)
-            self._pacing.sent(len(groups), now)
+            self._pacing.sent(_commands_in(groups), now)
             if groups:
                 self._setup.network.send_groups(leader, groups)
         return []
@@ -498,6 +498,10 @@ class _Read(NamedTuple):
 
     future: KhepriFuture[Any]
     after: int
+
+
+def _commands_in(groups: Iterable[Group]) -> int:
+    return sum(len(group.commands) for group in groups)
 
 
 def _with_outcome(error: StorageError, outcome: str) -> StorageError:

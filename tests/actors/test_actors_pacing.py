@@ -13,8 +13,18 @@ def test_a_caller_who_is_alone_never_waits() -> None:
 
 def test_while_a_group_is_under_way_the_next_one_gathers_but_not_for_long() -> None:
     pacing = Pacing()
-    pacing.sent(1, 10.0)
-    assert pacing.due(500, is_under_way=True) == 10.0 + HOLD_SECONDS
+    pacing.sent(16, 10.0)
+    assert pacing.due(15, is_under_way=True) == 10.0 + HOLD_SECONDS
+
+
+def test_as_many_as_are_under_way_follow_at_once() -> None:
+    pacing = Pacing()
+    pacing.sent(16, 10.0)
+    assert pacing.due(16, is_under_way=True) <= 10.0
+    pacing.sent(16, 10.0)
+    assert pacing.due(16, is_under_way=True) > 10.0
+    pacing.answered(16, 10.001)
+    assert pacing.due(16, is_under_way=True) <= 10.001
 
 
 def test_those_who_were_answered_together_are_waited_for_together() -> None:
