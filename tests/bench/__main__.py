@@ -22,6 +22,10 @@ BENCHMARKS = {
     "snapshot": "writes while a snapshot of a million tree nodes is written",
     "restart": "restart, as multiples of unpacking the snapshot file",
     "memory": "memory per tree node",
+    "cluster_puts": "durable puts of three members, etcd and PySyncObj",
+    "cluster_reads": "linearizable reads of three members, and etcd",
+    "failover": "from the leader's death to the next write, and etcd",
+    "join": "join of an empty node while writes go on",
     "tree_speed": "the tree by depth and by children, wide reads, conditions",
 }
 _RUNS_MIN = 5
@@ -33,7 +37,9 @@ def main() -> None:
     sections: dict[str, str] = {}
     with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="khepri-bench-") as temporary:
         for name in arguments.only or BENCHMARKS:
-            table = _measure(name, Path(temporary), runs=arguments.runs, quick=arguments.quick)
+            table = _measure(
+                name, Path(temporary) / name, runs=arguments.runs, quick=arguments.quick
+            )
             print(for_terminal(table), end="\n\n", flush=True)
             measured = performance_page.measured_line(arguments.runs, arguments.directory)
             sections[name] = f"{for_markdown(table)}\n\n{measured}"
@@ -47,7 +53,7 @@ def _parse() -> argparse.Namespace:
         prog="python -m tests.bench",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measure khepri side by side with its yardsticks.",
-        epilog="\n".join(f"{name:10} {what}" for name, what in BENCHMARKS.items()),
+        epilog="\n".join(f"{name:13} {what}" for name, what in BENCHMARKS.items()),
     )
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME")
     parser.add_argument("--runs", type=int, default=_RUNS_MIN, help="rounds (default: 5)")
@@ -69,6 +75,7 @@ def _parse() -> argparse.Namespace:
 
 def _measure(name: str, directory: Path, *, runs: int, quick: bool) -> Table:
     progress = ProgressLine(name)
+    directory.mkdir()
     try:
         plan = Plan(directory=directory, runs=runs, quick=quick, say=progress.say)
         table: Table = importlib.import_module(f".{name}", __package__).measure(plan)

@@ -50,6 +50,10 @@ class Samples:
 
     rounds: list[Sample] = field(default_factory=list[Sample])
 
+    def has(self, name: str) -> bool:
+        """Tell whether this figure was taken."""
+        return all(name in sample for sample in self.rounds)
+
     def median(self, name: str) -> float:
         """Give the median of one figure."""
         return statistics.median(sample[name] for sample in self.rounds)

@@ -31,7 +31,7 @@ from .harness import Plan, Sample, Samples, in_rounds
 from .tables import Table, rate, ratio, verdict
 from .workloads import BY_NAME, EXISTING_TREE_NODES, SINGLE, Workload, value
 
-_SETTINGS: dict[str, dict[str, Any]] = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "as it comes": {},
     "tuned": {"appendEntriesUseBatch": False, "autoTickPeriod": 0.001},
 }
@@ -54,7 +54,7 @@ def measure(plan: Plan) -> Table:
                 settings=settings,
                 seconds=plan.seconds,
             )["rate"]
-            for settings in _SETTINGS
+            for settings in SETTINGS
         }
         return {"khepri": ours["rate"], **theirs}
 
@@ -103,7 +103,7 @@ def put_for_a_while(
         conf = pysyncobj.SyncObjConf(
             journalFile=str(Path(temporary) / "journal"),
             fullDumpFile=str(Path(temporary) / "dump"),
-            **_SETTINGS[settings],
+            **SETTINGS[settings],
         )
         member: Any = Places(f"127.0.0.1:{_free_port()}", conf)
         try:
