@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from .effects import Effect
     from .events import MessageReceived
     from .messages import Message
+    from .progress import Progress
     from .settings import RaftSettings
-    from .types import Entry, HardState, ServerId
+    from .types import Entry, HardState, Member, ServerId
 
 AnyRole: TypeAlias = Follower | PreCandidate | Candidate | Leader
 """The closed set of roles."""
@@ -155,7 +156,9 @@ class Server:
         """Tell whether a message may count: see `MessageReceived.sender_uid`."""
         if event.sender_uid is None:
             return True
-        named = self.configuration.find(event.sender)
+        named: Member | Progress | None = self.configuration.find(event.sender)
+        if named is None and isinstance(self.role, Leader):
+            named = self.role.peers.all.get(event.sender)  # removed, and still to be told
         return (
             named is None
             or named.uid == event.sender_uid

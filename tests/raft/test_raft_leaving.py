@@ -306,3 +306,16 @@ def test_a_confirmation_of_a_lost_disk_does_not_count_for_the_member_made_anew()
     own = MessageReceived(sid("B"), confirmed(2), sender_uid="B-anew")
     leader.step(own)
     assert leader.match_index("B") == 2
+
+
+def test_a_confirmation_by_a_later_incarnation_does_not_count_for_the_removed_one() -> None:
+    """A removed peer is still told so; meanwhile its node, made anew and fuller, answers."""
+    leader = ready_leader()
+    leader.step(RemoveMember(sid("B"), "remove"))
+    leader.sync()
+    matched = leader.match_index("B")
+    last_index = leader.core.last_index
+    leader.step(MessageReceived(sid("B"), confirmed(last_index), sender_uid="B-anew"))
+    assert leader.match_index("B") == matched
+    leader.step(MessageReceived(sid("B"), confirmed(last_index), sender_uid=member("B").uid))
+    assert leader.match_index("B") == last_index
