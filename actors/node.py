@@ -160,14 +160,20 @@ class Node:
             )
         return handle
 
-    def stop_ra_system(self, name: str) -> None:
-        """Stop a Ra system and the stores in it; data stay. Nothing happens if it does not run."""
+    def stop_ra_system(self, name: str, *, hands_over: bool = True) -> None:
+        """Stop a Ra system and the stores in it; data stay. Nothing happens if it does not run.
+
+        Args:
+            name: which.
+            hands_over: see `stop`.
+        """
         with self._lock:
             handle = self._systems.get(name)
             if handle is None:
                 return
             for store_id in tuple(handle.stores):
-                hand_over(self.stores[store_id])
+                if hands_over:
+                    hand_over(self.stores[store_id])
                 self._forget(handle, store_id)
             del self._systems[name]
             handle.reference.stop(block=True, timeout=STOP_SECONDS)
@@ -347,11 +353,16 @@ class Node:
             assert self._registry is not None
             return self._registry
 
-    def stop(self) -> None:
-        """Stop everything; data stay."""
+    def stop(self, *, hands_over: bool = True) -> None:
+        """Stop everything; data stay.
+
+        Args:
+            hands_over: whether stores that lead wait until another member does. In vain if the
+                others are gone.
+        """
         with self._lock:
             for name in tuple(self._systems):
-                self.stop_ra_system(name)
+                self.stop_ra_system(name, hands_over=hands_over)
             supervisor, self._supervisor = self._supervisor, None
             if supervisor is not None:
                 supervisor.stop(block=True, timeout=STOP_SECONDS)

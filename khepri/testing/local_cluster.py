@@ -167,7 +167,7 @@ class LocalCluster:
             disk = files.inner.copy()
         disk.process_death()
         self._files[number] = SharedFileSystem(disk)
-        node.stop()
+        node.stop(hands_over=False)
 
     def stop_node(self, number: int) -> None:
         """End a node in order."""
@@ -192,8 +192,9 @@ class LocalCluster:
 
     def stop(self) -> None:
         """End all nodes."""
-        for number in self.running():
-            self.stop_node(number)
+        while self._nodes:
+            _, node = self._nodes.popitem()
+            node.stop(hands_over=False)
 
     # --- inside
 

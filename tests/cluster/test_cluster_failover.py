@@ -14,6 +14,7 @@ from tests.cluster.cluster_helpers import (
     eventually,
     leader_among,
     others,
+    timed,
 )
 
 
@@ -43,6 +44,12 @@ def test_e18_a_leader_that_is_started_again_at_once_takes_nothing_with_it() -> N
                 leader_among(cluster, range(3))
             writers.await_progress(30)
         writers.check(await_equal_trees(cluster))
+
+
+def test_a_kill_waits_for_nobody() -> None:
+    with LocalCluster(3) as cluster:
+        leader = leader_among(cluster, range(3))
+        assert timed(lambda: cluster.kill(leader)).seconds < 0.5
 
 
 def test_every_leader_dies_in_turn() -> None:

@@ -153,7 +153,7 @@ class Nodes:
 
     def stop(self) -> None:
         for node in self.nodes.values():
-            node.stop()
+            node.stop(hands_over=False)
 
     def _make_transport(
         self, name: str, incarnation: bytes, receiver: Receiver
