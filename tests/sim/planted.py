@@ -28,7 +28,7 @@ SLIPPERY = frozenset(
         "an overwritten suffix comes back",
         "a failed batch leaves half of itself",
         "sessions never expire",
-    "checksums of payloads are not looked at",
+        "checksums of payloads are not looked at",
     }
 )
 """Bugs that took more seeds than anybody has waited for, or that the workload cannot show."""
