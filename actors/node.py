@@ -68,6 +68,9 @@ _logger = logging.getLogger("khepri.node")
 UNDISTRIBUTED: Final = "nonode@nohost"
 """The name of a node that has none, as in Erlang."""
 
+REGISTER_SECONDS = 5.0
+"""A start waits at least so long for the few bytes that say which stores there are."""
+
 STOP_SECONDS = 60.0
 """How long a stop waits for the actors to put their things away."""
 
@@ -213,9 +216,11 @@ class Node:
                         value=handle.storage.path,
                     )
                 return running
+            # It is registered in any case: giving up here would leave a store that nobody runs.
+            patience = None if timeout_seconds is None else max(timeout_seconds, REGISTER_SECONDS)
             known: Registration = handle.reference.request(
                 RegisterStore(store_id, cluster_id)
-            ).get(timeout=timeout_seconds)
+            ).get(timeout=patience)
             server_id = ServerId(store_id, self.name)
             access = StoreAccess(store_id, server_id, known.cluster_id)
             founder = Member(server_id, known.uid, MemberKind.VOTER)
@@ -229,7 +234,7 @@ class Node:
                 access=access,
                 network=self._network.of_store(store_id, known),
                 random=random.random,
-                registry=self.registry,
+                registry=self._registry_that_runs,
                 on_down=partial(self._store_down, handle, access),
             )
             self.failures.pop(store_id, None)
@@ -390,6 +395,11 @@ class Node:
     def _start_registry(self, siblings: Siblings) -> ActorReference:
         del siblings
         self._registry = Registry.start(ActorLabel("registry", None, self.name), self.names)
+        return self._registry
+
+    def _registry_that_runs(self) -> ActorReference:
+        """Give the registry to an actor: no lock, for whoever holds it may wait for that actor."""
+        assert self._registry is not None
         return self._registry
 
     def _router_spec(self) -> ChildSpec:
