@@ -30,6 +30,7 @@ from .membership import (
     changing,
     join_cluster,
     leave,
+    locally_known,
     remove,
 )
 from .options import Favor, is_consistent
@@ -108,8 +109,8 @@ class ClusterManager:
         config = complete_config(store_id_or_config)
         system = self._ra_system(_checked_place(self, ra_system_or_data_dir), deadline)
         node, store_id = self._node, StoreId(config.cluster_name)
-        access = node.start_store(system, config, deadline.remaining())
-        if len(access.known_members()) == 1:
+        node.start_store(system, config, deadline.remaining())
+        if len(locally_known(node, store_id, deadline)) == 1:
             # Alone it leads at once; a consistent read waits until the whole log is applied.
             call(node, store_id, ConsistentRead(), result, deadline.remaining())
         return store_id
@@ -211,10 +212,7 @@ class ClusterManager:
             NoSuchServerError: the store does not run here.
         """
         wanted = _store_id(store_id)
-        deadline = Deadline(timeout)
-        node = self._node
-        known = node.access(wanted).known_members()
-        return list(known or self._status(wanted, deadline).members)
+        return list(locally_known(self._node, wanted, Deadline(timeout)))
 
     def locally_known_nodes(
         self, store_id: str | None = None, timeout: Timeout = DEFAULT

@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from khepri.actors.server_messages import ConsistentRead, WaitUntilVoter
+from khepri.actors.server_messages import ConsistentRead, GetStatus, WaitUntilVoter
 from khepri.errors import (
     AlreadyMemberError,
     ClusterChangeNotPermittedError,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from khepri.actors.node import Node
+    from khepri.actors.server_status import ServerStatus
+    from khepri.raft.types import ServerId
 
 PING_SECONDS = 5.0
 """A node that does not answer a ping within this, or within the budget, cannot be reached."""
@@ -113,9 +115,18 @@ def remove(node: Node, store_id: str, asked: str, member: str, deadline: Deadlin
             raise
 
 
+def locally_known(node: Node, store_id: str, deadline: Deadline) -> tuple[ServerId, ...]:
+    """Give the members as known here: by the cache, or by the server if that has heard nothing."""
+    known = node.access(store_id).known_members()
+    if known:
+        return known
+    status: ServerStatus = call(node, store_id, GetStatus(), result, deadline.remaining())
+    return status.members
+
+
 def leave(node: Node, store_id: str, deadline: Deadline) -> None:
     """Leave the cluster, through the local member, if there are others in it."""
-    if len(node.access(store_id).known_members()) > 1:
+    if len(locally_known(node, store_id, deadline)) > 1:
         remove(node, store_id, node.name, node.name, deadline)
 
 

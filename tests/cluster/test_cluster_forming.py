@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from khepri.actors.access import StoreAccess
 from khepri.actors.node import Node
 from khepri.errors import InvalidOptionError, NoSuchServerError
-from khepri.log.shared_file_system import SharedFileSystem
+from khepri.log.shared_file_system import SharedFile, SharedFileSystem
 from khepri.management import ClusterManager
 from khepri.raft.types import ServerId
 from khepri.store import Store
@@ -219,3 +221,35 @@ def test_m24_clusters_of_the_same_store_id_do_not_hear_each_other() -> None:
         assert nodes.store("d", "same").get("/who", favor="consistency") == "second"
     finally:
         nodes.stop()
+
+
+def let_the_cache_know_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is when the server has started, and the cache has not had its turn yet."""
+    monkeypatch.setattr(StoreAccess, "known_members", lambda _self: ())
+
+
+def test_a_lone_store_that_starts_again_is_complete_though_the_cache_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LocalCluster(1) as cluster:
+        cluster.store(0).put("/a", 1)
+        cluster.kill(0)
+        let_the_cache_know_nothing(monkeypatch)
+        sync = SharedFile.fdatasync
+
+        def slow_sync(file: SharedFile) -> None:
+            threading.Event().wait(0.05)
+            sync(file)
+
+        monkeypatch.setattr(SharedFile, "fdatasync", slow_sync)
+        cluster.restart(0)
+        assert cluster.store(0).get("/a") == 1
+
+
+def test_a_reset_leaves_the_cluster_though_the_cache_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LocalCluster(3) as cluster:
+        let_the_cache_know_nothing(monkeypatch)
+        cluster.manager(1).reset(cluster.store_id, 10)
+        assert cluster.manager(0).nodes(cluster.store_id) == ["node0", "node2"]
