@@ -225,7 +225,11 @@ def test_m24_clusters_of_the_same_store_id_do_not_hear_each_other() -> None:
 
 def let_the_cache_know_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is when the server has started, and the cache has not had its turn yet."""
-    monkeypatch.setattr(StoreAccess, "known_members", lambda _self: ())
+
+    def nobody(_access: StoreAccess) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(StoreAccess, "known_members", nobody)
 
 
 def test_a_lone_store_that_starts_again_is_complete_though_the_cache_is_slow(
