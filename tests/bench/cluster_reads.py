@@ -19,7 +19,7 @@ _TARGET = 3.0
 
 def measure(plan: Plan) -> Table:
     """Measure all numbers of callers in turn."""
-    seconds = plan.seconds
+    seconds = plan.cluster_seconds
     with ExitStack() as cleanup:
         khepri = cleanup.enter_context(KhepriCluster(plan.directory / "khepri"))
         etcd = (
