@@ -13,8 +13,6 @@ from tests.sim.marks import Marks
 from tests.sim.raft_checker import RaftChecker
 from tests.sim.rest_checker import check_rest
 
-logging.getLogger("khepri").setLevel(logging.CRITICAL)  # thousands of disks fail here
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -113,6 +111,12 @@ def run_checked(
     """
     observer = checkers or Checkers()
     world = Simulation(seed, settings, observer, faults)
-    world.run()
+    logger = logging.getLogger("khepri")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # thousands of disks fail here
+    try:
+        world.run()
+    finally:
+        logger.setLevel(level)
     searched = check_rest(world, observer.raft, observer.clients)
     return Run(world, observer.marks, searched)
