@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 PING_SECONDS = 5.0
 """A node that does not answer a ping within this, or within the budget, cannot be reached."""
 
+PING_ATTEMPT_SECONDS = 1.5
+"""A ping without an answer for so long may have been lost."""
+
 ATTEMPT_SECONDS = 2.0
 """After this an unanswered request is made again, maybe to another member that leads by now."""
 
@@ -50,15 +53,17 @@ _TRANSIENT = frozenset({"not_leader", "transfer_in_progress", "leadership_lost"}
 
 
 def ping(node: Node, remote: str, deadline: Deadline) -> bool:
-    """Tell whether a node answers."""
+    """Tell whether a node answers; a question or an answer that is lost is asked again."""
     rest = deadline.remaining()
-    try:
-        answered = node.call(
-            remote, "ping", (), PING_SECONDS if rest is None else min(rest, PING_SECONDS)
-        )
-    except (JoinError, KhepriTimeoutError, ServerStoppedError):
-        return False
-    return bool(answered == remote)
+    patience = Deadline(PING_SECONDS if rest is None else min(rest, PING_SECONDS))
+    while left := patience.remaining():
+        try:
+            return bool(node.call(remote, "ping", (), min(left, PING_ATTEMPT_SECONDS)) == remote)
+        except KhepriTimeoutError:
+            continue
+        except (JoinError, ServerStoppedError):
+            return False
+    return False
 
 
 def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
