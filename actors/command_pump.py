@@ -8,6 +8,7 @@ what may have been lost. The numbering itself is the origin's (`origin.py`).
 from __future__ import annotations
 
 import os
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from khepri.machine import commands
@@ -63,8 +64,19 @@ class CommandPump:
 
     @property
     def has_work(self) -> bool:
-        """Whether a leader would have something to propose."""
+        """Whether there is something to send."""
         return bool(self._foreign) or self.origin.has_something_to_send
+
+    @property
+    def ready_at(self) -> float:
+        """From when on it can be sent; `inf` if there is nothing."""
+        if self._foreign:
+            return -inf
+        if not self.origin.has_something_to_send:
+            return inf
+        if self.origin.session_id is not None or not self._nonce:
+            return -inf
+        return self._nonce_sent_at + RESEND_SECONDS  # the session is being opened
 
     @property
     def has_foreign(self) -> bool:

@@ -275,11 +275,14 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         return self._outcome
 
 
-def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> None:
+def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> int:
     """Resolve many futures; those resolved before are left alone.
 
     All outcomes are stored before the first waiter is woken: a woken thread competes for the
     interpreter with the actor, which then has nothing left to do.
+
+    Returns:
+        how many waited: threads, tasks and callbacks.
     """
     woken: list[Callable[[], object]] = []
     for future, value in replies:
@@ -293,6 +296,7 @@ def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> None:
             woken.append(observers.pop(0))
     for wake in woken:
         wake()
+    return len(woken)
 
 
 def _call_back(callback: Callable[[KhepriFuture[T]], object], future: KhepriFuture[T]) -> None:

@@ -60,6 +60,11 @@ class Origin:
         return len(self._in_flight) - self._sent + len(self._unsent)
 
     @property
+    def commands_in_flight(self) -> int:
+        """How many commands were sent and are not answered."""
+        return len(self._in_flight)
+
+    @property
     def has_something_in_flight(self) -> bool:
         """Whether a reply is outstanding."""
         return bool(self._in_flight)

@@ -1,7 +1,7 @@
 """When the next commands go: at once, or a moment later with more of them.
 
-Between several members each group costs every member a handful of thread switches, however few
-commands are in it; on a busy machine that is most of what a write costs. So
+Each group costs every member a handful of thread switches and a sync of its disk, however few
+commands are in it; with blocking callers that is most of what a write costs. So
 
 - while groups are under way, commands gather for the next one until they are as many as those,
   but no longer than `HOLD_SECONDS`: on a slow network groups follow each other without waiting
@@ -47,11 +47,14 @@ class Pacing:
         self._hold_until = now + HOLD_SECONDS
         self._not_before = 0.0 if commands else self._hold_until
 
-    def answered(self, commands: int, now: float) -> None:
-        """Take note that so many commands were answered together."""
+    def answered(self, commands: int, callers: int, now: float) -> None:
+        """Take note that so many commands were answered together, and that so many had waited.
+
+        Who has not waited, but keeps many commands in flight, is not expected to come back.
+        """
         self._under_way = max(0, self._under_way - commands)
-        self._expected = commands
-        self._gather_until = now + gather_seconds(commands)
+        self._expected = callers
+        self._gather_until = now + gather_seconds(callers)
 
     def due(self, waiting: int, *, is_under_way: bool) -> float:
         """Give the time from which the waiting commands should go; in the past: now."""

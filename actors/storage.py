@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from .reference import ActorReference
     from .server_setup import ServerSetup
+    from .shared_log import SharedLog
 
 
 class Storage:
@@ -31,6 +32,9 @@ class Storage:
 
     wal_writer: ActorReference
     """The running WalWriter; set when it starts, before every actor that uses it."""
+
+    shared_log: SharedLog
+    """The log of the running WalWriter; the same."""
 
     segment_writer: ActorReference
     """The running SegmentWriter; the same."""

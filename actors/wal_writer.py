@@ -19,7 +19,7 @@ from khepri.log.interface import Append
 from khepri.raft.events import LogRecovered, LogWritten
 
 from .actor import KhepriActor
-from .segment_writer import FlushFile
+from .shared_log import SharedLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,34 +99,40 @@ class WalWriter(KhepriActor):
         self._unwritten: list[WriteEntries] = []
         self._told: set[ActorReference] = set()
         self._retry_at: float | None = None
-        self._log: WriteAheadLog
+        self._shared: SharedLog
 
     def on_start(self) -> None:
         """Recover the directory: everybody below starts from what is on disk."""
-        self._log = self._storage.recover()
+        storage = self._storage
+        self._shared = SharedLog(storage.recover(), lambda: storage.segment_writer)
+        storage.shared_log = self._shared
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Write all entries that wait, together."""
+        with self._shared.turn() as log:
+            self._handle_all(envelopes, log)
+
+    def _handle_all(self, envelopes: Sequence[Envelope], log: WriteAheadLog) -> None:
         for envelope in envelopes:
             message: WalMessage = envelope.message
             if isinstance(message, WriteEntries):
                 self._unwritten.append(message)
             elif isinstance(message, ReadStore):
-                self._write()
+                self._write(log)
                 assert envelope.reply_to is not None
                 envelope.reply_to.set(self._storage.read_store(message.store_id))
             elif isinstance(message, SetLastIndex):
-                self._write()
-                self._log.set_last_index(message.uid, message.last_index)
+                self._write(log)
+                log.set_last_index(message.uid, message.last_index)
             elif isinstance(message, VoidLog):
-                self._write()
-                self._void(message, envelope.reply_to)
+                self._write(log)
+                self._void(message, envelope.reply_to, log)
             elif isinstance(message, ForgetStore):  # pyright: ignore[reportUnnecessaryIsInstance]
                 self._unwritten = [w for w in self._unwritten if w.uid != message.uid]
-                self._log.forget(message.uid)
+                log.forget(message.uid)
             else:
                 raise TypeError(f"not a message for a WalWriter: {message!r}")
-        self._write()
+        self._write(log)
 
     def next_deadline(self) -> float | None:
         """Give the time of the next attempt after a refused write."""
@@ -134,20 +140,21 @@ class WalWriter(KhepriActor):
 
     def on_deadline(self) -> None:
         """Try again what the disk refused."""
-        self._write()
+        with self._shared.turn() as log:
+            self._write(log)
 
     def on_terminate(self, reason: object) -> None:
         """Close the log; what was refused until now was never confirmed."""
         del reason
-        self._log.close()
+        self._shared.close()
 
-    def _write(self) -> None:
+    def _write(self, log: WriteAheadLog) -> None:
         if not self._unwritten:
             self._retry_at = None
             return
         writes = self._unwritten
         try:
-            gaps = self._log.write(
+            gaps = log.write(
                 [Append(write.uid, write.entries[0].index, write.entries) for write in writes]
             )
         except (DiskFullError, DiskFailedError) as error:
@@ -165,14 +172,13 @@ class WalWriter(KhepriActor):
             else:
                 last = write.entries[-1]
                 reply_to.cast(LogWritten(last.index, last.term, write.sequence))
-        for closed_file in self._log.take_closed_files():
-            self._storage.segment_writer.cast(FlushFile(closed_file))
+        self._shared.hand_on_full_files(log)
 
-    def _void(self, message: VoidLog, reply_to: Any) -> None:  # noqa: ANN401 - a future
+    def _void(self, message: VoidLog, reply_to: Any, log: WriteAheadLog) -> None:  # noqa: ANN401 - a future
         # What the disk has refused until now must not come after the void.
         self._unwritten = [write for write in self._unwritten if write.uid != message.uid]
         try:
-            self._log.write([Append(message.uid, message.first_index, ())])
+            log.write([Append(message.uid, message.first_index, ())])
         except StorageError as error:
             reply_to.fail(error)
         else:

@@ -7,7 +7,7 @@ def test_a_caller_who_is_alone_never_waits() -> None:
     pacing = Pacing()
     assert pacing.due(1, is_under_way=False) <= 10.0
     pacing.sent(1, 10.0)
-    pacing.answered(1, 10.001)
+    pacing.answered(1, 1, 10.001)
     assert pacing.due(1, is_under_way=False) <= 10.001
 
 
@@ -23,13 +23,13 @@ def test_as_many_as_are_under_way_follow_at_once() -> None:
     assert pacing.due(16, is_under_way=True) <= 10.0
     pacing.sent(16, 10.0)
     assert pacing.due(16, is_under_way=True) > 10.0
-    pacing.answered(16, 10.001)
+    pacing.answered(16, 16, 10.001)
     assert pacing.due(16, is_under_way=True) <= 10.001
 
 
 def test_those_who_were_answered_together_are_waited_for_together() -> None:
     pacing = Pacing()
-    pacing.answered(16, 10.0)
+    pacing.answered(16, 16, 10.0)
     assert pacing.due(1, is_under_way=False) == 10.0 + gather_seconds(16)
     assert pacing.due(15, is_under_way=False) > 10.0
     assert pacing.due(16, is_under_way=False) <= 10.0
@@ -45,3 +45,9 @@ def test_what_could_not_go_is_not_tried_again_and_again() -> None:
     assert pacing.due(1, is_under_way=False) == 10.0 + HOLD_SECONDS
     pacing.sent(1, 10.1)
     assert pacing.due(1, is_under_way=False) <= 10.1
+
+
+def test_who_keeps_commands_in_flight_is_not_waited_for() -> None:
+    pacing = Pacing()
+    pacing.answered(1000, 1, 10.0)
+    assert pacing.due(1, is_under_way=False) <= 10.0

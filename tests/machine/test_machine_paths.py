@@ -380,3 +380,15 @@ def test_a_path_is_parsed_once_and_a_huge_one_is_not_kept() -> None:
     resolve_path("/" + "long" * 100)
     assert _resolve_text.cache_info().currsize == before
     assert _resolve_text.cache_info().maxsize is not None
+
+
+@given(st.text(alphabet=st.sampled_from("ab./*%41é\ud800"), max_size=12))
+def test_the_short_cut_for_plain_text_gives_what_the_long_way_gives(text: str) -> None:
+    try:
+        expected: object = realpath(parse_path(text))
+    except InvalidPathError:
+        with pytest.raises(InvalidPathError):
+            resolve_path(text)
+    else:
+        assert resolve_path(text) == expected
+        assert type(resolve_path(text)) is type(expected)

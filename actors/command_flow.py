@@ -1,0 +1,195 @@
+"""The way of commands through a server: taken, proposed or forwarded, on the disk, answered.
+
+Numbers, sessions and repetitions are in `command_pump.py`, the moments in `pacing.py`. Here both
+meet the role of this member and the state of its disk: whether commands are refused, when they
+go, and whereto.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from khepri.machine.entries import encode_entry
+from khepri.raft.effects import RejectReason
+from khepri.raft.events import LogWriteFailed, Propose
+from khepri.raft.types import Role
+
+from .command_pump import CommandPump
+from .future import resolve_all
+from .pacing import Pacing
+from .server_messages import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from khepri.errors import StorageError
+    from khepri.machine.entries import Group
+    from khepri.machine.machine import Applied, Machine
+    from khepri.raft.core import RaftCore
+    from khepri.raft.effects import AppendEntries
+    from khepri.raft.events import Event
+
+    from .future import KhepriFuture
+    from .server_setup import ServerSetup
+
+MAX_UNWRITTEN_APPENDS = 2
+"""So many appends may wait for the disk before commands are left to gather for the next one."""
+
+MAX_COMMANDS_WRITTEN_HERE = 64
+"""Up to so many commands in flight, a server that is alone writes them in its own thread."""
+
+
+class CommandFlow:
+    """The commands of one server, its clients' and those that others forwarded. One thread."""
+
+    def __init__(self, setup: ServerSetup, clock: Callable[[], float]) -> None:
+        """Begin with nothing.
+
+        Args:
+            setup: of the server.
+            clock: monotonic seconds.
+        """
+        self.pump = CommandPump()
+        self._setup = setup
+        self._clock = clock
+        self._pacing = Pacing()
+        self._disk_error: StorageError | None = None
+        self._append_sequence = 0
+        self._written_sequence = 0
+        self._proposes_foreign = False
+        self._foreign_index = 0  # up to here there may be commands of other members' clients
+        self._replies: list[tuple[KhepriFuture[Any], object]] = []
+        self._applied_own = 0
+        self._applied_foreign = 0
+
+    # --- in
+
+    def take(self, command: bytes, ticket: KhepriFuture[Any] | None) -> None:
+        """Queue a command, or refuse it: then nothing has happened to it."""
+        origin = self.pump.origin
+        if self._disk_error is not None:
+            refusal: object = self._disk_error
+        elif origin.waiting_bytes + len(command) > self._setup.max_waiting_bytes:
+            refusal = Refusal(RejectReason.OVERLOADED, None, "")
+        else:
+            origin.add(command, ticket)
+            return
+        if ticket is not None:
+            ticket.resolve(refusal)
+
+    # --- on
+
+    def due(self, core: RaftCore) -> float:
+        """Give the time from which the waiting commands should go; never, if there are none."""
+        pump = self.pump
+        ready_at = pump.ready_at
+        if ready_at == inf:
+            return inf
+        is_alone = len(core.configuration.members) == 1
+        if core.role is Role.LEADER:
+            unwritten = self._append_sequence - self._written_sequence
+            if unwritten >= (1 if is_alone else MAX_UNWRITTEN_APPENDS):
+                return inf
+            is_under_way = not is_alone and core.last_index > core.commit_index
+        elif core.leader is None and not pump.has_foreign:
+            return inf
+        else:
+            is_under_way = pump.is_forwarding
+        return max(ready_at, self._pacing.due(pump.waiting_commands, is_under_way=is_under_way))
+
+    def propose_or_forward(self, core: RaftCore, now: float) -> Iterable[Event]:
+        """Give the waiting commands to the core, if this member leads, or else to the leader."""
+        pump = self.pump
+        if core.role is Role.LEADER:
+            self._proposes_foreign |= pump.has_foreign
+            time_milliseconds = self._setup.wall_clock_milliseconds()
+            entries = pump.entries_to_propose(now)
+            self._pacing.sent(_commands_in(group for groups in entries for group in groups), now)
+            return [Propose(encode_entry(time_milliseconds, groups), None) for groups in entries]
+        pump.drop_foreign()
+        leader = core.leader
+        if leader is not None:
+            groups = pump.groups_to_forward(now)
+            self._pacing.sent(_commands_in(groups), now)
+            if groups:
+                self._setup.network.send_groups(leader, groups)
+        return ()
+
+    # --- to the disk
+
+    def appended(self, append: AppendEntries, core: RaftCore) -> bool:
+        """Note that entries are to be written; tell whether this thread may do it.
+
+        Only for a few commands at a time, and without other members: these must hear from us
+        while a disk is slow. And only if nothing is on its way to the WalWriter.
+        """
+        is_next = self._append_sequence == self._written_sequence
+        self._append_sequence = append.sequence
+        if self._proposes_foreign:
+            self._foreign_index = append.entries[-1].index
+            self._proposes_foreign = False
+        return (
+            is_next
+            and core.role is Role.LEADER
+            and len(core.configuration.members) == 1
+            and self.pump.origin.commands_in_flight <= MAX_COMMANDS_WRITTEN_HERE
+        )
+
+    def written(self, sequence: int) -> None:
+        """Note that an append is durable, and thereby that the disk works."""
+        self._written_sequence = max(self._written_sequence, sequence)
+        self._disk_error = None
+
+    def disk_recovered(self) -> None:
+        """Note that the disk works again, though something has to be written once more."""
+        self._disk_error = None
+
+    def disk_failed(self, error: StorageError) -> Event:
+        """Answer those who wait: what was not sent is dropped, the rest may still come true."""
+        origin = self.pump.origin
+        self._disk_error = _with_outcome(error, "not_applied")
+        unknown = _with_outcome(error, "unknown")
+        resolve_all((ticket, self._disk_error) for ticket in origin.drop_unsent())
+        resolve_all((ticket, unknown) for ticket in origin.abandon_tickets())
+        return LogWriteFailed(str(error))
+
+    # --- back
+
+    def concerns_others(self, index: int) -> bool:
+        """Tell whether an entry may hold commands for whose replies callers wait elsewhere."""
+        return index <= self._foreign_index
+
+    def applied(self, applied: Applied, now: float) -> None:
+        """Note what the machine did with an entry; `answer` tells those who wait."""
+        own_session = self.pump.origin.session_id
+        for result in applied.groups:
+            self._replies += self.pump.applied(result, now)
+            if result.session_id == own_session:
+                self._applied_own += len(result.replies)
+            else:
+                self._applied_foreign += len(result.replies)
+
+    def installed(self, machine: Machine, error: Exception) -> None:
+        """Answer with an error those whose commands a snapshot has made untraceable."""
+        self._replies += [(ticket, error) for ticket in self.pump.installed(machine)]
+
+    def answer(self, core: RaftCore) -> None:
+        """Give the replies: the tree that holds what they acknowledge is published."""
+        if not self._replies and not self._applied_foreign:
+            return
+        replies, self._replies = self._replies, []
+        callers, commands = resolve_all(replies), self._applied_own
+        if core.role is Role.LEADER:
+            callers += self._applied_foreign
+            commands += self._applied_foreign
+        self._pacing.answered(commands, callers, self._clock())
+        self._applied_own = self._applied_foreign = 0
+
+
+def _commands_in(groups: Iterable[Group]) -> int:
+    return sum(len(group.commands) for group in groups)
+
+
+def _with_outcome(error: StorageError, outcome: str) -> StorageError:
+    return type(error)(error.message, **{**error.facts, "outcome": outcome})

@@ -1,0 +1,86 @@
+"""The write-ahead log of a Ra system, and the turns in which two threads may write it.
+
+It belongs to the WalWriter. A server that alone decides what is committed may write a small batch
+in its own thread, while the WalWriter has nothing to do: that saves the way to the WalWriter and
+back. One blocking caller is 1.3 times as fast by that, 16 are 1.2 times; with more commands in a
+batch it is worth more that the server can apply one while the next is being written.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from khepri.log.interface import Append
+
+from .segment_writer import FlushFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from khepri.log.interface import WriteAheadLog
+    from khepri.raft.types import Entry
+
+    from .reference import ActorReference
+
+
+class SharedLog:
+    """Who writes the log, writes alone."""
+
+    __slots__ = ("_is_wanted", "_lock", "_log", "_segment_writer")
+
+    def __init__(self, log: WriteAheadLog, segment_writer: Callable[[], ActorReference]) -> None:
+        """Share a log that was recovered.
+
+        Args:
+            log: it.
+            segment_writer: gives who takes the files that are full, as of now.
+        """
+        self._log: WriteAheadLog | None = log
+        self._lock = allocate_lock()
+        self._is_wanted = False
+        self._segment_writer = segment_writer
+
+    @contextmanager
+    def turn(self) -> Generator[WriteAheadLog]:
+        """Have the log to oneself: the WalWriter, which goes before any server."""
+        self._is_wanted = True
+        with self._lock:
+            self._is_wanted = False
+            assert self._log is not None, "the WalWriter has not closed it"
+            yield self._log
+
+    def write_now(self, uid: str, entries: Sequence[Entry]) -> bool:
+        """Write entries in this thread if nobody else wants the log; a server.
+
+        Only with all that this store had written before confirmed: nothing of it may be on its
+        way to the WalWriter.
+
+        Returns:
+            whether they are durable. If not, the WalWriter is to write them: it will see what is
+            wrong, if anything is, and knows what to do about it.
+        """
+        if self._is_wanted or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            log = self._log
+            if log is None or log.write([Append(uid, entries[0].index, entries)]):
+                return False
+            self.hand_on_full_files(log)
+        except Exception:  # noqa: BLE001 - the WalWriter meets it again and answers for it
+            return False
+        finally:
+            self._lock.release()
+        return True
+
+    def hand_on_full_files(self, log: WriteAheadLog) -> None:
+        """Give the files that are full to the SegmentWriter; by whoever has the turn."""
+        for closed_file in log.take_closed_files():
+            self._segment_writer().cast(FlushFile(closed_file))
+
+    def close(self) -> None:
+        """Close the log, after whoever writes it at the moment."""
+        with self.turn() as log:
+            self._log = None
+            log.close()

@@ -1,0 +1,37 @@
+"""When the pump has something to send."""
+
+from __future__ import annotations
+
+from math import inf
+
+from khepri.actors.command_pump import RESEND_SECONDS, CommandPump
+from khepri.machine.entries import Group
+
+
+def test_a_pump_without_commands_is_never_ready() -> None:
+    assert CommandPump().ready_at == inf
+
+
+def test_while_its_session_is_being_opened_a_pump_does_not_ask_again_and_again() -> None:
+    pump = CommandPump()
+    pump.origin.add(b"command", None)
+    assert pump.ready_at < 0.0
+    [[_open_session]] = pump.entries_to_propose(10.0)
+    assert pump.ready_at == 10.0 + RESEND_SECONDS
+    assert pump.entries_to_propose(10.1) == []
+
+
+def test_forwarded_commands_do_not_wait_for_the_session_of_our_own() -> None:
+    pump = CommandPump()
+    pump.origin.add(b"command", None)
+    pump.entries_to_propose(10.0)
+    pump.take_foreign([Group(7, 1, 1, [b"theirs"])])
+    assert pump.ready_at < 0.0
+
+
+def test_with_a_session_commands_are_ready_at_once() -> None:
+    pump = CommandPump()
+    pump.origin.add(b"command", None)
+    pump.entries_to_propose(10.0)
+    pump.origin.open_session(7)
+    assert pump.ready_at < 0.0

@@ -1,0 +1,117 @@
+"""The log that the WalWriter and a server take turns to write."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from khepri.actors.segment_writer import FlushFile
+from khepri.actors.shared_log import SharedLog
+from khepri.errors import DiskFullError
+from khepri.log.interface import Append, ClosedFile, Gap
+from khepri.raft.types import Entry, EntryKind, Index, Term
+from tests.facade.facade_helpers import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ENTRIES = (Entry(Index(1), Term(1), EntryKind.COMMANDS, b"data"),)
+
+
+class _Log:
+    """A log that only remembers, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.written: list[Append] = []
+        self.error: Exception | None = None
+        self.gaps: list[Gap] = []
+        self.full_files: list[ClosedFile] = []
+        self.is_closed = False
+
+    def write(self, appends: Sequence[Append]) -> list[Gap]:
+        if self.error is not None:
+            raise self.error
+        self.written += appends
+        return self.gaps
+
+    def take_closed_files(self) -> list[ClosedFile]:
+        full, self.full_files = self.full_files, []
+        return full
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def _shared(log: _Log, handed_on: list[object] | None = None) -> SharedLog:
+    segment_writer = SimpleNamespace(cast=(handed_on if handed_on is not None else []).append)
+    return SharedLog(cast("Any", log), lambda: cast("Any", segment_writer))
+
+
+def test_a_server_writes_while_nobody_else_does() -> None:
+    log = _Log()
+    assert _shared(log).write_now("uid", _ENTRIES)
+    assert log.written == [Append("uid", Index(1), _ENTRIES)]
+
+
+def test_a_server_leaves_it_to_the_wal_writer_whose_turn_it_is() -> None:
+    log = _Log()
+    shared = _shared(log)
+    with shared.turn():
+        assert not shared.write_now("uid", _ENTRIES)
+    assert shared.write_now("uid", _ENTRIES)
+
+
+def test_a_wal_writer_that_waits_goes_before_the_next_server() -> None:
+    log = _Log()
+    shared = _shared(log)
+    had_its_turn = threading.Event()
+
+    def take_a_turn() -> None:
+        with shared.turn():
+            had_its_turn.set()
+
+    wal_writer = threading.Thread(target=take_a_turn)
+
+    class _SlowLog(_Log):
+        def write(self, appends: Sequence[Append]) -> list[Gap]:
+            wal_writer.start()
+            eventually(lambda: shared._is_wanted, "the WalWriter waits")
+            return super().write(appends)
+
+    slow_log = _SlowLog()
+    shared._log = cast("Any", slow_log)
+    assert shared.write_now("uid", _ENTRIES)
+    wal_writer.join(timeout=10.0)
+    assert had_its_turn.is_set()
+
+
+def test_what_the_disk_refuses_is_left_to_the_wal_writer() -> None:
+    log = _Log()
+    shared = _shared(log)
+    log.error = DiskFullError("no space", path="here")
+    assert not shared.write_now("uid", _ENTRIES)
+    log.error = None
+    assert shared.write_now("uid", _ENTRIES), "the lock was given back"
+
+
+def test_what_would_leave_a_hole_is_left_to_the_wal_writer() -> None:
+    log = _Log()
+    log.gaps = [Gap("uid", Index(1))]
+    assert not _shared(log).write_now("uid", _ENTRIES)
+
+
+def test_a_file_that_a_server_has_filled_goes_to_the_segment_writer() -> None:
+    log, handed_on = _Log(), list[object]()
+    full = ClosedFile(1, "path", 2)
+    log.full_files = [full]
+    assert _shared(log, handed_on).write_now("uid", _ENTRIES)
+    assert handed_on == [FlushFile(full)]
+
+
+def test_a_closed_log_is_written_by_nobody() -> None:
+    log = _Log()
+    shared = _shared(log)
+    shared.close()
+    assert log.is_closed
+    assert not shared.write_now("uid", _ENTRIES)
