@@ -119,7 +119,7 @@ class RaSystem(Supervisor):
         self._storage.stores = stores
         # After a restart: what was running shall run again. A store that cannot is not a reason
         # for the others not to, so nobody waits for these.
-        for setup in self._storage.wanted.values():
+        for setup in tuple(self._storage.wanted.values()):
             start_child(stores, store_spec(setup))
         return stores
 

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     _log_to_standard_error(arguments.log_level)
     end = _End()
     node.start(arguments.name, cookie=arguments.cookie_file, listen=arguments.listen)
-    default_node().on_failure = end.store_is_down
+    default_node().running.on_failure = end.store_is_down
     try:
         _logger.info("the node %s has started", arguments.name)
         _BringUp(arguments, end).start()

@@ -111,7 +111,7 @@ def test_l04_a_restart_with_other_settings_keeps_the_data_and_takes_the_settings
         manager.stop(cluster.store_id)
         settings = {"cluster_name": cluster.store_id, "snapshot_entries": 7}
         manager.start(DIRECTORY, settings)
-        assert cluster.node(number).store_config(cluster.store_id)[1].snapshot_entries == 7
+        assert cluster.node(number).store_setup(cluster.store_id)[1].config.snapshot_entries == 7
         assert cluster.store(number).get("/a", favor="consistency") == 1
 
 
