@@ -7,6 +7,7 @@ at once (two starts of one store) is serialised here, per node. What runs is not
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -41,7 +42,7 @@ from .supervision import start_child, terminate_child
 from .wal_writer import ForgetStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from khepri.log.directory import Registration
     from khepri.log.file_system import FileSystem
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from .ra_server_config import RaServerConfig
     from .reference import ActorReference
     from .router import Functions
+
+_logger = logging.getLogger("khepri.node")
 
 UNDISTRIBUTED: Final = "nonode@nohost"
 """The name of a node that has none, as in Erlang."""
@@ -83,10 +86,12 @@ class Node:
         """The stores that run, for any thread to read. Only the node changes it."""
         self.names = PublishedNames()
         """Who is called what, for any thread to read; written by the registry."""
-        self.running = RunningStores(name, self.stores)
+        self.running = RunningStores(name, self.stores, self._gave_up)
         """What runs, and what has given up."""
+        self.on_failure: Callable[[str], object] = _ignore
+        """Is told, in an actor's thread, what has given up, a store or the network, and why."""
         self._file_system = file_system or PosixFileSystem()
-        self._network = NodeNetwork(name, self.stores, make_transport)
+        self._network = NodeNetwork(name, self.stores, make_transport, self._gave_up)
         self._supervision = NodeSupervision(name, self.names, self._network)
         self._lock = threading.RLock()
         self._changing: dict[str, threading.RLock] = {}
@@ -144,7 +149,6 @@ class Node:
             KhepriTimeoutError: no answer in time; whether it was done is unknown.
             KhepriError: what the function raised.
         """
-        self.start()
         return self._network.call(node, function, arguments, timeout_seconds)
 
     def offer(self, functions: Functions) -> None:
@@ -390,6 +394,14 @@ class Node:
         if is_there and handle.is_implicit and not handle.stores:
             self._end_system(handle)
 
+    def _gave_up(self, what: str) -> None:
+        _logger.error("%s", what)
+        self.on_failure(what)
+
     def _check_process(self) -> None:
         if self._process != os.getpid():
             raise ForkedProcessError("this process was forked; the node belongs to its parent")
+
+
+def _ignore(what: str) -> None:
+    del what

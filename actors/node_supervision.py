@@ -5,7 +5,7 @@
     NodeSupervisor        one_for_one
     ├─ Registry           store ids, names to references
     ├─ EventHandler       runs trigger actions
-    ├─ Router             the way to other nodes, if there is one
+    ├─ Network            the way to other nodes, if there is one: see `node_network.py`
     └─ RaSystem           one per data directory; `Node` starts and stops them
 """
 
@@ -45,7 +45,7 @@ class NodeSupervision:
         Args:
             node_name: whose they are.
             names: the registry's table.
-            network: starts the Router.
+            network: has its supervisor among the actors.
         """
         self._node_name = node_name
         self._names = names
@@ -67,11 +67,7 @@ class NodeSupervision:
                 (
                     ChildSpec("registry", self._start_registry),
                     ChildSpec("event_handler", self._start_event_handler),
-                    *(
-                        (ChildSpec("router", self._network.start_router),)
-                        if self._network.is_distributed
-                        else ()
-                    ),
+                    *((self._network.child_spec(),) if self._network.is_distributed else ()),
                 ),
             )
             self._supervisor.started.get(timeout=STOP_SECONDS)

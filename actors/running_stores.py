@@ -30,12 +30,15 @@ _logger = logging.getLogger("khepri.node")
 class RunningStores:
     """The Ra systems and stores of a node."""
 
-    def __init__(self, node_name: str, stores: dict[str, StoreAccess]) -> None:
+    def __init__(
+        self, node_name: str, stores: dict[str, StoreAccess], on_failure: Callable[[str], object]
+    ) -> None:
         """Begin without any.
 
         Args:
             node_name: whose they are.
             stores: where the stores are published.
+            on_failure: is told, in an actor's thread, which store has given up, and why.
         """
         self._node_name = node_name
         self._stores = stores
@@ -43,8 +46,7 @@ class RunningStores:
         """The running Ra systems, by name."""
         self._failures: dict[str, str] = {}
         self._changing = threading.Lock()  # held for a moment only, and never with another one
-        self.on_failure: Callable[[str], object] = _ignore
-        """Is told the id of a store that has given up; called in an actor's thread."""
+        self._on_failure = on_failure
 
     def find(self, store_id: str) -> tuple[RaSystemHandle, ServerSetup] | None:
         """Give the Ra system of a store, and what it was started with; None if it is down."""
@@ -125,11 +127,4 @@ class RunningStores:
 
     def _lose(self, handle: RaSystemHandle, access: StoreAccess, reason: Exit) -> None:
         if self.remove(handle, access, str(reason)):
-            _logger.error(
-                "the store %s on %s is down: %s", access.store_id, self._node_name, reason
-            )
-            self.on_failure(access.store_id)
-
-
-def _ignore(store_id: str) -> None:
-    del store_id
+            self._on_failure(f"the store {access.store_id} on {self._node_name} is down: {reason}")

@@ -219,6 +219,7 @@ def actors_of(cluster: LocalCluster, number: int) -> dict[str, ActorReference]:
         ServerStoppedError, NoSuchServerError, LookupError
     ):  # one may just be being restarted
         found.update(_children(node.supervisor()))
+        found.update(_children(found["network"]))
         handle, _ = node.store_setup(cluster.store_id)
         found.update(_children(handle.reference))
         stores = dict(_children(found["stores"]))

@@ -27,7 +27,7 @@ from tests.cluster.cluster_helpers import (
 )
 
 if TYPE_CHECKING:
-    from khepri.transport.interface import Receiver
+    from khepri.transport.interface import OnFailure, Receiver
 
 Transport = Literal["memory", "zmq"]
 
@@ -158,9 +158,9 @@ class Nodes:
             node.stop(hands_over=False)
 
     def _make_transport(
-        self, name: str, incarnation: bytes, receiver: Receiver
+        self, name: str, incarnation: bytes, receiver: Receiver, on_failure: OnFailure
     ) -> MemoryTransport:
-        return MemoryTransport(self.network, name, incarnation, receiver)
+        return MemoryTransport(self.network, name, incarnation, receiver, on_failure=on_failure)
 
 
 def test_several_stores_on_the_same_nodes_have_leaders_of_their_own() -> None:
