@@ -22,7 +22,7 @@ from khepri.errors import (
     NoSuchServerError,
     ServerStoppedError,
 )
-from khepri.log.file_system import PosixFileSystem
+from khepri.log.posix_file_system import PosixFileSystem
 from khepri.raft.types import Configuration, Member, MemberKind, ServerId
 
 from .access import StoreAccess
