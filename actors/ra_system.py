@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from .reference import ActorReference
     from .server_setup import ServerSetup
     from .storage import Storage
-
-_logger = logging.getLogger("khepri.actors.ra_system")
 
 
 @dataclass(frozen=True, slots=True)

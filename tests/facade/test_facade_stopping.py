@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,15 @@ import pytest
 
 import khepri
 from khepri.actors import node as node_module
+from khepri.actors import snapshot_worker
 from khepri.actors.default_node import default_node
 from khepri.actors.future import KhepriFuture
+from khepri.actors.server_messages import TakeSnapshotNow
 from khepri.actors.supervision import start_child
 from khepri.errors import NoSuchServerError, ServerStoppedError
+from khepri.log.file_header import TEMPORARY_SUFFIX
+from khepri.log.shared_file_system import SharedFileSystem
+from khepri.testing import memory_store
 from tests.facade.facade_helpers import PATIENCE_SECONDS, actors_of, eventually
 
 if TYPE_CHECKING:
@@ -156,3 +162,25 @@ def test_after_many_starts_and_stops_at_once_the_store_starts_and_has_its_data(
     khepri.put("/a", 2, store_id="orders")
     khepri.stop("orders")
     assert default_node().running.systems == {}
+
+
+def test_a_stop_breaks_off_a_snapshot_that_is_being_written(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(snapshot_worker, "REST_RATIO", 1e9)
+    files = SharedFileSystem()
+    with memory_store(file_system=files) as store:
+        store.put("/a", 1)
+        server = store._get_node().access(store.store_id).server
+        assert server is not None
+        server.cast(TakeSnapshotNow())
+        eventually(lambda: snapshots_begun(files), "the first piece of the snapshot")
+    assert not snapshots_begun(files)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    with memory_store(file_system=files) as store:
+        assert store.get("/a") == 1
+
+
+def snapshots_begun(files: SharedFileSystem) -> list[str]:
+    with files.guard:
+        return [path for path in files.inner.contents() if path.endswith(TEMPORARY_SUFFIX)]
