@@ -13,23 +13,17 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from khepri.errors import StorageError
 from khepri.raft import effects as effect
-from khepri.raft.events import (
-    SnapshotAcceptFailed,
-    SnapshotChunkRead,
-    SnapshotChunkStored,
-    SnapshotReadFailed,
-    SnapshotTaken,
-)
+from khepri.raft.events import SnapshotAcceptFailed, SnapshotTaken
 
 from .actor import KhepriActor
 from .server_messages import SnapshotFailed, SnapshotReady, SnapshotWorkerStarted
 from .server_recovery import restore_machine
+from .snapshot_transfers import SnapshotTransfers
 from .wal_writer import SetLastIndex, VoidLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from khepri.log.interface import SnapshotAcceptor, SnapshotReader
     from khepri.raft.events import Event
     from khepri.raft.types import SnapshotMeta
 
@@ -85,12 +79,11 @@ class SnapshotWorker(KhepriActor):
         super().__init__(label)
         self._setup = setup
         self._server = server
-        self._readers: dict[int, SnapshotReader] = {}
-        self._acceptors: dict[int, SnapshotAcceptor] = {}
 
     def on_start(self) -> None:
         """Open the snapshots and tell the server."""
         self._snapshots = self._setup.storage.directory.snapshots(self._setup.uid)
+        self._transfers = SnapshotTransfers(self._snapshots)
         self._server.cast(SnapshotWorkerStarted(self.reference))
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
@@ -103,12 +96,9 @@ class SnapshotWorker(KhepriActor):
                 self._execute(message)
 
     def on_terminate(self, reason: Exit) -> None:
-        """Close the readers; what was being received is removed at the next start."""
+        """Put away what was being sent and received."""
         del reason
-        for reader in self._readers.values():
-            reader.close()
-        for acceptor in self._acceptors.values():
-            acceptor.abort()
+        self._transfers.close()
 
     def _take(self, message: TakeSnapshot) -> None:
         try:
@@ -135,47 +125,20 @@ class SnapshotWorker(KhepriActor):
     def _execute(self, one: WorkerEffect) -> None:
         match one:
             case effect.ReadSnapshotChunk():
-                self._server.cast(self._read(one))
+                self._server.cast(self._transfers.read(one))
             case effect.EndSnapshotSend():
-                reader = self._readers.pop(one.transfer_id, None)
-                if reader is not None:
-                    reader.close()
+                self._transfers.end_send(one)
             case effect.StoreSnapshotChunk():
-                self._server.cast(self._store(one))
+                self._server.cast(self._transfers.store(one))
             case effect.InstallSnapshot():
                 self._server.cast(self._install(one))
             case effect.DiscardSnapshot():
-                acceptor = self._acceptors.pop(one.transfer_id, None)
-                if acceptor is not None:
-                    acceptor.abort()
+                self._transfers.discard(one)
             case _:
                 assert_never(one)
 
-    def _read(self, wanted: effect.ReadSnapshotChunk) -> Event:
-        try:
-            reader = self._readers.get(wanted.transfer_id)
-            if reader is None:
-                reader = self._snapshots.open_reader()
-                self._readers[wanted.transfer_id] = reader
-            if reader.meta != wanted.meta:
-                return SnapshotReadFailed(wanted.transfer_id, "a newer snapshot has replaced it")
-            data, done = reader.read(wanted.offset, wanted.max_bytes)
-        except StorageError as error:
-            return SnapshotReadFailed(wanted.transfer_id, str(error))
-        return SnapshotChunkRead(wanted.transfer_id, wanted.offset, data, done)
-
-    def _store(self, chunk: effect.StoreSnapshotChunk) -> Event:
-        try:
-            if chunk.offset == 0:
-                self._acceptors.clear()
-                self._acceptors[chunk.transfer_id] = self._snapshots.accept(chunk.meta)
-            self._acceptors[chunk.transfer_id].append(chunk.offset, chunk.data)
-        except (StorageError, KeyError) as error:
-            return SnapshotAcceptFailed(chunk.transfer_id, str(error))
-        return SnapshotChunkStored(chunk.transfer_id, chunk.offset + len(chunk.data))
-
     def _install(self, one: effect.InstallSnapshot) -> Event | SnapshotReady:
-        acceptor = self._acceptors.pop(one.transfer_id, None)
+        acceptor = self._transfers.take_received(one.transfer_id)
         if acceptor is None:
             return SnapshotAcceptFailed(one.transfer_id, "nothing was received")
         uid, index = self._setup.uid, one.meta.index
