@@ -17,6 +17,7 @@ from khepri.errors import KhepriError, NotAKhepriStoreError, NotDoneError, Wrong
 
 from .calls import Deadline
 from .management import ClusterManager
+from .membership import changing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ class _Requests:
         return self._in_thread(lambda: self._reset(str(store_id), deadline))
 
     def _reset(self, store_id: str, deadline: Deadline) -> None:
-        with self._node.changing(store_id):
+        with changing(self._node, store_id, deadline):
             if store_id not in self._node.stores:
                 raise NotAKhepriStoreError(f"no store {store_id!r} runs here", store_id=store_id)
             handle, setup = self._node.store_setup(store_id)
