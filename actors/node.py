@@ -179,14 +179,7 @@ class Node:
         path = os.path.abspath(path)  # noqa: PTH100 - links stay as they were written
         with self._lock:
             self._check_process()
-            for handle in self.running.systems.values():
-                if (handle.name == name) != (handle.storage.path == path):
-                    raise InvalidOptionError(
-                        f"the Ra system {handle.name!r} has the directory {handle.storage.path}",
-                        option="ra_system",
-                        value=(name, path),
-                    )
-            running = self.running.systems.get(name)
+            running = self.running.system_at(name, path)
             if running is not None:
                 return running
             storage = Storage(self._file_system, path, self.name)

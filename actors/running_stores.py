@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from khepri.errors import NoSuchServerError
+from khepri.errors import InvalidOptionError, NoSuchServerError
 
 from .exit_reason import ExitKind
 
@@ -47,6 +47,21 @@ class RunningStores:
         self._failures: dict[str, str] = {}
         self._changing = threading.Lock()  # held for a moment only, and never with another one
         self._on_failure = on_failure
+
+    def system_at(self, name: str, path: str) -> RaSystemHandle | None:
+        """Give the Ra system of a name and a directory; None if neither is in use.
+
+        Raises:
+            InvalidOptionError: one of them is in use with another one.
+        """
+        for handle in tuple(self.systems.values()):
+            if (handle.name == name) != (handle.storage.path == path):
+                raise InvalidOptionError(
+                    f"the Ra system {handle.name!r} has the directory {handle.storage.path}",
+                    option="ra_system",
+                    value=(name, path),
+                )
+        return self.systems.get(name)
 
     def find(self, store_id: str) -> tuple[RaSystemHandle, ServerSetup] | None:
         """Give the Ra system of a store, and what it was started with; None if it is down."""
