@@ -126,10 +126,6 @@ class CommandPump:
         self.drop_foreign()
         return entries
 
-    def groups_to_propose(self, now: float) -> list[Group]:
-        """Give the same in one list, for a caller whose commands are small: the simulator."""
-        return [group for groups in self.entries_to_propose(now) for group in groups]
-
     def groups_to_forward(self, now: float) -> list[Group]:
         """Give what should go to another member, the leader, now."""
         groups: list[Group] = []

@@ -36,12 +36,7 @@ class MembersAre:
     members: tuple[ServerId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GetMembership:
-    """Reply with the `MembershipView`, or None if nothing is known yet."""
-
-
-CacheMessage: TypeAlias = LeaderIs | MembersAre | GetMembership
+CacheMessage: TypeAlias = LeaderIs | MembersAre
 """What a MembershipCache understands; anything else is a bug, and crashes it."""
 
 
@@ -62,19 +57,13 @@ class MembershipCache(KhepriActor):
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Take the news, publish once."""
-        questions: list[Envelope] = []
         for envelope in envelopes:
             message: CacheMessage = envelope.message
             if isinstance(message, LeaderIs):
                 self._leader = message.leader
-            elif isinstance(message, MembersAre):
+            elif isinstance(message, MembersAre):  # pyright: ignore[reportUnnecessaryIsInstance]
                 self._members = message.members
-            elif isinstance(message, GetMembership):  # pyright: ignore[reportUnnecessaryIsInstance]
-                questions.append(envelope)
             else:
                 raise TypeError(f"not a message for a MembershipCache: {message!r}")
         if self._members:
             self._access.membership = MembershipView(self._members, self._leader)
-        for envelope in questions:
-            if envelope.reply_to is not None:
-                envelope.reply_to.set(self._access.membership)

@@ -1,24 +1,16 @@
 """The node: one khepri runtime with a name. Everything that runs hangs below its supervisor.
 
-::
-
-    NodeSupervisor        one_for_one
-    ├─ Registry           store ids, names to references
-    ├─ EventHandler       runs trigger actions
-    └─ RaSystem           one per data directory
-
 The methods are for client threads: they wait, always with a deadline. What must not happen twice
-at once (two starts of one store) is serialised here, per node.
+at once (two starts of one store) is serialised here, per node. What runs is noted in
+`running_stores.py`; the actors every node has are in `node_supervision.py`.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import random
 import threading
-import weakref
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,25 +20,25 @@ from khepri.errors import (
     InvalidOptionError,
     KhepriTimeoutError,
     NoSuchServerError,
+    ServerStoppedError,
 )
-from khepri.log.file_system import PosixFileSystem
+from khepri.log.posix_file_system import PosixFileSystem
 from khepri.raft.types import Configuration, Member, MemberKind, ServerId
 
 from .access import StoreAccess
-from .child_spec import ChildSpec, Restart, Siblings, Strategy, SupervisorFlags, supervisor_spec
-from .event_handler import EventHandler
-from .exit_reason import ExitKind
+from .actor_errors import NoSuchChildError
+from .child_spec import Restart, supervisor_spec
 from .hand_over import hand_over
 from .label import ActorLabel
 from .node_network import NodeNetwork
+from .node_supervision import STOP_SECONDS, NodeSupervision, call_at_exit
 from .published_names import PublishedNames
 from .ra_system import RaSystem, RegisterStore, UnregisterStore, store_spec
 from .ra_system_handle import RaSystemHandle
-from .registry import Registry
+from .running_stores import RunningStores
 from .server_setup import ServerSetup
 from .storage import Storage
 from .supervision import start_child, terminate_child
-from .supervisor import Supervisor
 from .wal_writer import ForgetStore
 
 if TYPE_CHECKING:
@@ -56,8 +48,6 @@ if TYPE_CHECKING:
     from khepri.log.file_system import FileSystem
     from khepri.transport.interface import Transport
 
-    from .exit_reason import Exit
-    from .future import KhepriFuture
     from .node_network import MakeTransport
     from .ra_server_config import RaServerConfig
     from .reference import ActorReference
@@ -70,9 +60,6 @@ UNDISTRIBUTED: Final = "nonode@nohost"
 
 REGISTER_SECONDS = 5.0
 """A start waits at least so long for the few bytes that say which stores there are."""
-
-STOP_SECONDS = 60.0
-"""How long a stop waits for the actors to put their things away."""
 
 
 class Node:
@@ -96,22 +83,87 @@ class Node:
         """
         self.name = name
         self.stores: dict[str, StoreAccess] = {} if stores is None else stores
-        """The stores that run, for any thread to read. Only this class changes it."""
+        """The stores that run, for any thread to read. Only the node changes it."""
         self.names = PublishedNames()
         """Who is called what, for any thread to read; written by the registry."""
-        self.failures: dict[str, str] = {}
-        """Why a store that gave up is down."""
+        self.running = RunningStores(name, self.stores, self._gave_up)
+        """What runs, and what has given up."""
         self.on_failure: Callable[[str], object] = _ignore
-        """Is told, in an actor's thread, the id of a store that has given up."""
+        """Is told, in an actor's thread, what has given up, a store or the network, and why."""
         self._file_system = file_system or PosixFileSystem()
-        self._network = NodeNetwork(name, self.stores, make_transport)
+        self._network = NodeNetwork(name, self.stores, make_transport, self._gave_up)
+        self._supervision = NodeSupervision(name, self.names, self._network)
         self._lock = threading.RLock()
         self._changing: dict[str, threading.RLock] = {}
-        self._systems: dict[str, RaSystemHandle] = {}
-        self._supervisor: ActorReference | None = None
-        self._registry: ActorReference | None = None
         self._process = os.getpid()
         self._stops_at_exit = False
+
+    # --- the node itself
+
+    def start(self) -> None:
+        """Start the node itself: its registry and, if it is distributed, its way to others.
+
+        Raises:
+            ListenError: its address cannot be bound.
+            CookieError: there is no usable cookie.
+        """
+        self.supervisor()
+
+    def stop(self, *, hands_over: bool = True) -> None:
+        """Stop everything; data stay.
+
+        Args:
+            hands_over: whether stores that lead wait until another member does. In vain if the
+                others are gone.
+        """
+        if hands_over:
+            hand_over(list(self.stores.values()))
+        with self._lock:
+            for handle in tuple(self.running.systems.values()):
+                self._end_system(handle)
+            self._supervision.stop()
+
+    def supervisor(self) -> ActorReference:
+        """Give the supervisor below which everything runs; the node starts if it has not."""
+        with self._lock:
+            self._check_process()
+            if not self._stops_at_exit:
+                call_at_exit(self.stop)
+                self._stops_at_exit = True
+            return self._supervision.supervisor()
+
+    def registry(self) -> ActorReference:
+        """Give the registry; the node starts if it has not."""
+        self.supervisor()
+        return self._supervision.registry_that_runs()
+
+    # --- other nodes
+
+    def call(
+        self, node: str, function: str, arguments: Sequence[object], timeout_seconds: float | None
+    ) -> Any:  # noqa: ANN401 - the function decides
+        """Call one of `RemoteFunctions` on a node, this one included, and wait for the answer.
+
+        Raises:
+            JoinError: the node cannot be reached.
+            KhepriTimeoutError: no answer in time; whether it was done is unknown.
+            KhepriError: what the function raised.
+        """
+        return self._network.call(node, function, arguments, timeout_seconds)
+
+    def offer(self, functions: Functions) -> None:
+        """Let other nodes call these too; they must not wait."""
+        self._network.offer(functions)
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether other nodes can be reached at all."""
+        return self._network.is_distributed
+
+    @property
+    def transport(self) -> Transport:
+        """The way to other nodes, once the node is started and distributed."""
+        return self._network.transport
 
     # --- Ra systems
 
@@ -127,14 +179,7 @@ class Node:
         path = os.path.abspath(path)  # noqa: PTH100 - links stay as they were written
         with self._lock:
             self._check_process()
-            for handle in self._systems.values():
-                if (handle.name == name) != (handle.storage.path == path):
-                    raise InvalidOptionError(
-                        f"the Ra system {handle.name!r} has the directory {handle.storage.path}",
-                        option="ra_system",
-                        value=(name, path),
-                    )
-            running = self._systems.get(name)
+            running = self.running.system_at(name, path)
             if running is not None:
                 return running
             storage = Storage(self._file_system, path, self.name)
@@ -144,10 +189,9 @@ class Node:
                 lambda _siblings: RaSystem.start(label, storage),
                 Restart.TEMPORARY,
             )
-            reference = start_child(self._running_supervisor(), spec).get(timeout=timeout_seconds)
+            reference = start_child(self.supervisor(), spec).get(timeout=timeout_seconds)
             handle = RaSystemHandle(name, storage, reference)
-            self._systems[name] = handle
-            reference.down.add_done_callback(lambda down: self._system_down(handle, down))
+            self.running.add_system(handle)
             return handle
 
     def ra_system(self, name: str) -> RaSystemHandle:
@@ -156,30 +200,22 @@ class Node:
         Raises:
             InvalidOptionError: none of that name runs.
         """
-        handle = self._systems.get(name)
+        handle = self.running.systems.get(name)
         if handle is None:
             raise InvalidOptionError(
                 f"no Ra system {name!r} runs on {self.name}", option="ra_system", value=name
             )
         return handle
 
-    def stop_ra_system(self, name: str, *, hands_over: bool = True) -> None:
-        """Stop a Ra system and the stores in it; data stay. Nothing happens if it does not run.
-
-        Args:
-            name: which.
-            hands_over: see `stop`.
-        """
+    def stop_ra_system(self, name: str) -> None:
+        """Stop a Ra system and the stores in it; data stay. Nothing happens if it does not run."""
+        handle = self.running.systems.get(name)
+        if handle is not None:
+            hand_over(self.running.published(handle))
         with self._lock:
-            handle = self._systems.get(name)
-            if handle is None:
-                return
-            for store_id in tuple(handle.stores):
-                if hands_over:
-                    hand_over(self.stores[store_id])
-                self._forget(handle, store_id)
-            del self._systems[name]
-            handle.reference.stop(block=True, timeout=STOP_SECONDS)
+            handle = self.running.systems.get(name)
+            if handle is not None:
+                self._end_system(handle)
 
     # --- stores
 
@@ -193,7 +229,8 @@ class Node:
         """Start a store, or give the one that runs. On return its server takes commands.
 
         Args:
-            handle: the Ra system it lives in.
+            handle: the Ra system it lives in. One without a name of its own, which a stop may
+                just have ended with its last store, is started again.
             config: its settings.
             timeout_seconds: for everything, recovery included.
             cluster_id: of the cluster that a new store is to join; it founds one if left out.
@@ -206,6 +243,7 @@ class Node:
         store_id = config.cluster_name
         with self._lock:
             self._check_process()
+            handle = self._running_again(handle, timeout_seconds)
             running = self.stores.get(store_id)
             if running is not None:
                 if store_id not in handle.stores:
@@ -221,26 +259,8 @@ class Node:
             known: Registration = handle.reference.request(
                 RegisterStore(store_id, cluster_id)
             ).get(timeout=patience)
-            server_id = ServerId(store_id, self.name)
-            access = StoreAccess(store_id, server_id, known.cluster_id)
-            founder = Member(server_id, known.uid, MemberKind.VOTER)
-            setup = ServerSetup(
-                store_id=store_id,
-                uid=known.uid,
-                server_id=server_id,
-                config=config,
-                initial_configuration=Configuration((founder,) if known.founds else ()),
-                storage=handle.storage,
-                access=access,
-                network=self._network.of_store(store_id, known),
-                random=random.random,
-                registry=self._registry_that_runs,
-                on_down=partial(self._store_down, handle, access),
-            )
-            self.failures.pop(store_id, None)
-            handle.storage.wanted[store_id] = setup
-            handle.stores.add(store_id)
-            self.stores[store_id] = access
+            setup = self._setup(handle, config, known)
+            self.running.add(handle, setup)
             starting = start_child(handle.storage.stores, store_spec(setup))
         try:
             starting.get(timeout=timeout_seconds)
@@ -248,21 +268,26 @@ class Node:
             raise  # it goes on recovering
         except BaseException:
             with self._lock:
-                self._forget(handle, store_id)
+                self.running.remove(handle, setup.access)
                 self._end_if_unused(handle)
             raise
-        return access
+        return setup.access
 
     def stop_store(self, store_id: str) -> None:
-        """Stop a store; data stay. Nothing happens if it does not run."""
+        """Stop a store; data stay. Nothing happens if it does not run.
+
+        A leader hands over first. Nothing is locked meanwhile: a start finds the store running
+        still, and whatever runs under that id when it has handed over is stopped.
+        """
+        access = self.stores.get(store_id)
+        if access is not None:
+            hand_over([access])
         with self._lock:
-            handle = self._handle_of(store_id)
-            if handle is None:
-                return
-            hand_over(self.stores[store_id])
-            self._forget(handle, store_id)
-            terminate_child(handle.storage.stores, store_id).get(timeout=STOP_SECONDS)
-            self._end_if_unused(handle)
+            found = self.running.find(store_id)
+            if found is not None:
+                handle, setup = found
+                self._end_store(handle, setup)
+                self._end_if_unused(handle)
 
     def delete_store(self, store_id: str, *, will_return: bool = False) -> None:
         """Stop a store that runs here and delete its data.
@@ -270,14 +295,14 @@ class Node:
         Args:
             store_id: which.
             will_return: it is started again at once, in the same Ra system.
+
+        Raises:
+            NoSuchServerError: it does not run here (any more).
         """
         with self._lock:
-            handle = self._handle_of(store_id)
-            assert handle is not None
-            uid = handle.storage.wanted[store_id].uid
-            self._forget(handle, store_id)
-            terminate_child(handle.storage.stores, store_id).get(timeout=STOP_SECONDS)
-            handle.storage.wal_writer.cast(ForgetStore(uid))
+            handle, setup = self.store_setup(store_id)
+            self._end_store(handle, setup)
+            handle.storage.wal_writer.cast(ForgetStore(setup.uid))
             handle.reference.request(UnregisterStore(store_id)).get(timeout=STOP_SECONDS)
             if not will_return:
                 self._end_if_unused(handle)
@@ -292,171 +317,84 @@ class Node:
         access = self.stores.get(store_id)
         if access is None:
             self._check_process()
-            failure = self.failures.get(store_id)
-            why = "" if failure is None else f": {failure}"
-            raise NoSuchServerError(
-                f"the store {store_id!r} does not run on {self.name}{why}",
-                store_id=store_id,
-                reason=failure,
-            )
+            raise self.running.no_such_store(store_id)
         return access
 
-    def call(
-        self, node: str, function: str, arguments: Sequence[object], timeout_seconds: float | None
-    ) -> Any:  # noqa: ANN401 - the function decides
-        """Call one of `RemoteFunctions` on a node, this one included, and wait for the answer.
+    def store_setup(self, store_id: str) -> tuple[RaSystemHandle, ServerSetup]:
+        """Give the Ra system of a store that runs here, and what it was started with.
 
         Raises:
-            JoinError: the node cannot be reached.
-            KhepriTimeoutError: no answer in time; whether it was done is unknown.
-            KhepriError: what the function raised.
+            NoSuchServerError: it does not run here.
         """
-        self.start()
-        return self._network.call(node, function, arguments, timeout_seconds)
-
-    def offer(self, functions: Functions) -> None:
-        """Let other nodes call these too; they must not wait."""
-        self._network.offer(functions)
-
-    def start(self) -> None:
-        """Start the node itself: its registry and, if it is distributed, its way to others.
-
-        Raises:
-            ListenError: its address cannot be bound.
-            CookieError: there is no usable cookie.
-        """
-        with self._lock:
-            self._check_process()
-            self._running_supervisor()
-
-    @property
-    def is_distributed(self) -> bool:
-        """Whether other nodes can be reached at all."""
-        return self._network.is_distributed
-
-    @property
-    def transport(self) -> Transport:
-        """The way to other nodes, once the node is started and distributed."""
-        return self._network.transport
-
-    def store_config(self, store_id: str) -> tuple[RaSystemHandle, RaServerConfig]:
-        """Give the Ra system and the settings of a store that runs here."""
-        handle = self._handle_of(store_id)
-        assert handle is not None
-        return handle, handle.storage.wanted[store_id].config
+        found = self.running.find(store_id)
+        if found is None:
+            raise self.running.no_such_store(store_id)
+        return found
 
     def changing(self, store_id: str) -> threading.RLock:
         """Hold off other changes of a store's life and membership on this node."""
         with self._lock:
             return self._changing.setdefault(store_id, threading.RLock())
 
-    def registry(self) -> ActorReference:
-        """Give the registry; the node starts if it has not."""
-        with self._lock:
-            self._check_process()
-            self._running_supervisor()
-            assert self._registry is not None
-            return self._registry
+    # --- inside; the lock is held
 
-    def stop(self, *, hands_over: bool = True) -> None:
-        """Stop everything; data stay.
+    def _running_again(
+        self, handle: RaSystemHandle, timeout_seconds: float | None
+    ) -> RaSystemHandle:
+        if handle.is_implicit:
+            return self.start_ra_system(handle.name, handle.storage.path, timeout_seconds)
+        return self.ra_system(handle.name)
 
-        Args:
-            hands_over: whether stores that lead wait until another member does. In vain if the
-                others are gone.
-        """
-        with self._lock:
-            for name in tuple(self._systems):
-                self.stop_ra_system(name, hands_over=hands_over)
-            supervisor, self._supervisor = self._supervisor, None
-            if supervisor is not None:
-                supervisor.stop(block=True, timeout=STOP_SECONDS)
+    def _setup(
+        self, handle: RaSystemHandle, config: RaServerConfig, known: Registration
+    ) -> ServerSetup:
+        store_id = config.cluster_name
+        server_id = ServerId(store_id, self.name)
+        access = StoreAccess(store_id, server_id, known.cluster_id)
+        founder = Member(server_id, known.uid, MemberKind.VOTER)
+        return ServerSetup(
+            store_id=store_id,
+            uid=known.uid,
+            server_id=server_id,
+            config=config,
+            initial_configuration=Configuration((founder,) if known.founds else ()),
+            storage=handle.storage,
+            access=access,
+            network=self._network.of_store(store_id, known),
+            random=random.random,
+            registry=self._supervision.registry_that_runs,
+            on_down=partial(self.running.store_down, handle, access),
+        )
 
-    # --- inside
+    def _end_store(self, handle: RaSystemHandle, setup: ServerSetup) -> None:
+        self.running.remove(handle, setup.access)
+        stores = handle.storage.stores
+        try:
+            terminate_child(stores, setup.store_id).get(timeout=STOP_SECONDS)
+        except NoSuchChildError:
+            pass  # it has given up just now
+        except (NoSuchServerError, ServerStoppedError):
+            # The Ra system is being restarted; it does not start this store again.
+            stores.down.get(timeout=STOP_SECONDS)
 
-    def _running_supervisor(self) -> ActorReference:
-        if not self._stops_at_exit:
-            # Our threads keep no interpreter alive, so without this they would just be cut off.
-            atexit.register(_stop_at_exit, weakref.ref(self))
-            self._stops_at_exit = True
-        if self._supervisor is None or not self._supervisor.is_alive():
-            self._supervisor = Supervisor.start(
-                ActorLabel("node-supervisor", None, self.name),
-                SupervisorFlags(Strategy.ONE_FOR_ONE, intensity=5, period_seconds=5.0),
-                (
-                    ChildSpec("registry", self._start_registry),
-                    ChildSpec("event_handler", self._start_event_handler),
-                    *(() if not self.is_distributed else (self._router_spec(),)),
-                ),
-            )
-            self._supervisor.started.get(timeout=STOP_SECONDS)
-        return self._supervisor
-
-    def _start_registry(self, siblings: Siblings) -> ActorReference:
-        del siblings
-        self._registry = Registry.start(ActorLabel("registry", None, self.name), self.names)
-        return self._registry
-
-    def _registry_that_runs(self) -> ActorReference:
-        """Give the registry to an actor: no lock, for whoever holds it may wait for that actor."""
-        assert self._registry is not None
-        return self._registry
-
-    def _router_spec(self) -> ChildSpec:
-        return ChildSpec("router", self._network.start_router)
-
-    def _start_event_handler(self, siblings: Siblings) -> ActorReference:
-        del siblings
-        return EventHandler.start(ActorLabel("event-handler", None, self.name))
-
-    def _handle_of(self, store_id: str) -> RaSystemHandle | None:
-        return next((h for h in self._systems.values() if store_id in h.stores), None)
+    def _end_system(self, handle: RaSystemHandle) -> None:
+        self.running.remove_system(handle)
+        handle.reference.stop(block=True, timeout=STOP_SECONDS)
 
     def _end_if_unused(self, handle: RaSystemHandle) -> None:
         """A Ra system nobody named ends with its last store: the directory is free then."""
-        if handle.is_implicit and not handle.stores:
-            self.stop_ra_system(handle.name)
+        is_there = self.running.systems.get(handle.name) is handle
+        if is_there and handle.is_implicit and not handle.stores:
+            self._end_system(handle)
 
-    def _forget(self, handle: RaSystemHandle, store_id: str) -> None:
-        access = self.stores.pop(store_id, None)
-        if access is not None:
-            access.close()
-        handle.stores.discard(store_id)
-        handle.storage.wanted.pop(store_id, None)
-
-    def _store_down(self, handle: RaSystemHandle, access: StoreAccess, reason: Exit) -> None:
-        """The store gave up (it was not told to stop): it is not there any more, and says why."""
-        # No lock: this is an actor's thread, and whoever holds the lock may wait for that actor.
-        store_id = access.store_id
-        gave_up = reason.kind in {ExitKind.GAVE_UP, ExitKind.CRASHED}
-        if gave_up and self.stores.get(store_id) is access:
-            self.failures[store_id] = str(reason)
-            _logger.error("the store %s on %s is down: %s", store_id, self.name, reason)
-            self._forget(handle, store_id)
-            self.on_failure(store_id)
-
-    def _system_down(self, handle: RaSystemHandle, down: KhepriFuture[Exit]) -> None:
-        if self._systems.get(handle.name) is handle:
-            reason = down.get()
-            lost = tuple(handle.stores)
-            for store_id in lost:
-                self.failures[store_id] = str(reason)
-                self._forget(handle, store_id)
-            del self._systems[handle.name]
-            _logger.error("the Ra system %s on %s is down: %s", handle.name, self.name, reason)
-            for store_id in lost:
-                self.on_failure(store_id)
+    def _gave_up(self, what: str) -> None:
+        _logger.error("%s", what)
+        self.on_failure(what)
 
     def _check_process(self) -> None:
         if self._process != os.getpid():
             raise ForkedProcessError("this process was forked; the node belongs to its parent")
 
 
-def _ignore(store_id: str) -> None:
-    del store_id
-
-
-def _stop_at_exit(reference: weakref.ref[Node]) -> None:
-    node = reference()
-    if node is not None and node._process == os.getpid():  # noqa: SLF001 - of this file
-        node.stop()
+def _ignore(what: str) -> None:
+    del what

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from .reference import ActorReference
     from .server_setup import ServerSetup
     from .storage import Storage
-
-_logger = logging.getLogger("khepri.actors.ra_system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class RaSystem(Supervisor):
         self._storage.stores = stores
         # After a restart: what was running shall run again. A store that cannot is not a reason
         # for the others not to, so nobody waits for these.
-        for setup in self._storage.wanted.values():
+        for setup in tuple(self._storage.wanted.values()):
             start_child(stores, store_spec(setup))
         return stores
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,14 +10,18 @@ if TYPE_CHECKING:
     from .storage import Storage
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RaSystemHandle:
     """A running Ra system of this node."""
 
     name: str
     storage: Storage
     reference: ActorReference
-    stores: set[str] = field(default_factory=set)
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The stores that shall run in it, as of now."""
+        return tuple(self.storage.wanted)
 
     @property
     def is_implicit(self) -> bool:

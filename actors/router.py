@@ -1,6 +1,7 @@
 """The Router: remote calls to futures, and back.
 
-It owns the node's transport. It never waits: a call that takes its time is answered by a callback.
+It owns the node's transport, and crashes with it: then its supervisor starts another one, with
+another transport. It never waits: a call that takes its time is answered by a callback.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from khepri.encoding import EncodingError
-from khepri.errors import JoinError, KhepriError, NotDoneError
+from khepri.errors import JoinError, KhepriError, NotDoneError, TransportError
 from khepri.transport.counters import Drop
 from khepri.transport.interface import Envelope as Delivery
 from khepri.transport.interface import Message as Parcel
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .exit_reason import Exit
     from .future import KhepriFuture
     from .label import ActorLabel
+    from .reference import ActorReference
 
     Functions = dict[str, Callable[..., KhepriFuture[Any]]]
     """What other nodes may call: name to a function that answers by a future, without waiting."""
@@ -53,22 +55,48 @@ class SendAnswer:
     answer: Answer
 
 
+@dataclass(frozen=True, slots=True)
+class TransportFailed:
+    """The transport has ended by a bug (its own thread says so)."""
+
+    error: Exception
+
+
 class Router(KhepriActor):
     """Remote calls of one node."""
 
-    def __init__(self, label: ActorLabel, transport: Transport, functions: Functions) -> None:
+    def __init__(
+        self,
+        label: ActorLabel,
+        make_transport: Callable[[ActorReference], Transport],
+        functions: Functions,
+    ) -> None:
         """Make the actor.
 
         Args:
             label: who it is.
-            transport: started already; stopped when this actor ends.
+            make_transport: makes the transport that this actor starts and stops; it is to
+                tell this actor when it fails (`TransportFailed`).
             functions: what other nodes may call.
         """
         super().__init__(label)
-        self._transport = transport
+        self._transport = make_transport(self.reference)
         self._functions = functions
         self._call_ids = itertools.count(1)
         self._waiting: dict[int, tuple[KhepriFuture[Any], float]] = {}
+
+    def on_start(self) -> None:
+        """Open the way to other nodes.
+
+        Raises:
+            ListenError: the address cannot be bound.
+            TransportError: the transport did not come up in time.
+        """
+        try:
+            self._transport.start()
+        except BaseException:
+            self._transport.stop()
+            raise
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Send calls, answer calls, resolve answers."""
@@ -80,6 +108,10 @@ class Router(KhepriActor):
                 self._send(message.to_node, ANSWER, message.answer.encode())
             elif isinstance(message, Delivery):
                 self._receive(message)
+            elif isinstance(message, TransportFailed):
+                raise TransportError(
+                    f"the transport of {self._transport.node} has ended: {message.error!r}"
+                ) from message.error
             else:
                 raise TypeError(f"not a message for a Router: {message!r}")
 

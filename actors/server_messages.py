@@ -8,7 +8,7 @@ SnapshotWorker send them. Everything else is here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,23 +120,6 @@ class SnapshotFailed:
     """The snapshot could not be written; the server goes on without and tries again later."""
 
     reason: str
-
-
-ServerMessage: TypeAlias = (
-    bytes
-    | ConsistentRead
-    | WaitUntilApplied
-    | WaitForLeader
-    | AskCore
-    | GetStatus
-    | TakeSnapshotNow
-    | FrameFrom
-    | WaitUntilVoter
-    | SnapshotWorkerStarted
-    | SnapshotReady
-    | SnapshotFailed
-)
-"""All of them, but for the core's events and `wal_writer.WriteFailed`."""
 
 
 @dataclass(frozen=True, slots=True)

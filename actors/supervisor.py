@@ -13,7 +13,8 @@ order with a time limit. It departs from OTP where Python asks for it:
   end (`Supervisor.on_terminate`): then its mailbox is closed and everybody answered already, and
   it waits for its children one by one, each within its time limit.
 
-Who is next is decided in `child_table.py`; this file carries it out.
+Who is next is decided in `child_table.py`, what others ask for is noted there by
+`child_requests.py`; this file carries it out.
 """
 
 from __future__ import annotations
@@ -22,19 +23,17 @@ import logging
 import math
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 from . import supervision
 from .actor import KhepriActor
 from .actor_errors import (
     ActorStoppedError,
-    ChildExistsError,
-    ChildIsRunningError,
-    NoSuchChildError,
     ReplyTimeoutError,
     RestartIntensityExceededError,
     start_error,
 )
+from .child_requests import ChildRequests
 from .child_spec import AutoShutdown, Restart
 from .child_table import Child, ChildStatus, ChildTable
 from .exit_reason import SHUTDOWN, Exit, ExitKind, crash
@@ -83,6 +82,7 @@ class Supervisor(KhepriActor):
         self._table = ChildTable(flags.strategy)
         for spec in children:
             self._table.add(Child(spec))
+        self._requests = ChildRequests(label, self._table)
 
     # --- the actor's hooks
 
@@ -99,7 +99,7 @@ class Supervisor(KhepriActor):
             elif isinstance(message, supervision.ChildDown):
                 self._child_down(message.child, message.reference, message.reason)
             elif isinstance(message, supervision.Request):
-                self._answer(message, envelope.reply_to)
+                self._requests.answer(message, envelope.reply_to or KhepriFuture())
             else:
                 super().on_batch([envelope])
             self._reconcile()
@@ -282,81 +282,6 @@ class Supervisor(KhepriActor):
         )
         error.__cause__ = reason.error
         self.exit_now(Exit(ExitKind.GAVE_UP, error))
-
-    # --- what is asked
-
-    def _answer(self, request: supervision.Request, reply_to: KhepriFuture[Any] | None) -> None:
-        future = reply_to or KhepriFuture[Any]()
-        match request:
-            case supervision.WhichChildren():
-                future.set(self._table.which())
-            case supervision.CountChildren():
-                future.set(self._table.count())
-            case supervision.StartChild(spec):
-                self._start_child(spec, future)
-            case supervision.TerminateChild(child_id):
-                self._terminate_child(child_id, future)
-            case supervision.RestartChild(child_id):
-                self._restart_child(child_id, future)
-            case supervision.DeleteChild(child_id):
-                self._delete_child(child_id, future)
-            case _:
-                assert_never(request)
-
-    def _start_child(self, spec: ChildSpec, future: KhepriFuture[Any]) -> None:
-        child = self._table.find(spec.id)
-        if child is None:
-            self._table.add(Child(spec, is_new=True, waiting_for_start=[future]))
-        else:
-            future.fail(
-                ChildExistsError(
-                    f"{self.label} has a child {spec.id} ({child.status.value})",
-                    child_id=spec.id,
-                    reference=child.reference,
-                ),
-            )
-
-    def _terminate_child(self, child_id: str, future: KhepriFuture[Any]) -> None:
-        child = self._find(child_id, future)
-        if child is None:
-            return
-        child.wanted = False
-        if child.status is ChildStatus.STOPPED:
-            future.set(None)
-        else:
-            child.doomed = True
-            child.waiting_for_stop.append(future)
-
-    def _restart_child(self, child_id: str, future: KhepriFuture[Any]) -> None:
-        child = self._find_stopped(child_id, future)
-        if child is not None:
-            child.wanted = True
-            child.waiting_for_start.append(future)
-
-    def _delete_child(self, child_id: str, future: KhepriFuture[Any]) -> None:
-        child = self._find_stopped(child_id, future)
-        if child is not None:
-            self._table.remove(child)
-            future.set(None)
-
-    def _find(self, child_id: str, future: KhepriFuture[Any]) -> Child | None:
-        child = self._table.find(child_id)
-        if child is None:
-            future.fail(
-                NoSuchChildError(f"{self.label} has no child {child_id}", child_id=child_id),
-            )
-        return child
-
-    def _find_stopped(self, child_id: str, future: KhepriFuture[Any]) -> Child | None:
-        child = self._find(child_id, future)
-        if child is None or (child.status is ChildStatus.STOPPED and not child.wanted):
-            return child
-        future.fail(
-            ChildIsRunningError(
-                f"child {child_id} of {self.label} is not stopped", child_id=child_id
-            ),
-        )
-        return None
 
     def _log(self, level: int, child: Child, what: str, *values: object) -> None:
         _logger.log(

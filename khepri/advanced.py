@@ -7,7 +7,7 @@ removed one, its last properties and a ``delete_reason``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from khepri.machine import commands, queries
 from khepri.machine.paths import Path, resolve_path
@@ -32,6 +32,7 @@ from .writing import Writer
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from khepri.actors.node import Node
     from khepri.machine.paths import PathLike
     from khepri.machine.properties import NodeProperties
 
@@ -68,7 +69,7 @@ class AdvancedStore:
 
     __slots__ = ("_store",)
 
-    def __init__(self, store_id: str, node: Any = None) -> None:  # noqa: ANN401
+    def __init__(self, store_id: str, node: Node | None = None) -> None:
         """Make a handle."""
         self._store = Writer(store_id, node)
 

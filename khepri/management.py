@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, Any
 from khepri.actors.ra_server_config import complete_config
 from khepri.actors.registry import GetStoreIds, IsStoreRunning
 from khepri.actors.server_messages import AskCore, ConsistentRead, GetStatus, WaitForLeader
-from khepri.config import RaSystemName, StoreId, check_store_id, get_default_store_id, get_env
-from khepri.errors import (
-    InvalidOptionError,
-    NotAKhepriStoreError,
-    NotDoneError,
-    WrongTypeError,
-)
+from khepri.config import RaSystemName, StoreId, get_default_store_id, get_env
+from khepri.errors import NotAKhepriStoreError, NotDoneError
 from khepri.raft.events import ForceSingleMember
 from khepri.raft.types import ServerId
 
 from .calls import DEFAULT, Deadline, Timeout, call, node_or_default, result
+from .cluster_arguments import checked_member, checked_place, checked_store_id
 from .membership import (
     TRANSFER_ATTEMPT_SECONDS,
     ask_cluster,
@@ -107,7 +103,12 @@ class ClusterManager:
         """
         deadline = Deadline(timeout)
         config = complete_config(store_id_or_config)
-        system = self._ra_system(_checked_place(self, ra_system_or_data_dir), deadline)
+        where = (
+            self.get_default_ra_system_or_data_dir()
+            if ra_system_or_data_dir is None
+            else checked_place(ra_system_or_data_dir)
+        )
+        system = self._ra_system(where, deadline)
         node, store_id = self._node, StoreId(config.cluster_name)
         node.start_store(system, config, deadline.remaining())
         if len(locally_known(node, store_id, deadline)) == 1:
@@ -121,7 +122,7 @@ class ClusterManager:
         Args:
             store_id: the default store if left out.
         """
-        self._node.stop_store(_store_id(store_id))
+        self._node.stop_store(checked_store_id(store_id))
 
     def reset(self, store_id: str | None = None, timeout: Timeout = DEFAULT) -> None:
         """Stop a store, leave its cluster and delete its local data (Khepri's reset/0..2).
@@ -137,7 +138,7 @@ class ClusterManager:
             KhepriTimeoutError: the cluster could not be left in time, as without a majority.
         """
         deadline = Deadline(timeout)
-        wanted, node = _store_id(store_id), self._node
+        wanted, node = checked_store_id(store_id), self._node
         with changing(node, wanted, deadline):
             if wanted not in node.stores:
                 raise NotAKhepriStoreError(f"no store {wanted!r} runs here", store_id=wanted)
@@ -162,15 +163,10 @@ class ClusterManager:
             InvalidOptionError, WrongTypeError: impossible arguments.
         """
         deadline = Deadline(timeout)
-        if isinstance(remote, ServerId):
-            if store_id is not None and store_id != remote.store_id:
-                raise InvalidOptionError(
-                    f"{remote} is not a member of {store_id!r}", option="store_id", value=store_id
-                )
-            store_id, remote = remote.store_id, remote.node
-        wanted, node = _store_id(store_id), self._node
+        wanted, remote_node = checked_member(remote, store_id)
+        node = self._node
         with changing(node, wanted, deadline):
-            join_cluster(node, wanted, _node_name(remote), deadline)
+            join_cluster(node, wanted, remote_node, deadline)
 
     def members(
         self, store_id: str | None = None, timeout: Timeout = DEFAULT, favor: Favor = "consistency"
@@ -187,7 +183,7 @@ class ClusterManager:
             KhepriTimeoutError: no majority answered in time.
             InvalidOptionError: another favor.
         """
-        wanted = _store_id(store_id)
+        wanted = checked_store_id(store_id)
         if not is_consistent(favor):
             return self.locally_known_members(wanted, timeout)
         deadline = Deadline(timeout)
@@ -211,7 +207,7 @@ class ClusterManager:
         Raises:
             NoSuchServerError: the store does not run here.
         """
-        wanted = _store_id(store_id)
+        wanted = checked_store_id(store_id)
         return list(locally_known(self._node, wanted, Deadline(timeout)))
 
     def locally_known_nodes(
@@ -238,7 +234,7 @@ class ClusterManager:
             if isinstance(store_id_or_member, ServerId)
             else store_id_or_member
         )
-        call(self._node, _store_id(store_id), WaitForLeader(), result, timeout)
+        call(self._node, checked_store_id(store_id), WaitForLeader(), result, timeout)
 
     def get_store_ids(self) -> list[StoreId]:
         """Give the ids of the stores that run here, sorted; answered by the registry."""
@@ -251,7 +247,7 @@ class ClusterManager:
         Args:
             store_id: the default store if left out.
         """
-        return bool(self._ask_registry(IsStoreRunning(_store_id(store_id))))
+        return bool(self._ask_registry(IsStoreRunning(checked_store_id(store_id))))
 
     def status(self, store_id: str | None = None, timeout: Timeout = DEFAULT) -> ServerStatus:
         """Describe the local member: role, term, leader, indexes, sizes.
@@ -259,7 +255,7 @@ class ClusterManager:
         Raises:
             NoSuchServerError: the store does not run here.
         """
-        return self._status(_store_id(store_id), Deadline(timeout))
+        return self._status(checked_store_id(store_id), Deadline(timeout))
 
     # --- beyond Khepri
 
@@ -282,7 +278,7 @@ class ClusterManager:
             NotDoneError: it is the last voter.
         """
         deadline = Deadline(timeout)
-        wanted, name = _member(member, store_id)
+        wanted, name = checked_member(member, store_id)
         self._node.access(wanted)
         remove(self._node, wanted, self._node.name, name, deadline)
 
@@ -305,7 +301,11 @@ class ClusterManager:
             NotDoneError: the target is no voter, or did not take over.
         """
         deadline = Deadline(timeout)
-        wanted, name = (_store_id(store_id), None) if member is None else _member(member, store_id)
+        wanted, name = (
+            (checked_store_id(store_id), None)
+            if member is None
+            else checked_member(member, store_id)
+        )
         self._node.access(wanted)
         try:
             ask_cluster(
@@ -335,7 +335,7 @@ class ClusterManager:
         Raises:
             NoSuchServerError: the store does not run here.
         """
-        wanted, deadline = _store_id(store_id), Deadline(timeout)
+        wanted, deadline = checked_store_id(store_id), Deadline(timeout)
         _logger.warning("%s becomes the only member of %s by force", self._node.name, wanted)
         call(self._node, wanted, AskCore(ForceSingleMember), result, deadline.remaining())
 
@@ -355,47 +355,3 @@ class ClusterManager:
 
     def _ask_registry(self, message: object) -> Any:  # noqa: ANN401 - the question decides
         return self._node.registry().ask(message, timeout=Deadline(DEFAULT).remaining())
-
-
-def _store_id(store_id: str | None) -> StoreId:
-    return get_default_store_id() if store_id is None else check_store_id(store_id)
-
-
-def _checked_place(manager: ClusterManager, value: Any) -> str | RaSystemName:  # noqa: ANN401
-    """Give the path of a directory, or the name of a Ra system."""
-    if value is None:
-        return manager.get_default_ra_system_or_data_dir()
-    if isinstance(value, RaSystemName):
-        return value
-    try:
-        path: object = os.fspath(value)  # pyright: ignore[reportUnknownVariableType]
-    except TypeError:
-        path = None
-    if isinstance(path, str) and path and "\0" not in path:
-        return path
-    raise WrongTypeError(
-        f"a data directory is a path, not {value!r}; a running Ra system is a RaSystemName",
-        option="ra_system_or_data_dir",
-        value=value,
-    )
-
-
-def _node_name(value: object) -> str:
-    """Give the name of a node.
-
-    Raises:
-        WrongTypeError: it is none.
-    """
-    if isinstance(value, str) and value:
-        return value
-    raise WrongTypeError(
-        f"a member is the name of a node or a ServerId, not {value!r}",
-        option="member",
-        value=value,
-    )
-
-
-def _member(member: object, store_id: str | None) -> tuple[StoreId, str]:
-    if isinstance(member, ServerId):
-        return _store_id(member.store_id if store_id is None else store_id), member.node
-    return _store_id(store_id), _node_name(member)

@@ -169,12 +169,12 @@ def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
     remove(node, store_id, remote, node.name, deadline)
     if node.access(store_id).cluster_id != cluster_id:
         leave(node, store_id, deadline)
-    handle, config = node.store_config(store_id)
+    handle, old = node.store_setup(store_id)
     node.delete_store(store_id, will_return=True)
-    node.start_store(handle, config, deadline.remaining(), cluster_id)
-    uid = handle.storage.wanted[store_id].uid
+    node.start_store(handle, old.config, deadline.remaining(), cluster_id)
+    _, new = node.store_setup(store_id)
     with contextlib.suppress(AlreadyMemberError):  # an attempt whose answer was lost
-        ask_cluster(node, store_id, remote, "add_member", (node.name, uid), deadline)
+        ask_cluster(node, store_id, remote, "add_member", (node.name, new.uid), deadline)
     call(node, store_id, WaitUntilVoter(), result, deadline.remaining())
     # A voter may lack the newest entries; from here on local reads find all that was there.
     call(node, store_id, ConsistentRead(), result, deadline.remaining())

@@ -19,7 +19,7 @@ from .remote_management import offer_management
 
 if TYPE_CHECKING:
     from khepri.transport.cookie import CookieArgument
-    from khepri.transport.interface import Receiver, Transport
+    from khepri.transport.interface import OnFailure, Receiver, Transport
 
 __all__ = ["counters", "name", "ping", "start", "stop"]
 
@@ -41,10 +41,17 @@ def start(node_name: str, *, cookie: CookieArgument = None, listen: str | None =
         CookieError: there is no usable cookie; beyond loopback one must be set on purpose.
     """
 
-    def make_transport(name: str, incarnation: bytes, receiver: Receiver) -> Transport:
-        settings = TransportSettings.for_commands_of(get_max_command_bytes())
+    def make_transport(
+        name: str, incarnation: bytes, receiver: Receiver, on_failure: OnFailure
+    ) -> Transport:
         return ZmqTransport(
-            name, incarnation, receiver, cookie=cookie, listen=listen, settings=settings
+            name,
+            incarnation,
+            receiver,
+            cookie=cookie,
+            listen=listen,
+            settings=TransportSettings.for_commands_of(get_max_command_bytes()),
+            on_failure=on_failure,
         )
 
     offer_management(distribute(node_name, make_transport))

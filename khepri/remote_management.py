@@ -17,6 +17,7 @@ from khepri.errors import KhepriError, NotAKhepriStoreError, NotDoneError, Wrong
 
 from .calls import Deadline
 from .management import ClusterManager
+from .membership import changing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,13 +60,13 @@ class _Requests:
         return self._in_thread(lambda: self._reset(str(store_id), deadline))
 
     def _reset(self, store_id: str, deadline: Deadline) -> None:
-        with self._node.changing(store_id):
+        with changing(self._node, store_id, deadline):
             if store_id not in self._node.stores:
                 raise NotAKhepriStoreError(f"no store {store_id!r} runs here", store_id=store_id)
-            handle, config = self._node.store_config(store_id)
+            handle, setup = self._node.store_setup(store_id)
             self._manager.reset(store_id, deadline.remaining())
             where = handle.storage.path if handle.is_implicit else RaSystemName(handle.name)
-            self._manager.start(where, config, deadline.remaining())
+            self._manager.start(where, setup.config, deadline.remaining())
 
     def _in_thread(self, work: Callable[[], None]) -> KhepriFuture[Any]:
         if not self._free.acquire(blocking=False):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pykka
 
 from khepri.actors.default_node import default_node
-from khepri.config import check_store_id, get_default_store_id
-from khepri.errors import NoSuchServerError, WrongTypeError
+from khepri.errors import WrongTypeError
 
 from .calls import DEFAULT, Timeout, timeout_seconds
+from .cluster_arguments import checked_store_id
 from .store import Store
 
 if TYPE_CHECKING:
@@ -117,10 +117,9 @@ def server_ref(store_id: str | None = None) -> ServerRef:
         store_id: the default store if left out.
 
     Raises:
-        NoSuchServerError: it does not run here.
+        NoSuchServerError: it does not run here; says why if it has given up.
     """
-    wanted = get_default_store_id() if store_id is None else check_store_id(store_id)
+    wanted = checked_store_id(store_id)
     node = default_node()
-    if wanted not in node.stores:
-        raise NoSuchServerError(f"the store {wanted!r} does not run here", store_id=wanted)
+    node.access(wanted)
     return ServerRef(Store(wanted), node)

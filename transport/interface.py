@@ -64,6 +64,13 @@ Called on the transport's own thread, which does nothing else meanwhile: put the
 mailbox and return. An exception is logged and counted, and the batch is lost.
 """
 
+OnFailure = Callable[[Exception], object]
+"""Is told, on the transport's own thread, that a bug has ended it.
+
+Nothing is sent or received any more, and the address is free for another transport. It still
+wants its `Transport.stop`.
+"""
+
 
 class PeerStatus(StrEnum):
     """Whether messages to a peer go out."""

@@ -14,7 +14,7 @@ from .settings import TransportSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .interface import Envelope, Message, Receiver
+    from .interface import Envelope, Message, OnFailure, Receiver
     from .memory_network import MemoryLink, MemoryNetwork
 
 _log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class MemoryTransport:
         receiver: Receiver,
         *,
         settings: TransportSettings | None = None,
+        on_failure: OnFailure | None = None,
     ) -> None:
         """Stay outside the network until `start`.
 
@@ -46,12 +47,14 @@ class MemoryTransport:
             receiver: is given the envelopes, on the transport's thread; in a stepwise network on
                 the thread that steps it.
             settings: the limits; times mean nothing here.
+            on_failure: is told when a bug has ended the transport's thread.
         """
         self.identity = NodeIncarnation(node, incarnation)
         self.links: dict[str, MemoryLink] = {}
         """The network's notes about this transport's links; guarded by the network."""
         self._network = network
         self._receiver = receiver
+        self._on_failure = on_failure
         self._settings = settings or TransportSettings()
         self._counters = Counters()
         self._thread: threading.Thread | None = None
@@ -120,8 +123,14 @@ class MemoryTransport:
             _log.exception("%s: the receiver failed", self.node)
 
     def _run(self) -> None:
-        while (envelopes := self._network.wait_for_due(self)) is not None:
-            self.deliver(envelopes)
+        try:
+            while (envelopes := self._network.wait_for_due(self)) is not None:
+                self.deliver(envelopes)
+        except Exception as error:  # noqa: BLE001 - handed to who can act on it
+            _log.critical("%s: the transport has ended by a bug", self.node, exc_info=error)
+            self._network.detach(self)
+            if self._on_failure is not None:
+                self._on_failure(error)
 
     def _offer(self, to_node: str, messages: Sequence[Message]) -> Drop | None:
         limit = self._settings.message_bytes

@@ -27,9 +27,9 @@ from .settings import TransportSettings
 from .sockets import Context, SocketFactory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from .interface import Message, Receiver
+    from .interface import Message, OnFailure, Receiver
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class ZmqTransport:
         cookie: CookieArgument = None,
         listen: str | None = None,
         settings: TransportSettings | None = None,
-        on_failure: Callable[[Exception], None] | None = None,
+        on_failure: OnFailure | None = None,
     ) -> None:
         """Find the cookie and make its keys.
 
@@ -66,8 +66,7 @@ class ZmqTransport:
             listen: ``host:port`` to bind if it is not the address in the name. The host may be
                 ``*``, the port 0.
             settings: limits and times.
-            on_failure: is told, on the I/O thread, when a bug has ended it; the sockets are
-                closed by then.
+            on_failure: is told when a bug has ended the I/O thread.
 
         Raises:
             InvalidOptionError: a name or an address is malformed.

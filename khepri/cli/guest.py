@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator
 
-    from khepri.transport.interface import Receiver, Transport
+    from khepri.transport.interface import OnFailure, Receiver, Transport
 
 _TIMEOUT_SECONDS = 30.0
 _GREETING_SECONDS = 5.0
@@ -113,8 +113,11 @@ def guest_at(arguments: argparse.Namespace) -> Generator[Guest]:
     deadline = Deadline(arguments.timeout)
     own_host = _host_that_reaches(parse_node_name(asked).host)
 
-    def make_transport(name: str, incarnation: bytes, receiver: Receiver) -> Transport:
-        return ZmqTransport(name, incarnation, receiver, cookie=arguments.cookie_file)
+    def make_transport(
+        name: str, incarnation: bytes, receiver: Receiver, on_failure: OnFailure
+    ) -> Transport:
+        cookie = arguments.cookie_file
+        return ZmqTransport(name, incarnation, receiver, cookie=cookie, on_failure=on_failure)
 
     name = f"cli-{os.getpid()}@{_bracketed(own_host)}:{_free_port(own_host)}"
     node = Node(name, make_transport=make_transport)

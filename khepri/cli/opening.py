@@ -92,8 +92,8 @@ def stores_in(data_dir: Path) -> list[str]:
     """
     from khepri.log.directory import REGISTRY_FORMAT  # noqa: PLC0415 - only when needed
     from khepri.log.file_header import read_record_file  # noqa: PLC0415
-    from khepri.log.file_system import PosixFileSystem  # noqa: PLC0415
     from khepri.log.paths import registry_path  # noqa: PLC0415
+    from khepri.log.posix_file_system import PosixFileSystem  # noqa: PLC0415
 
     registry = registry_path(str(data_dir))
     if not Path(registry).exists():

@@ -75,11 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until a signal comes, or the store is down for good."""
+    """Serve until a signal comes, or the store or the network is down for good."""
     _log_to_standard_error(arguments.log_level)
     end = _End()
     node.start(arguments.name, cookie=arguments.cookie_file, listen=arguments.listen)
-    default_node().on_failure = end.store_is_down
+    default_node().on_failure = end.has_given_up
     try:
         _logger.info("the node %s has started", arguments.name)
         _BringUp(arguments, end).start()
@@ -115,9 +115,9 @@ class _End:
         """Stop because of an error."""
         self._words.put(failure)
 
-    def store_is_down(self, store_id: str) -> None:
-        """Stop because the store has given up; whoever watches this process starts it again."""
-        self.fail(CommandError(f"the store {store_id!r} is down", ExitCode.FAILED))
+    def has_given_up(self, what: str) -> None:
+        """Stop because the store or the network is down; our watcher starts the process again."""
+        self.fail(CommandError(what, ExitCode.FAILED))
 
     def _take_signal(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -293,8 +293,8 @@ class IfNot(Condition):
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
-class IfAll(Condition):
-    """All conditions are met: ``IfAll("name", IfHasData())``. Without any, always met."""
+class ConditionList(Condition):
+    """The part common to `IfAll` and `IfAny`."""
 
     conditions: tuple[Component, ...]
 
@@ -306,12 +306,18 @@ class IfAll(Condition):
 
     def __repr__(self) -> str:
         """Show the condition as it is written in a program."""
-        return f"IfAll({', '.join(map(repr, self.conditions))})"
+        return f"{type(self).__name__}({', '.join(map(repr, self.conditions))})"
 
     @property
     def members(self) -> tuple[Component, ...]:
         """See `Condition.members`."""
         return self.conditions
+
+
+class IfAll(ConditionList):
+    """All conditions are met: ``IfAll("name", IfHasData())``. Without any, always met."""
+
+    __slots__ = ()
 
     def unmet(self, name: str, node: TreeNode) -> Component | None:
         """See `Condition.unmet`."""
@@ -322,26 +328,10 @@ class IfAll(Condition):
         return None
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
-class IfAny(Condition):
+class IfAny(ConditionList):
     """At least one condition is met: ``IfAny("one", "other")``. Without any, never met."""
 
-    conditions: tuple[Component, ...]
-
-    def __init__(self, *conditions: Component) -> None:
-        """Check the conditions; a plain text is a name."""
-        members = tuple([as_member(self, condition) for condition in conditions])
-        object.__setattr__(self, "conditions", members)
-        ensure_depth(self)
-
-    def __repr__(self) -> str:
-        """Show the condition as it is written in a program."""
-        return f"IfAny({', '.join(map(repr, self.conditions))})"
-
-    @property
-    def members(self) -> tuple[Component, ...]:
-        """See `Condition.members`."""
-        return self.conditions
+    __slots__ = ()
 
     def unmet(self, name: str, node: TreeNode) -> Component | None:
         """See `Condition.unmet`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from khepri.actors.node import Node
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from khepri.actors.node_network import MakeTransport
-    from khepri.transport.interface import Receiver, Transport
+    from khepri.transport.interface import OnFailure, Receiver, Transport
 
 DIRECTORY = "/cluster"
 
@@ -204,15 +205,16 @@ class LocalCluster:
         return f"node{number}@127.0.0.1:{_free_port()}"
 
     def _make_transport(self) -> MakeTransport:
-        def make(name: str, incarnation: bytes, receiver: Receiver) -> Transport:
-            settings = TransportSettings.for_commands_of(get_max_command_bytes())
-            if self._transport == "memory":
-                return MemoryTransport(
-                    self.network, name, incarnation, receiver, settings=settings
-                )
-            return ZmqTransport(
-                name, incarnation, receiver, cookie=self._cookie, settings=settings
+        def make(
+            name: str, incarnation: bytes, receiver: Receiver, on_failure: OnFailure
+        ) -> Transport:
+            make_one = (
+                partial(MemoryTransport, self.network)
+                if self._transport == "memory"
+                else partial(ZmqTransport, cookie=self._cookie)
             )
+            settings = TransportSettings.for_commands_of(get_max_command_bytes())
+            return make_one(name, incarnation, receiver, settings=settings, on_failure=on_failure)
 
         return make
 

@@ -2,7 +2,8 @@
 
 What `actors/snapshot_worker.py` and `actors/server_snapshots.py` do, one small step per event: a
 chunk taken, a piece read, a piece stored, the old log voided, the new snapshot put in place. One
-task at a time, in order, as an actor does them; a crash can come between any two steps.
+task at a time, in order, as an actor does them; a crash can come between any two steps. Pieces
+are read and stored by the same code (`actors/snapshot_transfers.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from khepri.actors.snapshot_transfers import SnapshotTransfers
 from khepri.errors import StorageError
 from khepri.machine.machine import Machine
 from khepri.raft import effects as effect
@@ -18,7 +20,7 @@ from khepri.raft import events as event
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from khepri.log.interface import SnapshotAcceptor, SnapshotReader, Snapshots
+    from khepri.log.interface import SnapshotAcceptor, Snapshots
     from khepri.raft.types import SnapshotMeta
 
     from .simulation_node import SimulatedNode
@@ -68,15 +70,14 @@ class SnapshotWorker:
         self._node = node
         self._server = server
         self._snapshots = node.directory.snapshots(node.uid)
-        self._readers: dict[int, SnapshotReader] = {}
-        self._acceptors: dict[int, SnapshotAcceptor] = {}
+        self._transfers = SnapshotTransfers(self._snapshots)
         self._tasks: deque[object] = deque()
         self._taken: list[bytes] = []
 
     @property
     def open_readers(self) -> int:
         """How many transfers hold a snapshot open."""
-        return len(self._readers)
+        return self._transfers.open_readers
 
     def add(self, task: object) -> None:
         """Queue a task."""
@@ -104,21 +105,17 @@ class SnapshotWorker:
             case TakeSnapshot():
                 return self._take(task)
             case effect.ReadSnapshotChunk():
-                return self._read(task)
+                return self._transfers.read(task)
             case effect.EndSnapshotSend():
-                reader = self._readers.pop(task.transfer_id, None)
-                if reader is not None:
-                    reader.close()
+                self._transfers.end_send(task)
             case effect.StoreSnapshotChunk():
-                return self._store(task)
+                return self._transfers.store(task)
             case effect.InstallSnapshot():
                 return self._void(task)
             case _Install():
                 return self._install(task)
             case effect.DiscardSnapshot():
-                acceptor = self._acceptors.pop(task.transfer_id, None)
-                if acceptor is not None:
-                    acceptor.abort()
+                self._transfers.discard(task)
             case _:
                 raise TypeError(f"not a task: {task!r}")
         return None
@@ -137,31 +134,8 @@ class SnapshotWorker:
         self._node.wal_writer.log.set_last_index(self._node.uid, task.meta.index)
         return event.SnapshotTaken(task.meta)
 
-    def _read(self, wanted: effect.ReadSnapshotChunk) -> object:
-        try:
-            reader = self._readers.get(wanted.transfer_id)
-            if reader is None:
-                reader = self._snapshots.open_reader()
-                self._readers[wanted.transfer_id] = reader
-            if reader.meta != wanted.meta:
-                return event.SnapshotReadFailed(wanted.transfer_id, "replaced by a newer one")
-            data, done = reader.read(wanted.offset, wanted.max_bytes)
-        except StorageError as error:
-            return event.SnapshotReadFailed(wanted.transfer_id, str(error))
-        return event.SnapshotChunkRead(wanted.transfer_id, wanted.offset, data, done)
-
-    def _store(self, chunk: effect.StoreSnapshotChunk) -> object:
-        try:
-            if chunk.offset == 0:
-                self._acceptors.clear()
-                self._acceptors[chunk.transfer_id] = self._snapshots.accept(chunk.meta)
-            self._acceptors[chunk.transfer_id].append(chunk.offset, chunk.data)
-        except (StorageError, KeyError) as error:
-            return event.SnapshotAcceptFailed(chunk.transfer_id, str(error))
-        return event.SnapshotChunkStored(chunk.transfer_id, chunk.offset + len(chunk.data))
-
     def _void(self, one: effect.InstallSnapshot) -> object:
-        acceptor = self._acceptors.pop(one.transfer_id, None)
+        acceptor = self._transfers.take_received(one.transfer_id)
         if acceptor is None:
             return event.SnapshotAcceptFailed(one.transfer_id, "nothing was received")
         try:

@@ -218,9 +218,9 @@ def actors_of(cluster: LocalCluster, number: int) -> dict[str, ActorReference]:
     with suppress(
         ServerStoppedError, NoSuchServerError, LookupError
     ):  # one may just be being restarted
-        assert node._supervisor is not None
-        found.update(_children(node._supervisor))
-        handle = next(h for h in node._systems.values() if cluster.store_id in h.stores)
+        found.update(_children(node.supervisor()))
+        found.update(_children(found["network"]))
+        handle, _ = node.store_setup(cluster.store_id)
         found.update(_children(handle.reference))
         stores = dict(_children(found["stores"]))
         found.update(_children(stores[cluster.store_id]))

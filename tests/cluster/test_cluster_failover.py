@@ -130,7 +130,7 @@ def test_a_killed_member_serves_local_reads_too_of_nearly_all_it_knew() -> None:
         assert access.server is not None
         # The note is made every quarter of a second; wait for one that covers the write.
         seen = cluster.manager(number).status(cluster.store_id).last_applied
-        note = cluster.node(number)._systems["/cluster"].storage.directory
+        note = cluster.node(number).ra_system("/cluster").storage.directory
 
         def is_noted() -> bool:
             found = note.commit_note(note.stores[cluster.store_id]).found

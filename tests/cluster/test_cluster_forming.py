@@ -27,7 +27,7 @@ from tests.cluster.cluster_helpers import (
 )
 
 if TYPE_CHECKING:
-    from khepri.transport.interface import Receiver
+    from khepri.transport.interface import OnFailure, Receiver
 
 Transport = Literal["memory", "zmq"]
 
@@ -111,7 +111,7 @@ def test_l04_a_restart_with_other_settings_keeps_the_data_and_takes_the_settings
         manager.stop(cluster.store_id)
         settings = {"cluster_name": cluster.store_id, "snapshot_entries": 7}
         manager.start(DIRECTORY, settings)
-        assert cluster.node(number).store_config(cluster.store_id)[1].snapshot_entries == 7
+        assert cluster.node(number).store_setup(cluster.store_id)[1].config.snapshot_entries == 7
         assert cluster.store(number).get("/a", favor="consistency") == 1
 
 
@@ -158,9 +158,9 @@ class Nodes:
             node.stop(hands_over=False)
 
     def _make_transport(
-        self, name: str, incarnation: bytes, receiver: Receiver
+        self, name: str, incarnation: bytes, receiver: Receiver, on_failure: OnFailure
     ) -> MemoryTransport:
-        return MemoryTransport(self.network, name, incarnation, receiver)
+        return MemoryTransport(self.network, name, incarnation, receiver, on_failure=on_failure)
 
 
 def test_several_stores_on_the_same_nodes_have_leaders_of_their_own() -> None:

@@ -291,10 +291,10 @@ def test_a_node_that_dies_in_the_middle_of_its_join_repeats_it_after_its_restart
         cluster.cut(1, 0)
         cluster.network.mend("node1", "node0")
         node = cluster.node(1)
-        handle, config = node.store_config(cluster.store_id)
+        handle, setup = node.store_setup(cluster.store_id)
         cluster_id = cluster.node(0).access(cluster.store_id).cluster_id
         node.delete_store(cluster.store_id, will_return=True)
-        node.start_store(handle, config, 10, cluster_id)
+        node.start_store(handle, setup.config, 10, cluster_id)
         cluster.kill(1)
         cluster.restart(1)
         assert cluster.store(1).is_empty()

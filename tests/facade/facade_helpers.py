@@ -33,9 +33,7 @@ def eventually(condition: Callable[[], object], what: str = "it") -> Any:
 
 def actors_of(store_id: str) -> dict[str, ActorReference]:
     """Give the running actors of a store and of its Ra system, by role."""
-    system = next(
-        handle for handle in default_node()._systems.values() if store_id in handle.stores
-    )
+    system, _ = default_node().store_setup(store_id)
     found: dict[str, ActorReference] = {}
     # One of them may just be being restarted.
     with contextlib.suppress(ServerStoppedError, NoSuchServerError):

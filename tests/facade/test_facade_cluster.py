@@ -235,6 +235,13 @@ def test_join_to_oneself_does_nothing(tmp_path: Path) -> None:
     assert khepri.get("/a") == 1
 
 
+def test_a_member_of_another_store_than_the_one_named_is_misuse() -> None:
+    elsewhere = khepri.ServerId("elsewhere", ALONE)
+    for function in (cluster.join, cluster.remove_member, cluster.transfer_leadership):
+        with pytest.raises(InvalidOptionError, match="is not a member of"):
+            function(elsewhere, "khepri")
+
+
 def test_join_to_an_unreachable_node_leaves_the_data_alone(tmp_path: Path) -> None:
     khepri.start(tmp_path / "data")
     khepri.put("/a", 1)

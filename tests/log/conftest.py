@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from khepri.log.file_system import PosixFileSystem
 from khepri.log.memory_file_system import MemoryFileSystem
+from khepri.log.posix_file_system import PosixFileSystem
 from khepri.log.shared_file_system import SharedFileSystem
 
 if TYPE_CHECKING:

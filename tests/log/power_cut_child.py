@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from khepri.log.file_system import PosixFileSystem
+from khepri.log.posix_file_system import PosixFileSystem
 from khepri.raft.types import Index
 from tests.log.log_helpers import LogHarness, append, entries, snapshot_meta
 

@@ -20,8 +20,8 @@ from khepri.errors import (
     WrongDirectoryError,
 )
 from khepri.log import log_file, meta, write_ahead_log
-from khepri.log.file_system import PosixFileSystem
 from khepri.log.memory_file_system import MemoryFileSystem
+from khepri.log.posix_file_system import PosixFileSystem
 from tests.log.log_helpers import (
     ALICE,
     LogHarness,

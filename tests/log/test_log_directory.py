@@ -21,8 +21,8 @@ from khepri.errors import (
 )
 from khepri.log.directory import IDENTITY_FORMAT, REGISTRY_FORMAT, DataDirectory
 from khepri.log.file_header import FileFormat, write_record_file
-from khepri.log.file_system import PosixFileSystem
 from khepri.log.memory_file_system import MemoryFileSystem
+from khepri.log.posix_file_system import PosixFileSystem
 from khepri.raft.types import ServerId
 from tests.log.log_helpers import (
     CHANGES,

@@ -18,7 +18,8 @@ from khepri.errors import (
     DiskFullError,
     StorageError,
 )
-from khepri.log.file_system import PosixFileSystem, storage_error
+from khepri.log.file_system import storage_error
+from khepri.log.posix_file_system import PosixFileSystem
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event

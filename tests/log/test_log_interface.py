@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khepri.log import directory, meta, segments, snapshots, write_ahead_log
-from khepri.log.file_system import PosixFile, PosixFileSystem
 from khepri.log.memory_file_system import MemoryFile, MemoryFileSystem
+from khepri.log.posix_file_system import PosixFile, PosixFileSystem
 from khepri.log.shared_file_system import SharedFile, SharedFileSystem
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from khepri.log.file_system import PosixFileSystem
+from khepri.log.posix_file_system import PosixFileSystem
 from tests.log.log_helpers import LogHarness
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from tests.transport.transport_helpers import (
     IMPATIENT,
     Mailbox,
     Nodes,
+    end_by_a_bug,
     eventually,
     khepri_threads,
     started,
@@ -204,3 +205,33 @@ def test_the_receiver_may_stop_its_own_transport(nodes: Nodes) -> None:
 
 def test_stopping_what_never_started_is_no_error(nodes: Nodes) -> None:
     nodes.make(nodes.name("alice"), Mailbox()).stop()
+
+
+def test_a_bug_on_the_thread_is_reported_and_another_transport_takes_its_place(
+    nodes: Nodes,
+) -> None:
+    name, mailbox = nodes.name("alice"), Mailbox()
+    bob = started(nodes, nodes.name("bob"), Mailbox())
+    failures: list[Exception] = []
+    before = nodes.make(name, Mailbox(), on_failure=failures.append)
+    before.start()
+    assert bob.send(name, [text(b"to the one before")])
+    eventually(lambda: state_of(bob, name).status is PeerStatus.CONNECTED)
+
+    end_by_a_bug(before)
+    eventually(lambda: failures)
+    assert len(failures) == 1
+    assert not before.send(bob.node, [text(b"")])
+
+    after = nodes.make(name, mailbox)
+    after.start()  # the address is free though nobody has stopped the one before
+    before.stop()
+    eventually(lambda: bob.send(name, [text(b"hello")]) and mailbox.has(b"hello"))
+
+
+def test_a_transport_that_is_stopped_has_not_failed(nodes: Nodes) -> None:
+    failures: list[Exception] = []
+    alice = nodes.make(nodes.name("alice"), Mailbox(), on_failure=failures.append)
+    alice.start()
+    alice.stop()
+    assert not failures

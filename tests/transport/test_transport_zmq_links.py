@@ -21,9 +21,7 @@ from khepri.transport.counters import Drop, Traffic
 from khepri.transport.interface import PeerStatus
 from khepri.transport.settings import TransportSettings
 from khepri.transport.sockets import Socket, SocketFactory
-from khepri.transport.zmq_transport import ZmqTransport
 from tests.transport.transport_helpers import (
-    COOKIE,
     DEADLINE_SECONDS,
     IMPATIENT,
     QUICK,
@@ -38,6 +36,8 @@ from tests.transport.transport_relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from khepri.transport.zmq_transport import ZmqTransport
 
 
 class Pair:
@@ -298,32 +298,6 @@ def test_ipv6_works_as_well(zmq_nodes: ZmqNodes) -> None:
     alice.start()
     assert alice.send(bob.node, [text(b"hello")])
     mailbox.wait_for(1)
-
-
-def test_a_bug_on_the_io_thread_is_reported_and_closes_the_way_in(zmq_nodes: ZmqNodes) -> None:
-    failures: list[Exception] = []
-    alice = ZmqTransport(
-        zmq_nodes.name("alice"),
-        new_incarnation(),
-        Mailbox(),
-        cookie=COOKIE,
-        settings=QUICK,
-        on_failure=failures.append,
-    )
-    alice.start()
-    assert alice._services is not None
-
-    def fail() -> None:
-        raise ZeroDivisionError
-
-    alice._services.reactor.call_soon(fail)
-
-    eventually(lambda: failures)
-    assert isinstance(failures[0], ZeroDivisionError)
-    assert not alice.send("bob@127.0.0.1:1", [text(b"")])
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", alice.listen_ports[0]))
-    alice.stop()
 
 
 def run(script: str) -> subprocess.CompletedProcess[str]:

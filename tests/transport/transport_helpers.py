@@ -6,6 +6,7 @@ Not here: what a single test needs alone.
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import itertools
 import socket
 import threading
@@ -13,8 +14,15 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
-from khepri.transport.interface import Envelope, Message, PeerState, Receiver, Transport
-from khepri.transport.memory_network import MemoryNetwork
+from khepri.transport.interface import (
+    Envelope,
+    Message,
+    OnFailure,
+    PeerState,
+    Receiver,
+    Transport,
+)
+from khepri.transport.memory_network import MemoryLink, MemoryNetwork, Parcel
 from khepri.transport.memory_transport import MemoryTransport
 from khepri.transport.settings import TransportSettings
 from khepri.transport.zmq_transport import ZmqTransport
@@ -60,6 +68,24 @@ def eventually(condition: Callable[[], object], what: str = "") -> None:
 def state_of(transport: Transport, node: str) -> PeerState:
     """Give the state of the way to one peer."""
     return next(state for state in transport.peers() if state.node == node)
+
+
+def end_by_a_bug(transport: Transport) -> None:
+    """Have something raise on the transport's thread that must not."""
+    if isinstance(transport, ZmqTransport):
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        eventually(lambda: transport._services, "its start")
+        assert transport._services is not None
+        transport._services.reactor.call_soon(fail)
+        return
+    assert isinstance(transport, MemoryTransport)
+    network = transport._network
+    with network._lock:  # a parcel with nothing in it cannot be opened
+        heapq.heappush(network._inboxes[transport.node], Parcel(0.0, -1, MemoryLink(), 0, []))
+        network._something_new.notify_all()
 
 
 class Mailbox:
@@ -117,6 +143,7 @@ class Nodes(Protocol):
         *,
         incarnation: bytes | None = None,
         settings: TransportSettings | None = None,
+        on_failure: OnFailure | None = None,
     ) -> Transport:
         """Make a transport, not started."""
         ...
@@ -148,9 +175,16 @@ class MemoryNodes:
         *,
         incarnation: bytes | None = None,
         settings: TransportSettings | None = None,
+        on_failure: OnFailure | None = None,
     ) -> MemoryTransport:
-        incarnation = incarnation or new_incarnation()
-        transport = MemoryTransport(self.network, node, incarnation, receiver, settings=settings)
+        transport = MemoryTransport(
+            self.network,
+            node,
+            incarnation or new_incarnation(),
+            receiver,
+            settings=settings,
+            on_failure=on_failure,
+        )
         self._made.append(transport)
         return transport
 
@@ -184,6 +218,7 @@ class ZmqNodes:
         *,
         incarnation: bytes | None = None,
         settings: TransportSettings | None = None,
+        on_failure: OnFailure | None = None,
         cookie: bytes | None = None,
         listen: str | None = None,
     ) -> ZmqTransport:
@@ -194,6 +229,7 @@ class ZmqNodes:
             cookie=cookie or self.cookie,
             listen=listen,
             settings=settings or QUICK,
+            on_failure=on_failure,
         )
         self._made.append(transport)
         return transport

@@ -72,10 +72,18 @@ class Member:
         """Give how many tree nodes match, as this node sees it."""
         return self._store.count(pattern)
 
-    def replace_blobs(self, count: int) -> None:
-        """Write many large values to a few places: much log, little tree."""
-        for number in range(count):
-            self._store.put(f"/blobs/{number % BLOB_PLACES}", os.urandom(BLOB_BYTES))
+    def replace_blobs(self, count: int) -> int:
+        """Write large values to a few places: much log, little tree.
+
+        Goes on until a snapshot covers so many of them, which the log then does not keep; a
+        fast disk takes them all before the first snapshot is due. Gives how many were written.
+        """
+        enough = cluster.status(STORE).last_applied + count
+        written = 0
+        while cluster.status(STORE).snapshot_index < enough:
+            self._store.put(f"/blobs/{written % BLOB_PLACES}", os.urandom(BLOB_BYTES))
+            written += 1
+        return written
 
     def write(self, threads: list[int]) -> None:
         """Begin to write from so many threads, with these numbers."""

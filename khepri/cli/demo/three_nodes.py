@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _NAMES = ("alice", "bob", "carol")
 _THREADS_PER_NODE = 4
 _WRITES = 500
-_BLOBS = 192
+_BLOBS = 96
 
 
 def tell_of_three_nodes(directory: Path, kind: str, document: Document, story: Story) -> None:
@@ -184,9 +184,9 @@ def _catch_up_by_snapshot(nodes: _Cluster, story: Story) -> None:
     leader = nodes.leader()
     victim = next(name for name in nodes.running if name != leader)
     nodes.kill(victim)
-    nodes.running[leader].ask("replace_blobs", count=_BLOBS)
+    written: int = nodes.running[leader].ask("replace_blobs", count=_BLOBS)
     story.tell(
-        f"{victim} is dead. {_BLOBS * BLOB_BYTES >> 20} MiB were written meanwhile, more than the"
+        f"{victim} is dead. {written * BLOB_BYTES >> 20} MiB were written meanwhile, more than the"
         " others keep in their logs."
     )
     member, seconds, caught_up = _restart(nodes, victim)

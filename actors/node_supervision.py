@@ -1,0 +1,108 @@
+"""What keeps a node alive: its supervisor, and the actors that every node has.
+
+::
+
+    NodeSupervisor        one_for_one
+    ├─ Registry           store ids, names to references
+    ├─ EventHandler       runs trigger actions
+    ├─ Network            the way to other nodes, if there is one: see `node_network.py`
+    └─ RaSystem           one per data directory; `Node` starts and stops them
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from typing import TYPE_CHECKING
+
+from .child_spec import ChildSpec, Siblings, Strategy, SupervisorFlags
+from .event_handler import EventHandler
+from .label import ActorLabel
+from .registry import Registry
+from .supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .node_network import NodeNetwork
+    from .published_names import PublishedNames
+    from .reference import ActorReference
+
+STOP_SECONDS = 60.0
+"""How long a stop waits for the actors to put their things away."""
+
+
+class NodeSupervision:
+    """Starts the actors of a node when they are first needed.
+
+    The caller sees to it that no two threads start or stop at once.
+    """
+
+    def __init__(self, node_name: str, names: PublishedNames, network: NodeNetwork) -> None:
+        """Declare the actors; none is started.
+
+        Args:
+            node_name: whose they are.
+            names: the registry's table.
+            network: has its supervisor among the actors.
+        """
+        self._node_name = node_name
+        self._names = names
+        self._network = network
+        self._supervisor: ActorReference | None = None
+        self._registry: ActorReference | None = None
+
+    def supervisor(self) -> ActorReference:
+        """Give the supervisor of the node, with all that every node has; started if need be.
+
+        Raises:
+            ListenError: the node's address cannot be bound.
+            CookieError: there is no usable cookie.
+        """
+        if self._supervisor is None or not self._supervisor.is_alive():
+            self._supervisor = Supervisor.start(
+                ActorLabel("node-supervisor", None, self._node_name),
+                SupervisorFlags(Strategy.ONE_FOR_ONE, intensity=5, period_seconds=5.0),
+                (
+                    ChildSpec("registry", self._start_registry),
+                    ChildSpec("event_handler", self._start_event_handler),
+                    *((self._network.child_spec(),) if self._network.is_distributed else ()),
+                ),
+            )
+            self._supervisor.started.get(timeout=STOP_SECONDS)
+        return self._supervisor
+
+    def stop(self) -> None:
+        """Stop the actors, if they run."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            supervisor.stop(block=True, timeout=STOP_SECONDS)
+
+    def registry_that_runs(self) -> ActorReference:
+        """Give the registry, once the supervisor was started. Any thread, and without waiting."""
+        assert self._registry is not None
+        return self._registry
+
+    def _start_registry(self, siblings: Siblings) -> ActorReference:
+        del siblings
+        self._registry = Registry.start(ActorLabel("registry", None, self._node_name), self._names)
+        return self._registry
+
+    def _start_event_handler(self, siblings: Siblings) -> ActorReference:
+        del siblings
+        return EventHandler.start(ActorLabel("event-handler", None, self._node_name))
+
+
+def call_at_exit(stop: Callable[[], object]) -> None:
+    """Have a method called when the interpreter exits, if its object and this process live then.
+
+    Our threads keep no interpreter alive, so without this they would just be cut off.
+    """
+    atexit.register(_call, weakref.WeakMethod(stop), os.getpid())
+
+
+def _call(stop: weakref.WeakMethod[Callable[[], object]], process: int) -> None:
+    method = stop()
+    if method is not None and process == os.getpid():
+        method()

@@ -1,0 +1,186 @@
+"""Stores of one node are started and stopped by many threads at once."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import khepri
+from khepri.actors import node as node_module
+from khepri.actors import snapshot_worker
+from khepri.actors.default_node import default_node
+from khepri.actors.future import KhepriFuture
+from khepri.actors.server_messages import TakeSnapshotNow
+from khepri.actors.supervision import start_child
+from khepri.errors import NoSuchServerError, ServerStoppedError
+from khepri.log.file_header import TEMPORARY_SUFFIX
+from khepri.log.shared_file_system import SharedFileSystem
+from khepri.testing import memory_store
+from tests.facade.facade_helpers import PATIENCE_SECONDS, actors_of, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from khepri.actors.access import StoreAccess
+    from khepri.actors.child_spec import ChildSpec
+    from khepri.actors.reference import ActorReference
+
+
+class SlowHandOver:
+    """A leader that takes as long to make way as the test wants."""
+
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def __call__(self, stores: Sequence[StoreAccess]) -> None:
+        del stores
+        self.has_begun.set()
+        assert self.may_end.wait(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def hand_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowHandOver]:
+    slow = SlowHandOver()
+    monkeypatch.setattr(node_module, "hand_over", slow)
+    yield slow
+    slow.may_end.set()
+
+
+def test_while_a_leader_hands_over_other_stores_start_and_stop(
+    tmp_path: Path, hand_over: SlowHandOver
+) -> None:
+    khepri.start(tmp_path / "data", "orders")
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(khepri.stop, "orders")
+        assert hand_over.has_begun.wait(PATIENCE_SECONDS)
+        khepri.start(tmp_path / "data", "bystander")
+        khepri.put("/a", 1, store_id="bystander")
+        khepri.put("/a", 1, store_id="orders")
+        assert khepri.get_store_ids() == ["bystander", "orders"]
+        assert not stopping.done()
+        hand_over.may_end.set()
+        stopping.result(PATIENCE_SECONDS)
+    eventually(lambda: khepri.get_store_ids() == ["bystander"])
+
+
+def test_two_threads_stop_a_store_that_hands_over(tmp_path: Path, hand_over: SlowHandOver) -> None:
+    khepri.start(tmp_path / "data", "orders")
+    with ThreadPoolExecutor(2) as pool:
+        stopping = [pool.submit(khepri.stop, "orders") for _ in range(2)]
+        assert hand_over.has_begun.wait(PATIENCE_SECONDS)
+        hand_over.may_end.set()
+        for each in stopping:
+            each.result(PATIENCE_SECONDS)
+    assert default_node().stores == {}
+
+
+def test_a_stop_stops_what_was_started_again_while_it_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    khepri.start(tmp_path / "data", "orders")
+
+    def another_thread_is_quicker(stores: Sequence[StoreAccess]) -> None:
+        monkeypatch.undo()
+        assert len(stores) == 1
+        khepri.stop("orders")
+        khepri.start(tmp_path / "data", "orders")
+
+    monkeypatch.setattr(node_module, "hand_over", another_thread_is_quicker)
+    khepri.stop("orders")
+    assert default_node().stores == {}
+    khepri.start(tmp_path / "data", "orders")
+
+
+def test_a_start_that_fails_late_does_not_take_its_successor_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    khepri.start(tmp_path / "data", "bystander")
+    late: KhepriFuture[Any] = KhepriFuture()
+
+    def start_unheard(supervisor: ActorReference, spec: ChildSpec) -> KhepriFuture[Any]:
+        monkeypatch.undo()
+        start_child(supervisor, spec)
+        return late
+
+    monkeypatch.setattr(node_module, "start_child", start_unheard)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(khepri.start, tmp_path / "data", "orders")
+        eventually(lambda: "orders" in default_node().stores)
+        khepri.stop("orders")
+        khepri.start(tmp_path / "data", "orders")
+        late.fail(ServerStoppedError("stopped before it was ready", outcome="unknown"))
+        assert isinstance(starting.exception(PATIENCE_SECONDS), ServerStoppedError)
+    khepri.put("/a", 1, store_id="orders")
+    assert khepri.get_store_ids() == ["bystander", "orders"]
+
+
+def test_a_start_may_meet_the_end_of_the_last_store_of_its_directory(tmp_path: Path) -> None:
+    khepri.start(tmp_path / "data", "orders")
+    handle, setup = default_node().store_setup("orders")
+    khepri.stop("orders")  # after the start has found the directory in use, and so open
+    default_node().start_store(handle, setup.config, PATIENCE_SECONDS)
+    khepri.put("/a", 1, store_id="orders")
+
+
+def test_a_store_is_stopped_while_its_log_writer_crashes(tmp_path: Path) -> None:
+    for _ in range(5):
+        khepri.start(tmp_path / "data", "orders")
+        actors_of("orders")["wal_writer"].cast(object())
+        khepri.stop("orders")
+        assert default_node().running.systems == {}
+
+
+def test_after_many_starts_and_stops_at_once_the_store_starts_and_has_its_data(
+    tmp_path: Path,
+) -> None:
+    with khepri.open(tmp_path / "data", "orders") as store:
+        store.put("/a", 1)
+
+    def start_and_stop(seed: int) -> None:
+        choice = random.Random(seed)
+        for _ in range(15):
+            if choice.random() < 0.5:
+                khepri.stop("orders")
+                continue
+            # Whoever starts it may find that another thread has stopped it already.
+            with suppress(NoSuchServerError, ServerStoppedError):
+                khepri.start(tmp_path / "data", "orders")
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(start_and_stop, seed) for seed in range(4)]:
+            done.result(3 * PATIENCE_SECONDS)
+    khepri.start(tmp_path / "data", "orders")
+    assert khepri.get("/a", store_id="orders") == 1
+    khepri.put("/a", 2, store_id="orders")
+    khepri.stop("orders")
+    assert default_node().running.systems == {}
+
+
+def test_a_stop_breaks_off_a_snapshot_that_is_being_written(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(snapshot_worker, "REST_RATIO", 1e9)
+    files = SharedFileSystem()
+    with memory_store(file_system=files) as store:
+        store.put("/a", 1)
+        server = store._get_node().access(store.store_id).server
+        assert server is not None
+        server.cast(TakeSnapshotNow())
+        eventually(lambda: snapshots_begun(files), "the first piece of the snapshot")
+    assert not snapshots_begun(files)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    with memory_store(file_system=files) as store:
+        assert store.get("/a") == 1
+
+
+def snapshots_begun(files: SharedFileSystem) -> list[str]:
+    with files.guard:
+        return [path for path in files.inner.contents() if path.endswith(TEMPORARY_SUFFIX)]
