@@ -75,7 +75,7 @@ TICK_SECONDS = 0.25
 """How often what is not urgent is looked at: lost groups, the session, the snapshot cadence."""
 
 MAX_PARKED_READS = 10_000
-"""So many consistent reads may wait for a leader; those who sent them give up by themselves."""
+"""So many consistent reads may wait for a leader; those whose callers gave up are dropped."""
 
 NOTICE_SECONDS = 0.002
 """A follower may learn so late what is committed, if nobody there waits for it."""
@@ -169,7 +169,7 @@ class RaServer(KhepriActor):
             if self._only_an_entry_is_missing():
                 wall_clock = self._setup.wall_clock_milliseconds()
                 events.append(event.Propose(encode_entry(wall_clock, []), None))
-            self._readers_of_a_place.drop_late(now)
+            self._forget_abandoned(now)
         self._step(events)
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
@@ -425,6 +425,18 @@ class RaServer(KhepriActor):
         if last is not None:
             self._commit_note.write(*last)
 
+    def _forget_abandoned(self, now: float) -> None:
+        """Drop what waits here though its caller has given up, so that waiting costs no memory."""
+        if self._core.leader is None:
+            self._pump.origin.withdraw_abandoned()
+        self._reads = [read for read in self._reads if not read.future.done()]
+        self._reads_without_leader = [
+            read for read in self._reads_without_leader if not read.future.done()
+        ]
+        self._waiting_for_leader = [it for it in self._waiting_for_leader if not it.done()]
+        self._waiting_to_be_voter = [it for it in self._waiting_to_be_voter if not it.done()]
+        self._readers_of_a_place.drop_late(now)
+
     def _release_reads(self) -> None:
         """Answer the reads before which nothing sent from here is outstanding any more."""
         settled = self._pump.origin.settled
@@ -456,6 +468,7 @@ class RaServer(KhepriActor):
             change.leader and change.leader.node,
         )
         self._pump.lost()
+        self._pump.origin.withdraw_abandoned()  # before a leader that was missing gets them
         self._setup.membership_cache.cast(LeaderIs(change.leader))
         self._answer_leader_waiters()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from khepri.errors import ClusterChangeNotPermittedError, NoSuchServerError
+from khepri.errors import ClusterChangeNotPermittedError, KhepriTimeoutError, NoSuchServerError
 from khepri.raft.events import AddMember, ForceSingleMember, RemoveMember, TransferLeadership
 from khepri.raft.types import Member, MemberKind, ServerId
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from .router import Functions
     from .server_status import ServerStatus
 
+QUESTION_LIFE_SECONDS = 10.0
+"""Who has waited so long whether there is a majority has given up, or asked again."""
+
 
 class RemoteFunctions:
     """The functions of a node. What comes from a peer is checked where it is used."""
@@ -27,6 +32,7 @@ class RemoteFunctions:
         """Answer for the node of that name and for the stores on it."""
         self._name = name
         self._stores = stores
+        self._quorum_questions: deque[tuple[float, KhepriFuture[Any]]] = deque()
 
     def by_name(self) -> Functions:
         """Give all of them; nothing else can be called."""
@@ -62,7 +68,13 @@ class RemoteFunctions:
             raise ClusterChangeNotPermittedError(
                 f"the store {store_id!r} on {self._name} is about to join or to leave itself"
             )
-        return self._ask(store_id, ConsistentRead())
+        now, questions = time.monotonic(), self._quorum_questions
+        while questions and questions[0][0] < now - QUESTION_LIFE_SECONDS:
+            _, old = questions.popleft()
+            old.fail(KhepriTimeoutError("no majority answered", outcome="not_applied"))
+        future = self._ask(store_id, ConsistentRead())
+        questions.append((now, future))
+        return future
 
     def add_member(self, store_id: object, name: object, uid: object) -> KhepriFuture[Any]:
         """Add a member that becomes a voter when it has caught up."""
