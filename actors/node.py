@@ -108,6 +108,7 @@ class Node:
         self._lock = threading.RLock()
         self._changing: dict[str, threading.RLock] = {}
         self._systems: dict[str, RaSystemHandle] = {}
+        self._starting: dict[str, tuple[RaSystemHandle, KhepriFuture[ActorReference]]] = {}
         self._supervisor: ActorReference | None = None
         self._registry: ActorReference | None = None
         self._process = os.getpid()
@@ -123,11 +124,17 @@ class Node:
         Raises:
             InvalidOptionError: the name or the directory is in use with another one.
             StorageError: the directory cannot be used.
+            KhepriTimeoutError: it still reads its log; that goes on, and another start finds it.
         """
         path = os.path.abspath(path)  # noqa: PTH100 - links stay as they were written
         with self._lock:
             self._check_process()
-            for handle in self._systems.values():
+            begin = self._starting.get(name)
+            if begin is not None and begin[1].failure is not None:
+                del self._starting[name]  # nobody had waited for it
+                begin = None
+            begun = (handle for handle, _ in self._starting.values())
+            for handle in (*begun, *self._systems.values()):
                 if (handle.name == name) != (handle.storage.path == path):
                     raise InvalidOptionError(
                         f"the Ra system {handle.name!r} has the directory {handle.storage.path}",
@@ -137,18 +144,25 @@ class Node:
             running = self._systems.get(name)
             if running is not None:
                 return running
-            storage = Storage(self._file_system, path, self.name)
-            label = ActorLabel("ra-system", None, f"{self.name}:{Path(path).name}")
-            spec = supervisor_spec(
-                f"ra_system {name}",
-                lambda _siblings: RaSystem.start(label, storage),
-                Restart.TEMPORARY,
-            )
-            reference = start_child(self._running_supervisor(), spec).get(timeout=timeout_seconds)
-            handle = RaSystemHandle(name, storage, reference)
-            self._systems[name] = handle
-            reference.down.add_done_callback(lambda down: self._system_down(handle, down))
-            return handle
+            if begin is None:
+                begin = self._starting[name] = self._begin_ra_system(name, path)
+        # Not under the lock: a long log takes its time, and others have other things to do here.
+        handle, starting = begin
+        try:
+            handle.reference = starting.get(timeout=timeout_seconds)
+        except KhepriTimeoutError:
+            raise  # it goes on
+        except BaseException:
+            with self._lock:
+                if self._starting.get(name) is begin:
+                    del self._starting[name]
+            raise
+        with self._lock:
+            if self._starting.get(name) is begin:  # the first of those who waited
+                del self._starting[name]
+                self._systems[name] = handle
+                handle.reference.down.add_done_callback(partial(self._system_down, handle))
+        return handle
 
     def ra_system(self, name: str) -> RaSystemHandle:
         """Give a running Ra system.
@@ -171,6 +185,9 @@ class Node:
             hands_over: see `stop`.
         """
         with self._lock:
+            if self._starting.pop(name, None) is not None:
+                child = _child_id(name)
+                terminate_child(self._running_supervisor(), child).get(timeout=STOP_SECONDS)
             handle = self._systems.get(name)
             if handle is None:
                 return
@@ -325,9 +342,7 @@ class Node:
             ListenError: its address cannot be bound.
             CookieError: there is no usable cookie.
         """
-        with self._lock:
-            self._check_process()
-            self._running_supervisor()
+        self.registry()
 
     @property
     def is_distributed(self) -> bool:
@@ -347,13 +362,15 @@ class Node:
 
     def changing(self, store_id: str) -> threading.RLock:
         """Hold off other changes of a store's life and membership on this node."""
-        with self._lock:
-            return self._changing.setdefault(store_id, threading.RLock())
+        return self._changing.setdefault(store_id, threading.RLock())
 
     def registry(self) -> ActorReference:
         """Give the registry; the node starts if it has not."""
+        self._check_process()
+        supervisor, registry = self._supervisor, self._registry
+        if supervisor is not None and supervisor.is_alive() and registry is not None:
+            return registry  # without the lock, which a start or a stop may hold for a while
         with self._lock:
-            self._check_process()
             self._running_supervisor()
             assert self._registry is not None
             return self._registry
@@ -368,11 +385,22 @@ class Node:
         with self._lock:
             for name in tuple(self._systems):
                 self.stop_ra_system(name, hands_over=hands_over)
+            self._starting.clear()
             supervisor, self._supervisor = self._supervisor, None
             if supervisor is not None:
                 supervisor.stop(block=True, timeout=STOP_SECONDS)
 
     # --- inside
+
+    def _begin_ra_system(
+        self, name: str, path: str
+    ) -> tuple[RaSystemHandle, KhepriFuture[ActorReference]]:
+        storage = Storage(self._file_system, path, self.name)
+        label = ActorLabel("ra-system", None, f"{self.name}:{Path(path).name}")
+        spec = supervisor_spec(
+            _child_id(name), lambda _siblings: RaSystem.start(label, storage), Restart.TEMPORARY
+        )
+        return RaSystemHandle(name, storage), start_child(self._running_supervisor(), spec)
 
     def _running_supervisor(self) -> ActorReference:
         if not self._stops_at_exit:
@@ -450,6 +478,10 @@ class Node:
     def _check_process(self) -> None:
         if self._process != os.getpid():
             raise ForkedProcessError("this process was forked; the node belongs to its parent")
+
+
+def _child_id(ra_system: str) -> str:
+    return f"ra_system {ra_system}"
 
 
 def _ignore(store_id: str) -> None:

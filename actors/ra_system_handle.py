@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RaSystemHandle:
-    """A running Ra system of this node."""
+    """A Ra system of this node that runs, or is being started."""
 
     name: str
     storage: Storage
-    reference: ActorReference
+    reference: ActorReference = field(init=False)
     stores: set[str] = field(default_factory=set)
 
     @property
