@@ -24,6 +24,7 @@ import time
 from typing import Any
 
 import khepri
+from khepri.actors.default_node import default_node
 from khepri.errors import KhepriError, MismatchingNodeError, NodeNotFoundError
 from khepri.transport.peer_link import PeerLink
 
@@ -166,8 +167,8 @@ class Commands:
     def unload(self) -> None:
         self._load.stop()
 
-    def counters(self) -> object:
-        return khepri.node.counters()
+    def links(self) -> object:
+        return {peer.node: str(peer.status) for peer in default_node().transport.peers()}
 
     def bulk(self, count: int, size_bytes: int, patience: float = 30.0) -> None:
         """Put large values over each other, as fast as they are taken."""
