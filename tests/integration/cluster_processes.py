@@ -8,6 +8,7 @@ import json
 import math
 import os
 import queue
+import random
 import signal
 import socket
 import subprocess
@@ -363,15 +364,17 @@ def await_condition(condition: Any, what: str) -> None:
 
 
 def free_names(count: int) -> list[str]:
-    """Give names of nodes with free ports on loopback."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [f"n{n}@127.0.0.1:{probe.getsockname()[1]}" for n, probe in enumerate(probes)]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Give names of nodes with free ports on loopback.
+
+    Not of those that the kernel gives to connections: one would be taken before it is used.
+    """
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.add(port)
+    return [f"n{number}@127.0.0.1:{port}" for number, port in enumerate(sorted(ports))]
 
 
 def port_of(name: str) -> int:
