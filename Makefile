@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: demo test check format lint types imports bench soak clean
+.PHONY: demo test check format lint types imports bench soak soak-simulation soak-processes clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -37,8 +37,14 @@ imports: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
 
-soak: $(STAMP)
+# Both take SECONDS (600) and SEED (a new one).
+soak: soak-simulation soak-processes
+
+soak-simulation: $(STAMP)
 	$(BIN)/python -m tests.sim --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+soak-processes: $(STAMP)
+	$(BIN)/python -m tests.integration --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf .venv build dist *.egg-info

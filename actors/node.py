@@ -13,7 +13,7 @@ import random
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from khepri.errors import (
     ForkedProcessError,
@@ -35,7 +35,7 @@ from .node_supervision import STOP_SECONDS, NodeSupervision, call_at_exit
 from .published_names import PublishedNames
 from .ra_system import RaSystem, RegisterStore, UnregisterStore, store_spec
 from .ra_system_handle import RaSystemHandle
-from .running_stores import RunningStores
+from .running_stores import RunningStores, in_use_with_another
 from .server_setup import ServerSetup
 from .storage import Storage
 from .supervision import start_child, terminate_child
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from khepri.log.file_system import FileSystem
     from khepri.transport.interface import Transport
 
+    from .future import KhepriFuture
     from .node_network import MakeTransport
     from .ra_server_config import RaServerConfig
     from .reference import ActorReference
@@ -95,6 +96,7 @@ class Node:
         self._supervision = NodeSupervision(name, self.names, self._network)
         self._lock = threading.RLock()
         self._changing: dict[str, threading.RLock] = {}
+        self._starting: dict[str, _Start] = {}
         self._process = os.getpid()
         self._stops_at_exit = False
 
@@ -121,6 +123,7 @@ class Node:
         with self._lock:
             for handle in tuple(self.running.systems.values()):
                 self._end_system(handle)
+            self._starting.clear()
             self._supervision.stop()
 
     def supervisor(self) -> ActorReference:
@@ -134,7 +137,9 @@ class Node:
 
     def registry(self) -> ActorReference:
         """Give the registry; the node starts if it has not."""
-        self.supervisor()
+        self._check_process()
+        if not self._supervision.is_running:  # no lock: a start or a stop may hold it for a while
+            self.supervisor()
         return self._supervision.registry_that_runs()
 
     # --- other nodes
@@ -175,6 +180,7 @@ class Node:
         Raises:
             InvalidOptionError: the name or the directory is in use with another one.
             StorageError: the directory cannot be used.
+            KhepriTimeoutError: it still reads its log; that goes on, and another start finds it.
         """
         path = os.path.abspath(path)  # noqa: PTH100 - links stay as they were written
         with self._lock:
@@ -182,17 +188,22 @@ class Node:
             running = self.running.system_at(name, path)
             if running is not None:
                 return running
-            storage = Storage(self._file_system, path, self.name)
-            label = ActorLabel("ra-system", None, f"{self.name}:{Path(path).name}")
-            spec = supervisor_spec(
-                f"ra_system {name}",
-                lambda _siblings: RaSystem.start(label, storage),
-                Restart.TEMPORARY,
-            )
-            reference = start_child(self.supervisor(), spec).get(timeout=timeout_seconds)
-            handle = RaSystemHandle(name, storage, reference)
-            self.running.add_system(handle)
-            return handle
+            start = self._begun_start(name, path)
+        # Not under the lock: a long log takes its time, and others have other things to do here.
+        try:
+            reference = start.future.get(timeout=timeout_seconds)
+        except KhepriTimeoutError:
+            raise  # it goes on
+        except BaseException:
+            with self._lock:
+                if self._starting.get(name) is start:
+                    del self._starting[name]
+            raise
+        with self._lock:
+            if self._starting.get(name) is start:  # the first of those who waited
+                del self._starting[name]
+                self.running.add_system(RaSystemHandle(name, start.storage, reference))
+        return self.ra_system(name)
 
     def ra_system(self, name: str) -> RaSystemHandle:
         """Give a running Ra system.
@@ -213,6 +224,8 @@ class Node:
         if handle is not None:
             hand_over(self.running.published(handle))
         with self._lock:
+            if self._starting.pop(name, None) is not None:
+                terminate_child(self.supervisor(), _child_id(name)).get(timeout=STOP_SECONDS)
             handle = self.running.systems.get(name)
             if handle is not None:
                 self._end_system(handle)
@@ -333,10 +346,30 @@ class Node:
 
     def changing(self, store_id: str) -> threading.RLock:
         """Hold off other changes of a store's life and membership on this node."""
-        with self._lock:
-            return self._changing.setdefault(store_id, threading.RLock())
+        return self._changing.setdefault(store_id, threading.RLock())
 
     # --- inside; the lock is held
+
+    def _begun_start(self, name: str, path: str) -> _Start:
+        """Give the start of a Ra system that is under way, or begin one."""
+        begun = self._starting.get(name)
+        if begun is not None and begun.future.failure is not None:
+            del self._starting[name]  # nobody had waited for it
+            begun = None
+        for other, start in self._starting.items():
+            if (other == name) != (start.storage.path == path):
+                raise in_use_with_another(other, start.storage.path, (name, path))
+        if begun is None:
+            storage = Storage(self._file_system, path, self.name)
+            label = ActorLabel("ra-system", None, f"{self.name}:{Path(path).name}")
+            spec = supervisor_spec(
+                _child_id(name),
+                lambda _siblings: RaSystem.start(label, storage),
+                Restart.TEMPORARY,
+            )
+            begun = _Start(storage, start_child(self.supervisor(), spec))
+            self._starting[name] = begun
+        return begun
 
     def _running_again(
         self, handle: RaSystemHandle, timeout_seconds: float | None
@@ -394,6 +427,17 @@ class Node:
     def _check_process(self) -> None:
         if self._process != os.getpid():
             raise ForkedProcessError("this process was forked; the node belongs to its parent")
+
+
+class _Start(NamedTuple):
+    """A Ra system that is being started: it reads its log."""
+
+    storage: Storage
+    future: KhepriFuture[ActorReference]
+
+
+def _child_id(ra_system: str) -> str:
+    return f"ra_system {ra_system}"
 
 
 def _ignore(what: str) -> None:

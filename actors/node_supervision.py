@@ -53,6 +53,12 @@ class NodeSupervision:
         self._supervisor: ActorReference | None = None
         self._registry: ActorReference | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the actors run, as far as can be told at a glance. Any thread."""
+        supervisor = self._supervisor
+        return supervisor is not None and supervisor.is_alive() and self._registry is not None
+
     def supervisor(self) -> ActorReference:
         """Give the supervisor of the node, with all that every node has; started if need be.
 

@@ -4,7 +4,8 @@ Commands get the numbers 1, 2, 3, ... of one session when they are first sent, a
 until this server's own machine has applied them; the machine's reply then answers the client.
 Whatever is lost on the way (a forwarded group, a leadership) is sent again from the oldest one in
 flight, and the machine drops what it has seen (Raft dissertation §6.3). So a command that was
-sent is never given up and never applied twice; a client that no longer waits changes nothing.
+sent is never given up and never applied twice, even if its client no longer waits. One that was
+not sent by then is not executed any more (`withdraw_abandoned`).
 
 Here are only queues and numbers: no actor, no clock, no log.
 """
@@ -12,8 +13,9 @@ Here are only queues and numbers: no actor, no clock, no log.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from khepri.machine.commands import batch, encode
 from khepri.machine.entries import Group
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ GROUP_COMMANDS = 4096
 
 GROUP_BYTES = 1024 * 1024
 """How many bytes of commands one group holds at most, unless a single one is larger."""
+
+NOTHING: Final = encode(batch([]))
+"""A command without effect; it stands where a withdrawn one stood, so that all counts hold."""
 
 
 class Origin:
@@ -166,6 +171,17 @@ class Origin:
     def tickets(self) -> list[Ticket]:
         """Give the tickets of all commands that are not answered, oldest first."""
         return [ticket for _, ticket in (*self._in_flight, *self._unsent)]
+
+    def withdraw_abandoned(self) -> None:
+        """Never send what was not sent before its caller gave up: its ticket has an outcome."""
+        unsent: deque[tuple[bytes, Ticket]] = deque()
+        for command, ticket in self._unsent:
+            if ticket is not None and ticket.done():
+                unsent.append((NOTHING, None))
+                self.waiting_bytes += len(NOTHING) - len(command)
+            else:
+                unsent.append((command, ticket))
+        self._unsent = unsent
 
     def drop_unsent(self) -> list[KhepriFuture[Any]]:
         """Forget what was never sent; give the tickets."""

@@ -148,7 +148,9 @@ class RaServer(KhepriActor):
             if self._only_an_entry_is_missing():
                 wall_clock = self._setup.wall_clock_milliseconds()
                 events.append(event.Propose(encode_entry(wall_clock, []), None))
-            self._waiters.drop_late(now)
+            self._waiters.forget_abandoned(now)
+            if self._core.leader is None:
+                self._flow.pump.origin.withdraw_abandoned()
         self._step(events)
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
@@ -367,6 +369,7 @@ class RaServer(KhepriActor):
             change.leader and change.leader.node,
         )
         self._flow.pump.lost()
+        self._flow.pump.origin.withdraw_abandoned()  # before a leader that was missing gets them
         self._setup.membership_cache.cast(LeaderIs(change.leader))
 
     def _only_an_entry_is_missing(self) -> bool:

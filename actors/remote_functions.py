@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from khepri.errors import ClusterChangeNotPermittedError, NoSuchServerError
+from khepri.errors import ClusterChangeNotPermittedError, KhepriTimeoutError, NoSuchServerError
 from khepri.raft.events import AddMember, ForceSingleMember, RemoveMember, TransferLeadership
 from khepri.raft.types import Member, MemberKind, ServerId
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from .router import Functions
     from .server_status import ServerStatus
 
+QUESTION_LIFE_SECONDS = 10.0
+"""Who has waited so long whether there is a majority has given up, or asked again."""
+
 
 class RemoteFunctions:
     """The functions of a node. What comes from a peer is checked where it is used."""
@@ -27,6 +33,8 @@ class RemoteFunctions:
         """Answer for the node of that name and for the stores on it."""
         self._name = name
         self._stores = stores
+        self._lock = threading.Lock()
+        self._quorum_questions: deque[tuple[float, KhepriFuture[Any]]] = deque()
 
     def by_name(self) -> Functions:
         """Give all of them; nothing else can be called."""
@@ -62,7 +70,9 @@ class RemoteFunctions:
             raise ClusterChangeNotPermittedError(
                 f"the store {store_id!r} on {self._name} is about to join or to leave itself"
             )
-        return self._ask(store_id, ConsistentRead())
+        future = self._ask(store_id, ConsistentRead())
+        self._end_old_questions(future)
+        return future
 
     def add_member(self, store_id: object, name: object, uid: object) -> KhepriFuture[Any]:
         """Add a member that becomes a voter when it has caught up."""
@@ -86,6 +96,17 @@ class RemoteFunctions:
     def status(self, store_id: object) -> KhepriFuture[Any]:
         """Describe the member here."""
         return self._ask(store_id, GetStatus(), _plain_status)
+
+    def _end_old_questions(self, newest: KhepriFuture[Any]) -> None:
+        """Note a question to a server, and have it wait for the old ones no more."""
+        now, old = time.monotonic(), list[KhepriFuture[Any]]()
+        with self._lock:  # the Router's thread, and callers on this node
+            questions = self._quorum_questions
+            while questions and questions[0][0] < now - QUESTION_LIFE_SECONDS:
+                old.append(questions.popleft()[1])
+            questions.append((now, newest))
+        for question in old:
+            question.fail(KhepriTimeoutError("no majority answered", outcome="not_applied"))
 
     def _access(self, store_id: object) -> StoreAccess:
         found = self._stores.get(str(store_id))

@@ -56,11 +56,7 @@ class RunningStores:
         """
         for handle in tuple(self.systems.values()):
             if (handle.name == name) != (handle.storage.path == path):
-                raise InvalidOptionError(
-                    f"the Ra system {handle.name!r} has the directory {handle.storage.path}",
-                    option="ra_system",
-                    value=(name, path),
-                )
+                raise in_use_with_another(handle.name, handle.storage.path, (name, path))
         return self.systems.get(name)
 
     def find(self, store_id: str) -> tuple[RaSystemHandle, ServerSetup] | None:
@@ -143,3 +139,10 @@ class RunningStores:
     def _lose(self, handle: RaSystemHandle, access: StoreAccess, reason: Exit) -> None:
         if self.remove(handle, access, str(reason)):
             self._on_failure(f"the store {access.store_id} on {self._node_name} is down: {reason}")
+
+
+def in_use_with_another(name: str, path: str, wanted: tuple[str, str]) -> InvalidOptionError:
+    """Make the error for a name and a directory of which one is in use without the other."""
+    return InvalidOptionError(
+        f"the Ra system {name!r} has the directory {path}", option="ra_system", value=wanted
+    )

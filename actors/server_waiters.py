@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     Replies = list[tuple[KhepriFuture[Any], object]]
 
 MAX_PARKED_READS = 10_000
-"""So many reads may wait for a leader, or for a place; those who sent them give up by themselves.
-"""
+"""So many reads may wait for a leader, or for a place; those whose callers gave up are dropped."""
 
 
 class Read(NamedTuple):
@@ -91,8 +90,14 @@ class ServerWaiters:
         reads, self._reads_without_leader = self._reads_without_leader, []
         return [ReadRequest(read) for read in reads]
 
-    def drop_late(self, now: float) -> None:
-        """Forget those who are known to have given up."""
+    def forget_abandoned(self, now: float) -> None:
+        """Drop those whose callers have given up, so that waiting in vain costs no memory."""
+        self._confirmed_reads = [it for it in self._confirmed_reads if not it.future.done()]
+        self._reads_without_leader = [
+            it for it in self._reads_without_leader if not it.future.done()
+        ]
+        self._for_leader = [it for it in self._for_leader if not it.done()]
+        self._to_be_voter = [it for it in self._to_be_voter if not it.done()]
         self._for_a_place.drop_late(now)
 
     def take_answerable(self, core: RaftCore, settled: int, view: View | None) -> Replies:

@@ -120,7 +120,7 @@ def call(
     access = node.access(store_id)
     seconds = timeout_seconds(timeout)
     try:
-        return submit(access, message, decode).get(timeout=seconds)
+        return _wait(submit(access, message, decode), seconds)
     except (NoSuchServerError, ServerStoppedError) as error:
         if error.facts.get("outcome", "not_applied") != "not_applied":
             raise
@@ -130,11 +130,24 @@ def call(
             node.access(store_id)  # if it is gone for good, this says so, and why
             raise deadline.error("waiting for the server to be restarted", "not_applied")
         try:
-            return submit(access, message, decode).get(timeout=deadline.remaining())
+            return _wait(submit(access, message, decode), deadline.remaining())
         except (NoSuchServerError, ServerStoppedError) as error:
             if error.facts.get("outcome", "not_applied") != "not_applied":
                 raise
     raise NoSuchServerError(f"the store {store_id!r} does not run here", store_id=store_id)
+
+
+def _wait(future: KhepriFuture[T], seconds: float | None) -> T:
+    """Wait for the result; if it does not come in time, let the server know.
+
+    A future that has an outcome tells it that nobody waits any more: what it has not begun by
+    then, it never does (spec ra §9, rule 21).
+    """
+    try:
+        return future.get(timeout=seconds)
+    except KhepriTimeoutError as error:
+        future.fail(error)
+        raise
 
 
 def check_size(command: bytes) -> None:

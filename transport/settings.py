@@ -40,9 +40,11 @@ class TransportSettings:
     connect_timeout_seconds: float = 3.0
     handshake_timeout_seconds: float = 3.0
     """How long a connection may take to prove who it is; also how long a silent one is kept."""
-    heartbeat_interval_seconds: float = 1.0
-    heartbeat_timeout_seconds: float = 4.0
-    """A peer that was switched off is noticed after this time at the latest."""
+    probe_interval_seconds: float = 1.0
+    """How often the kernel asks whether the other end of an idle connection is there. TCP counts
+    whole seconds, and at least one."""
+    silence_timeout_seconds: float = 4.0
+    """A peer that was switched off, or takes nothing any more, is noticed after this time."""
     redial_delay_seconds: float = 0.1
     """The pause before the second attempt to connect; it doubles from attempt to attempt."""
     redial_delay_limit_seconds: float = 2.0
@@ -73,7 +75,7 @@ class TransportSettings:
                     f"{field.name} must be above 0, not {value!r}", option=field.name, value=value
                 )
         self._require_above("queue_bytes", "message_bytes")
-        self._require_above("heartbeat_timeout_seconds", "heartbeat_interval_seconds")
+        self._require_above("silence_timeout_seconds", "probe_interval_seconds")
 
     def _require_above(self, larger: str, smaller: str) -> None:
         value = getattr(self, larger)

@@ -113,14 +113,17 @@ class SocketFactory:
         largest = settings.frame_bytes + _CURVE_OVERHEAD_BYTES + _ROOM_TO_NOTICE_BYTES
         socket.set(zmq.MAXMSGSIZE, largest)
         socket.set(zmq.HANDSHAKE_IVL, _milliseconds(settings.handshake_timeout_seconds))
-        heartbeat_timeout = _milliseconds(settings.heartbeat_timeout_seconds)
-        socket.set(zmq.HEARTBEAT_IVL, _milliseconds(settings.heartbeat_interval_seconds))
-        socket.set(zmq.HEARTBEAT_TIMEOUT, heartbeat_timeout)
-        socket.set(zmq.HEARTBEAT_TTL, heartbeat_timeout)
+        # The kernel looks after silent peers. libzmq's heartbeats must stay off: it aborts the
+        # process when it answers one on a connection that has ended while its input was stopped,
+        # as after a pause (libzmq issues 3937, 4364; test_transport_pauses.py has it happen).
+        probe = max(1, round(settings.probe_interval_seconds))
+        probes = max(1, round(settings.silence_timeout_seconds / probe) - 1)
+        socket.set(zmq.HEARTBEAT_IVL, 0)
+        socket.set(zmq.TCP_MAXRT, _milliseconds(settings.silence_timeout_seconds))
         socket.set(zmq.TCP_KEEPALIVE, 1)
-        socket.set(zmq.TCP_KEEPALIVE_IDLE, 30)
-        socket.set(zmq.TCP_KEEPALIVE_INTVL, 10)
-        socket.set(zmq.TCP_KEEPALIVE_CNT, 3)
+        socket.set(zmq.TCP_KEEPALIVE_IDLE, probe)
+        socket.set(zmq.TCP_KEEPALIVE_INTVL, probe)
+        socket.set(zmq.TCP_KEEPALIVE_CNT, probes)
         return socket
 
 

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from typing import TYPE_CHECKING
 
-from .memory_file_system import MemoryFileSystem
+from .memory_file_system import MemoryFileSystem, Operation
 
 if TYPE_CHECKING:
     from .file_system import DirectoryLock, File
@@ -64,6 +65,18 @@ class SharedFileSystem:
         self.inner = inner or MemoryFileSystem()
         self.guard = threading.RLock()
 
+    def end_process(self) -> SharedFileSystem:
+        """Give the files as they are if the process that uses them is killed at this moment.
+
+        Its threads are still there, as they would not be after a SIGKILL, and may go on to write.
+        No sync of theirs succeeds any more, so they can acknowledge nothing that is not among the
+        files given here.
+        """
+        with self.guard:
+            left = self.inner.copy()
+            self.inner.hook = _refuse_to_sync
+        return SharedFileSystem(left)
+
     def open(self, path: str, *, writable: bool) -> File:
         """See `file_system.FileSystem.open`."""
         with self.guard:
@@ -118,3 +131,8 @@ class SharedFileSystem:
         """See `file_system.FileSystem.lock`."""
         with self.guard:
             return self.inner.lock(path, holder)
+
+
+def _refuse_to_sync(operation: Operation) -> None:
+    if operation.name in {"fdatasync", "fsync_directory"}:
+        raise OSError(errno.EIO, f"the process was killed before this {operation.name}")

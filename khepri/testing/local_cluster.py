@@ -160,14 +160,13 @@ class LocalCluster:
         self.network.mend_all()
 
     def kill(self, number: int) -> None:
-        """End a node as SIGKILL does: nothing more is sent, its files are as they are now."""
+        """End a node as SIGKILL does: nothing more is sent, its files are as they are now.
+
+        A write that is not on its disk by now is not acknowledged to this node's callers.
+        """
         node = self._nodes.pop(number)
         node.transport.stop()
-        files = self._files[number]
-        with files.guard:
-            disk = files.inner.copy()
-        disk.process_death()
-        self._files[number] = SharedFileSystem(disk)
+        self._files[number] = self._files[number].end_process()
         node.stop(hands_over=False)
 
     def stop_node(self, number: int) -> None:

@@ -293,6 +293,8 @@ class Simulation:
             node.clock.set_rate(self.now, 1.0)
             if node.uid and not node.needs_wipe:
                 node.start()
+            if node.server is not None:
+                node.server.resume()
         for node in self.nodes.values():
             # A new cluster waits to be told to elect; whoever forms it tells it until it has.
             if node.server is not None and node.server.core.term == 0:

@@ -155,6 +155,11 @@ class SimulatedServer:
         """Do nothing for a while: what comes waits, and so do the timers."""
         self._busy_until = max(self._busy_until, self.node.now + seconds)
 
+    def resume(self) -> None:
+        """End a stall: what waits is taken now."""
+        self._busy_until = min(self._busy_until, self.node.now)
+        self.node.later(0.0, self.take_turn)
+
     def take_turn(self) -> None:
         """Do everything that waits."""
         if self.is_over or self.node.now < self._busy_until:

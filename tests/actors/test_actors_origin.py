@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from khepri.actors.future import KhepriFuture
-from khepri.actors.origin import GROUP_BYTES, GROUP_COMMANDS, Origin
+from khepri.actors.origin import GROUP_BYTES, GROUP_COMMANDS, NOTHING, Origin
 
 Ticket = KhepriFuture[object]
 
@@ -102,3 +102,21 @@ def test_unsent_commands_can_be_dropped_for_good() -> None:
     assert origin.drop_unsent() == tickets
     assert origin.is_idle
     assert origin.settled == origin.added
+
+
+def test_what_nobody_waits_for_any_more_is_not_sent_and_keeps_its_place() -> None:
+    origin, tickets = an_origin(b"sent")
+    origin.take_group()
+    abandoned, wanted = Ticket(), Ticket()
+    origin.add(b"abandoned" * 10, abandoned)
+    origin.add(b"nobody asks", None)
+    origin.add(b"wanted", wanted)
+    for given_up in (tickets[0], abandoned):
+        given_up.fail(TimeoutError())
+    origin.withdraw_abandoned()
+    origin.rewind()
+    commands = [b"sent", NOTHING, b"nobody asks", b"wanted"]
+    assert origin.take_group() == (7, 1, 1, commands)
+    assert origin.waiting_bytes == sum(len(command) for command in commands)
+    assert origin.applied(1, [None] * 4) == [(tickets[0], None), (wanted, None)]
+    assert (origin.finished, origin.waiting_bytes) == (origin.added, 0)

@@ -211,6 +211,28 @@ def timed(function: Callable[[], Any]) -> Timed:
     return Timed(time.monotonic() - begun, error, value)
 
 
+def calls_without_majority(
+    cluster: LocalCluster, number: int, timeout: float
+) -> dict[str, Callable[[], object]]:
+    """Everything that needs a majority, on one node."""
+    store, manager, store_id = cluster.store(number), cluster.manager(number), cluster.store_id
+    elsewhere = cluster.name((number + 1) % len(cluster))
+    return {
+        "put": lambda: store.put("/p", 1, timeout=timeout),
+        "delete": lambda: store.delete("/p", timeout=timeout),
+        "consistent get": lambda: store.get("/known", favor="consistency", timeout=timeout),
+        "consistent count": lambda: store.count("**", favor="consistency", timeout=timeout),
+        "fence": lambda: store.fence(timeout=timeout),
+        "members": lambda: manager.members(store_id, timeout),
+        "nodes": lambda: manager.nodes(store_id, timeout),
+        "wait_for_leader": lambda: manager.wait_for_leader(store_id, timeout),
+        "join": lambda: manager.join(elsewhere, store_id, timeout),
+        "reset": lambda: manager.reset(store_id, timeout),
+        "remove_member": lambda: manager.remove_member(elsewhere, store_id, timeout),
+        "transfer_leadership": lambda: manager.transfer_leadership(elsewhere, store_id, timeout),
+    }
+
+
 def actors_of(cluster: LocalCluster, number: int) -> dict[str, ActorReference]:
     """Give the running actors of a node, by role."""
     found: dict[str, ActorReference] = {}

@@ -282,14 +282,15 @@ def test_m23_an_old_member_that_returns_after_the_force_is_not_heard() -> None:
 # --- growing and shrinking
 
 
-def test_m22_from_one_to_five_and_back_under_load() -> None:
-    with LocalCluster(5) as cluster:
+def test_m22_from_one_to_seven_and_back_under_load() -> None:
+    numbers = range(1, 7)
+    with LocalCluster(7) as cluster:
         with Writers(cluster, [0], per_node=3) as writers:
-            for number in (1, 2, 3, 4):
+            for number in numbers:
                 writers.await_progress(20)
                 cluster.manager(number).reset(cluster.store_id, 15)
             assert cluster.manager(0).nodes(cluster.store_id) == ["node0"]
-            for number in (1, 2, 3, 4):
+            for number in numbers:
                 writers.await_progress(20)
                 cluster.manager(number).start(DIRECTORY, cluster.store_id)
                 cluster.manager(number).join("node0", cluster.store_id, 15)

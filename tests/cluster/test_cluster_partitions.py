@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pytest
 
@@ -17,6 +17,7 @@ from tests.cluster.cluster_helpers import (
     GRACE_SECONDS,
     Writers,
     await_equal_trees,
+    calls_without_majority,
     eventually,
     leader_among,
     others,
@@ -24,34 +25,9 @@ from tests.cluster.cluster_helpers import (
     timed,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 TIMEOUT_SECONDS = 0.2
 
 EVERY_ORDERED_PAIR = list(itertools.permutations(range(3), 2))
-
-
-def calls_without_majority(
-    cluster: LocalCluster, number: int, timeout: float
-) -> dict[str, Callable[[], object]]:
-    """Everything that needs a majority, on one node."""
-    store, manager, store_id = cluster.store(number), cluster.manager(number), cluster.store_id
-    elsewhere = cluster.name((number + 1) % len(cluster))
-    return {
-        "put": lambda: store.put("/p", 1, timeout=timeout),
-        "delete": lambda: store.delete("/p", timeout=timeout),
-        "consistent get": lambda: store.get("/known", favor="consistency", timeout=timeout),
-        "consistent count": lambda: store.count("**", favor="consistency", timeout=timeout),
-        "fence": lambda: store.fence(timeout=timeout),
-        "members": lambda: manager.members(store_id, timeout),
-        "nodes": lambda: manager.nodes(store_id, timeout),
-        "wait_for_leader": lambda: manager.wait_for_leader(store_id, timeout),
-        "join": lambda: manager.join(elsewhere, store_id, timeout),
-        "reset": lambda: manager.reset(store_id, timeout),
-        "remove_member": lambda: manager.remove_member(elsewhere, store_id, timeout),
-        "transfer_leadership": lambda: manager.transfer_leadership(elsewhere, store_id, timeout),
-    }
 
 
 def await_no_leader(cluster: LocalCluster, number: int) -> None:

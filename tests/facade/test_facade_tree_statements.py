@@ -18,6 +18,10 @@ from khepri.testing.memory_store import memory_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from khepri.options import Favor
+
+FAVORS: tuple[Favor, ...] = ("low_latency", "consistency")
+
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[khepri.Store]:
@@ -119,17 +123,25 @@ def test_folding_over_nothing_gives_the_accumulator(tree: khepri.Store) -> None:
     assert tree.fold("/no/*", lambda _at, _props, acc: acc + 1, 5) == 5
 
 
-def test_an_exception_of_a_fold_reaches_the_caller(tree: khepri.Store) -> None:
+def test_a19_an_exception_of_a_callers_function_reaches_the_caller_and_nobody_else(
+    tree: khepri.Store,
+) -> None:
     class OwnError(Exception):
         pass
 
-    def fail(_path: khepri.Path, _properties: dict[str, object]) -> None:
+    def fail(_path: khepri.Path, _properties: dict[str, object], *_more: object) -> None:
         raise OwnError
 
-    for walk in (tree.foreach, tree.map, tree.filter):
+    server = tree._get_node().access("orders").server
+    for favor in FAVORS:
+        for walk in (tree.foreach, tree.map, tree.filter):
+            with pytest.raises(OwnError):
+                walk("/a", fail, favor=favor)
         with pytest.raises(OwnError):
-            walk("/a", fail)
-    assert tree.get("/a") == 1
+            tree.fold("/a", fail, None, favor=favor)
+    assert server is tree._get_node().access("orders").server, "it was restarted"
+    tree.put("/a", 2)
+    assert tree.get("/a", favor="consistency") == 2
 
 
 def test_map_gives_results_and_filter_gives_data(tree: khepri.Store) -> None:

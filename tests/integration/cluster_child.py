@@ -24,7 +24,9 @@ import time
 from typing import Any
 
 import khepri
+from khepri.actors.default_node import default_node
 from khepri.errors import KhepriError, MismatchingNodeError, NodeNotFoundError
+from khepri.transport.peer_link import PeerLink
 
 STORE = "real"
 KEYS = 3
@@ -153,6 +155,9 @@ class Commands:
         leader = khepri.cluster.status(STORE, timeout=5).leader
         return None if leader is None else leader.node
 
+    def term(self) -> object:
+        return khepri.cluster.status(STORE, timeout=5).term
+
     def transfer(self) -> None:
         khepri.cluster.transfer_leadership(store_id=STORE, timeout=5)
 
@@ -161,6 +166,17 @@ class Commands:
 
     def unload(self) -> None:
         self._load.stop()
+
+    def links(self) -> object:
+        return {peer.node: str(peer.status) for peer in default_node().transport.peers()}
+
+    def bulk(self, count: int, size_bytes: int, patience: float = 30.0) -> None:
+        """Put large values over each other, as fast as they are taken."""
+        store = khepri.Store(STORE)
+        futures = [store.put("/bulk", "x" * size_bytes, async_=True) for _ in range(count)]
+        end = time.monotonic() + patience
+        for future in futures:
+            future.get(timeout=max(0.0, end - time.monotonic()))
 
     def fence(self) -> None:
         khepri.Store(STORE).fence(timeout=20)
@@ -178,7 +194,19 @@ class Commands:
         }
 
 
+def dial_by(routes: dict[str, str]) -> None:
+    """Have links dial elsewhere than where the names of the nodes say: the test's relays."""
+    make = PeerLink.__init__
+
+    def make_and_divert(link: PeerLink, *arguments: Any, **options: Any) -> None:
+        make(link, *arguments, **options)
+        link._endpoint = routes.get(link._endpoint, link._endpoint)
+
+    PeerLink.__init__ = make_and_divert  # type: ignore[method-assign, assignment]
+
+
 def main(name: str, data_dir: str) -> None:
+    dial_by(json.loads(os.environ.get("KHEPRI_TEST_ROUTES", "{}")))
     khepri.node.start(name)
     commands = Commands(data_dir, Load(f"{name.partition('@')[0]}-{os.getpid()}"))
     say("ready")

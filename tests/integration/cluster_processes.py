@@ -8,6 +8,7 @@ import json
 import math
 import os
 import queue
+import random
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from tests.sim.linearizability import Event, Verdict, search
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
@@ -108,7 +109,12 @@ class Process:
     """One node in a process of its own."""
 
     def __init__(
-        self, name: str, data_dir: Path, story: Story, prefix: Sequence[str] = ()
+        self,
+        name: str,
+        data_dir: Path,
+        story: Story,
+        prefix: Sequence[str] = (),
+        routes: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.is_paused = False
@@ -130,7 +136,11 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "KHEPRI_COOKIE": COOKIE},
+                env={
+                    **os.environ,
+                    "KHEPRI_COOKIE": COOKIE,
+                    "KHEPRI_TEST_ROUTES": json.dumps(dict(routes or {})),
+                },
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -170,6 +180,11 @@ class Process:
         self._process.send_signal(signal.SIGCONT)
         self.is_paused = False
 
+    def resident_bytes(self) -> int:
+        """Give how much memory it has now."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text("ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def log(self) -> str:
         return self._log_path.read_text(errors="replace")[-4000:]
 
@@ -208,12 +223,22 @@ class Processes:
         folder: Path,
         names: Sequence[str],
         prefixes: Sequence[Sequence[str]] | None = None,
+        routes: Sequence[Mapping[str, str]] | None = None,
     ) -> None:
+        """Describe the cluster.
+
+        Args:
+            folder: where the data directories are.
+            names: of the nodes.
+            prefixes: what to put before each node's command.
+            routes: where each node has to dial instead of the addresses in the others' names.
+        """
         self.story = Story()
         self.names = list(names)
         self.running: dict[int, Process] = {}
         self._folder = folder
         self._prefixes = prefixes or [()] * len(names)
+        self._routes: Sequence[Mapping[str, str]] = routes or [{}] * len(names)
 
     def __enter__(self) -> Self:
         try:
@@ -245,6 +270,7 @@ class Processes:
             self._folder / f"node{number}",
             self.story,
             self._prefixes[number],
+            self._routes[number],
         )
         self.running[number] = process
         known: list[str] = process.ask("start")
@@ -338,15 +364,21 @@ def await_condition(condition: Any, what: str) -> None:
 
 
 def free_names(count: int) -> list[str]:
-    """Give names of nodes with free ports on loopback."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [f"n{n}@127.0.0.1:{probe.getsockname()[1]}" for n, probe in enumerate(probes)]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Give names of nodes with free ports on loopback.
+
+    Not of those that the kernel gives to connections: one would be taken before it is used.
+    """
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.add(port)
+    return [f"n{number}@127.0.0.1:{port}" for number, port in enumerate(sorted(ports))]
+
+
+def port_of(name: str) -> int:
+    return int(name.rpartition(":")[2])
 
 
 def events_of(*rows: Iterable[Any]) -> list[Event]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.cluster_processes import Processes
+from tests.integration.cluster_processes import Processes, await_condition
 from tests.integration.namespaces import Namespaces, why_not
 
 if TYPE_CHECKING:
@@ -60,4 +60,27 @@ def test_n06_random_partitions_of_five_in_a_real_network(tmp_path: Path) -> None
             end = time.monotonic() + SECONDS
             while time.monotonic() < end:
                 isolate(network, cluster, dice.sample(range(5), dice.choice([1, 2])))
+            cluster.check()
+
+
+def test_n09_a_machine_that_is_gone_without_a_word_is_noticed_and_found_again(
+    tmp_path: Path,
+) -> None:
+    with Namespaces(3) as network:
+        names, prefixes = network.node_names(), network.prefixes()
+        with Processes(tmp_path, names, prefixes) as cluster:
+            cluster.await_progress(50)
+            leader = cluster.leader()
+            assert leader is not None
+            process, victim = cluster.running[leader], (leader + 1) % 3
+
+            def is_linked() -> bool:
+                return bool(process.ask("links")[names[victim]] == "connected")
+
+            assert is_linked()
+            network.partition([victim])  # no FIN, no RST: nothing arrives any more
+            await_condition(lambda: not is_linked(), "the loss of the link")
+            network.heal()
+            await_condition(is_linked, "the link")
+            cluster.await_progress(50)
             cluster.check()

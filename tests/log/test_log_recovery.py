@@ -97,7 +97,9 @@ def test_w02_a_length_beyond_the_file_is_not_believed(
     harness.close()
 
 
-def test_w03_a_torn_batch_of_many_records_is_cut(file_system: FileSystem, folder: str) -> None:
+def test_rule_16_w03_a_torn_batch_of_many_records_is_cut(
+    file_system: FileSystem, folder: str
+) -> None:
     """Sectors 2 and 4 of a batch of 250 records are missing, all others are there."""
     _, last = directory_with_unconfirmed_batch(file_system, folder, batch_size=250)
     first_sector = -(-last.start // SECTOR_BYTES)

@@ -1,4 +1,4 @@
-"""The page of cases is complete and names tests that exist."""
+"""The page of cases is complete and names tests that exist; every safe rule has a test."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ HOW_MANY = {
     "A": 19,
     "L": 13,
 }
+RULES = 24
 STATES = {"covered", "part", "open", "does not apply"}
 
 
@@ -54,6 +55,21 @@ def existing_tests() -> set[str]:
     return {
         name for file in files for name in re.findall(r"def (test_\w+)\(", file.read_text("utf-8"))
     }
+
+
+def rules_without_a_test(tests: set[str]) -> list[int]:
+    """The rules of spec ra §9 that no test is named after."""
+    named = {int(found[1]) for name in tests if (found := re.match(r"test_rule_(\d\d)_", name))}
+    return [number for number in range(1, RULES + 1) if number not in named]
+
+
+def test_every_safe_rule_has_a_test_named_after_it() -> None:
+    assert rules_without_a_test(existing_tests()) == []
+
+
+def test_a_rule_without_a_test_is_noticed() -> None:
+    tests = {name for name in existing_tests() if not name.startswith("test_rule_17_")}
+    assert rules_without_a_test(tests) == [17]
 
 
 def test_every_case_has_its_row_and_every_named_test_exists() -> None:

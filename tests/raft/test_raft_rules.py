@@ -1,7 +1,8 @@
 """The compulsory safe rules of ra.md §9, one test each, as far as the core can keep them.
 
-Not here: 13 (identities in the envelope: the transport), 16 (commit records: the log),
-21 in so far as it is about parked calls (the shell; the core parks no proposal).
+Not here: 13 (identities in the envelope: ``test_actors_store_network.py``), 16 (commit records:
+``test_log_recovery.py``), 21 in so far as it is about parked calls (``test_cluster_parking.py``;
+the core parks no proposal). ``test_raft_documented.py`` checks that none is missing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m tests.sim`: a campaign from the command line, as `make soak` starts it."""
+"""`python -m tests.sim`: a campaign from the command line, as `make soak-simulation` does it."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Campaign:
 
         print(f"\nFAILED: seed {seed}, commit {commit()}")
         print(f"  {type(error).__name__}: {error}")
-        print(f"  again: make soak SEED={seed} SECONDS=1")
+        print(f"  again: make soak-simulation SEED={seed} SECONDS=1")
         faults = plan_faults(seed, settings)
         shorter = shrink_failure(seed, settings, faults, _kind_of(error))
         print(f"  schedule, shortened from {len(faults)} to {len(shorter)} faults:")

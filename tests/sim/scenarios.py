@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from khepri.testing.simulation_faults import plan_faults
+from khepri.testing.simulation_faults import Fault, plan_faults
 from khepri.testing.simulation_settings import SimulationSettings
-
-if TYPE_CHECKING:
-    from khepri.testing.simulation_faults import Fault
 
 
 class Scenario(NamedTuple):
@@ -57,5 +54,11 @@ SCENARIOS = [
         194,
         _as_found(194),
         plan_faults(194, _as_found(194), has_favourites=False),
+    ),
+    Scenario(
+        "a member that stands still when all is healed goes on",
+        777000039,
+        SimulationSettings.draw(777000039),
+        [Fault(at=15.1053, kind="stall", who=0.324, measure=0.6245, seconds=4.916)],
     ),
 ]

@@ -31,7 +31,7 @@ def test_fresh_seeds_hold() -> None:
     campaign = Campaign()
     first = time.time_ns() % 1_000_000_000
     campaign.run_for(FRESH_SECONDS, range(first, first + 100_000))
-    assert not campaign.failed, f"make soak SEED={campaign.failed[0]}"
+    assert not campaign.failed, f"make soak-simulation SEED={campaign.failed[0]}"
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

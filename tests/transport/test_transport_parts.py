@@ -98,8 +98,8 @@ def test_every_setting_must_be_above_zero(option: str, value: float) -> None:
 def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(InvalidOptionError, match="queue_bytes"):
         TransportSettings(queue_bytes=100, message_bytes=100)
-    with pytest.raises(InvalidOptionError, match="heartbeat"):
-        TransportSettings(heartbeat_interval_seconds=5.0, heartbeat_timeout_seconds=5.0)
+    with pytest.raises(InvalidOptionError, match="silence"):
+        TransportSettings(probe_interval_seconds=5.0, silence_timeout_seconds=5.0)
 
 
 def test_settings_for_large_commands_leave_room_around_them() -> None:

@@ -49,12 +49,11 @@ COMMON: dict[SocketOption, object] = {
     zmq.RCVHWM: 7,
     zmq.MAXMSGSIZE: 2000 + 4096 + 64 + 65_536,
     zmq.HANDSHAKE_IVL: 3000,
-    zmq.HEARTBEAT_IVL: 1000,
-    zmq.HEARTBEAT_TIMEOUT: 4000,
-    zmq.HEARTBEAT_TTL: 4000,
+    zmq.HEARTBEAT_IVL: 0,
+    zmq.TCP_MAXRT: 4000,
     zmq.TCP_KEEPALIVE: 1,
-    zmq.TCP_KEEPALIVE_IDLE: 30,
-    zmq.TCP_KEEPALIVE_INTVL: 10,
+    zmq.TCP_KEEPALIVE_IDLE: 1,
+    zmq.TCP_KEEPALIVE_INTVL: 1,
     zmq.TCP_KEEPALIVE_CNT: 3,
 }
 

@@ -5,10 +5,12 @@ In each test a legitimate link works before, during and after, and the counters 
 
 from __future__ import annotations
 
+import resource
 import socket
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import zmq
@@ -17,6 +19,7 @@ from khepri.transport.codec import encode_hello, encode_messages
 from khepri.transport.counters import Drop, Refusal, Traffic
 from khepri.transport.curve import KeyPair
 from khepri.transport.interface import NodeIncarnation, PeerStatus
+from khepri.transport.settings import TransportSettings
 from tests.transport.transport_attackers import KEYS, Server, insider, outsider
 from tests.transport.transport_helpers import (
     COOKIE,
@@ -30,6 +33,9 @@ from tests.transport.transport_helpers import (
     text,
 )
 from tests.transport.transport_relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_a_node_with_another_cookie_gets_nothing_in_and_nothing_out(server: Server) -> None:
@@ -214,6 +220,16 @@ def test_noise_on_the_port_is_refused(server: Server, noise: bytes) -> None:
         server.check_that_friends_are_served()
 
 
+SILENT = 10_000
+
+STRANGERS = TransportSettings().stranger_limit
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -232,6 +248,35 @@ def test_many_silent_connections_do_not_use_up_the_process(zmq_nodes: ZmqNodes) 
         ours = open_descriptors() - before - silent
         assert ours <= 20 + 10, f"{ours} descriptors for {silent} silent connections"
         assert state_of(server.friend, server.transport.node).status is PeerStatus.CONNECTED
+    server.check_that_friends_are_served()
+    assert server.friend.counters[Traffic.LINKS_LOST] == 0
+
+
+@pytest.fixture
+def room_for_ten_thousand_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < SILENT + 1_000:
+        pytest.skip(f"this process may open {hard} files only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, SILENT + 1_000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("room_for_ten_thousand_files")
+def test_ten_thousand_silent_connections_cost_a_node_as_shipped_next_to_nothing(
+    zmq_nodes: ZmqNodes,
+) -> None:
+    """All are opened and held by the attacker; a link old and a link new work meanwhile."""
+    server = Server(zmq_nodes, TransportSettings())
+    descriptors, memory = open_descriptors(), resident_bytes()
+    with ExitStack() as connections:
+        for number in range(SILENT):
+            connections.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            if number == SILENT // 2:
+                server.check_that_friends_are_served()
+        server.check_that_friends_are_served()
+        eventually(lambda: open_descriptors() - descriptors - SILENT <= 2 * STRANGERS)
+        assert resident_bytes() - memory < 100 * 2**20
     server.check_that_friends_are_served()
     assert server.friend.counters[Traffic.LINKS_LOST] == 0
 

@@ -85,11 +85,18 @@ def pair(nodes: ZmqNodes) -> Generator[Pair]:
 def test_n09_a_peer_that_falls_silent_is_noticed_and_costs_bounded_memory(
     zmq_nodes: ZmqNodes,
 ) -> None:
-    """Switched off without a FIN: the connection looks open and nothing answers."""
+    """It takes nothing any more; the connection looks open.
+
+    One that is switched off, and sends no FIN, is in ``test_integration_namespaces.py``.
+    """
     with pair(zmq_nodes) as link:
         link.relay.fall_silent()
 
-        eventually(lambda: link.alice.counters[Traffic.LINKS_LOST] == 1)
+        def is_noticed() -> bool:
+            link.alice.send(link.bob.node, [text(bytes(100_000))])
+            return link.alice.counters[Traffic.LINKS_LOST] == 1
+
+        eventually(is_noticed)
         eventually(lambda: link.status is PeerStatus.UNREACHABLE)
         assert not link.alice.send(link.bob.node, [text(b"to nobody")])
         assert state_of(link.alice, link.bob.node).queued_bytes == 0
@@ -162,7 +169,7 @@ def test_a_restart_is_noticed_by_the_greeting_even_if_the_old_connection_hangs(
     zmq_nodes: ZmqNodes,
 ) -> None:
     with pair(zmq_nodes) as link:
-        slow = replace(QUICK, heartbeat_interval_seconds=50.0, heartbeat_timeout_seconds=100.0)
+        slow = replace(QUICK, probe_interval_seconds=50.0, silence_timeout_seconds=100.0)
         alice = zmq_nodes.make(zmq_nodes.name("alice2"), Mailbox(), settings=slow)
         alice.start()
         assert alice.send(link.bob.node, [text(b"from alice2")])

@@ -36,8 +36,8 @@ QUICK = TransportSettings(  # messages wait for a peer as long as a test may las
     hold_seconds=DEADLINE_SECONDS,
     connect_timeout_seconds=0.5,
     handshake_timeout_seconds=0.5,
-    heartbeat_interval_seconds=0.1,
-    heartbeat_timeout_seconds=0.5,
+    probe_interval_seconds=0.1,
+    silence_timeout_seconds=0.5,
     redial_delay_seconds=0.02,
     redial_delay_limit_seconds=0.1,
 )

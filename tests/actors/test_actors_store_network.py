@@ -1,0 +1,115 @@
+"""Envelopes name the cluster and both incarnations (spec ra §9, rule 13)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from khepri.actors.access import StoreAccess
+from khepri.actors.postman import Postman
+from khepri.actors.server_messages import FrameFrom, MessageFrom
+from khepri.actors.store_network import StoreNetwork
+from khepri.encoding import EncodingError
+from khepri.raft.election_messages import RequestVoteResponse
+from khepri.raft.log_messages import Heartbeat
+from khepri.raft.types import Configuration, Index, Member, MemberKind, ServerId, Term
+from khepri.transport.counters import Counters, Drop
+from khepri.transport.interface import Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from khepri.transport.interface import Message as Parcel
+
+STORE = "orders"
+CLUSTER = b"cluster"
+ANN, BOB = ServerId(STORE, "ann"), ServerId(STORE, "bob")
+VOTE = RequestVoteResponse(Term(3), granted=True)
+BEAT = Heartbeat(Term(3), Index(0), 1)
+
+
+class Wire:
+    """A transport that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.parcels: list[Parcel] = []
+
+    def send(self, to_node: str, messages: Sequence[Parcel]) -> bool:
+        del to_node
+        self.parcels.extend(messages)
+        return True
+
+
+def member(uid_of_ann: str, uid_of_bob: str, *, of: ServerId) -> tuple[StoreNetwork, Wire]:
+    """Make the network of a member, as it knows the others."""
+    postman = Postman({})
+    wire: Any = Wire()
+    postman.transport = wire
+    own_uid = uid_of_ann if of == ANN else uid_of_bob
+    network = StoreNetwork(postman, STORE, CLUSTER, own_uid)
+    network.set_configuration(
+        Configuration(
+            (
+                Member(ANN, uid_of_ann, MemberKind.VOTER),
+                Member(BOB, uid_of_bob, MemberKind.VOTER),
+            )
+        )
+    )
+    return network, wire
+
+
+def what_bob_gets(said: Any, ann: StoreNetwork, wire: Wire, bob: StoreNetwork) -> list[Any]:
+    ann.send(BOB, said)
+    ann.flush()
+    parcel = wire.parcels.pop()
+    return [
+        it.message
+        for it in bob.open(FrameFrom("ann", parcel.kind, parcel.body))
+        if isinstance(it, MessageFrom)
+    ]
+
+
+def test_rule_13_members_that_know_each_other_hear_each_other() -> None:
+    ann, wire = member("ann-1", "bob-1", of=ANN)
+    bob, _ = member("ann-1", "bob-1", of=BOB)
+    assert what_bob_gets(VOTE, ann, wire, bob) == [VOTE]
+    assert what_bob_gets(BEAT, ann, wire, bob) == [BEAT]
+
+
+def test_rule_13_what_is_for_a_past_life_of_the_receiver_is_dropped() -> None:
+    ann, wire = member("ann-1", "bob-1", of=ANN)
+    bob, _ = member("ann-1", "bob-2", of=BOB)
+    assert what_bob_gets(VOTE, ann, wire, bob) == []
+    assert what_bob_gets(BEAT, ann, wire, bob) == []
+
+
+def test_rule_13_what_another_life_of_the_sender_says_is_dropped_unless_it_leads() -> None:
+    ann, wire = member("ann-2", "bob-1", of=ANN)
+    bob, _ = member("ann-1", "bob-1", of=BOB)
+    assert what_bob_gets(VOTE, ann, wire, bob) == []
+    # A leader may have been made again while the receiver slept; its term says what it is worth.
+    assert what_bob_gets(BEAT, ann, wire, bob) == [BEAT]
+
+
+def test_rule_13_what_is_for_another_cluster_is_dropped_and_counted() -> None:
+    seen: list[object] = []
+    access = StoreAccess(STORE, BOB, CLUSTER)
+    server: Any = SimpleNamespace(cast=seen.append)
+    access.server = server
+    postman = Postman({STORE: access})
+    wire: Any = Wire()
+    postman.transport = wire
+    for cluster_id in (b"another", CLUSTER, b""):
+        postman.deliver([Envelope("ann", b"life", "bob", b"life", cluster_id, STORE, 1, b"body")])
+    assert seen == [FrameFrom("ann", 1, b"body")]
+    assert wire.counters.snapshot()[Drop.WRONG_CLUSTER] == 2
+
+
+def test_what_is_garbled_is_an_error_to_be_told() -> None:
+    bob, _ = member("ann-1", "bob-1", of=BOB)
+    for kind, body in ((1, b"garbage"), (99, b"\x93\xa0\xa0\x90")):
+        with pytest.raises(EncodingError):
+            bob.open(FrameFrom("ann", kind, body))
