@@ -319,6 +319,12 @@ def test_deleting_tells_of_every_node_that_went(watched: Origin) -> None:
         ("delete", "/a/c"),
         ("delete", "/w"),
     ]
+    assert watched.reasons() == {
+        "/a": "explicit",
+        "/a/b": "explicit",
+        "/a/c": "explicit",
+        "/w": "keep_while",
+    }
 
 
 def test_a_node_changed_and_removed_is_told_as_removed(watched: Origin) -> None:

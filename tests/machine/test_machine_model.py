@@ -134,8 +134,12 @@ class MachineAndModel(RuleBasedStateMachine):
     def compare_changes(self) -> None:
         kinds = [
             (at, "create" if old is None else "delete" if new is None else "update")
-            for at, old, new in self.origin.last.changes  # type: ignore[union-attr]  # it ran
+            for at, old, new, _reason in self.origin.last.changes  # type: ignore[union-attr]  # it ran
         ]
+        reasons = {change.path: change.reason for change in self.origin.last.changes}  # type: ignore[union-attr]
+        assert {at: reason for at, reason in reasons.items() if reason is not None} == {
+            at: reason for at, (_node, reason) in self.naive.deleted.items() if at
+        }
         created_and_deleted = {
             at for at, _kind in kinds if at in self.naive.created and at in self.naive.deleted
         }
