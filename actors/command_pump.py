@@ -15,6 +15,7 @@ from khepri.machine.entries import Group
 from khepri.machine.replies import is_error, raise_or_return
 from khepri.machine.sessions import NO_SESSION, GroupStatus
 
+from .low_priority import LowPriorityQueue
 from .origin import Origin
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class CommandPump:
             random_bytes: gives that many random bytes, for the token of a new session.
         """
         self.origin = Origin()
+        self.low = LowPriorityQueue()
         self._random_bytes = random_bytes
         self._foreign: list[Group] = []
         self._foreign_bytes = 0
@@ -64,7 +66,11 @@ class CommandPump:
     @property
     def has_work(self) -> bool:
         """Whether a leader would have something to propose."""
-        return bool(self._foreign) or self.origin.has_something_to_send
+        return (
+            bool(self._foreign)
+            or self.origin.has_something_to_send
+            or self.low.is_ready(self.origin)
+        )
 
     @property
     def has_foreign(self) -> bool:
@@ -186,6 +192,8 @@ class CommandPump:
 
     def _own_group(self, now: float) -> Group | None:
         origin = self.origin
+        if self.low:
+            self.low.feed(origin)
         if not origin.has_something_to_send:
             return None
         if origin.session_id is not None:

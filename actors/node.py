@@ -5,6 +5,7 @@
     NodeSupervisor        one_for_one
     ├─ Registry           store ids, names to references
     ├─ EventHandler       runs trigger actions
+    ├─ Confirmer          asks other members how far they are; from the first question on
     └─ RaSystem           one per data directory
 
 The methods are for client threads: they wait, always with a deadline. What must not happen twice
@@ -14,6 +15,7 @@ at once (two starts of one store) is serialised here, per node.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import random
@@ -33,7 +35,9 @@ from khepri.log.file_system import PosixFileSystem
 from khepri.raft.types import Configuration, Member, MemberKind, ServerId
 
 from .access import StoreAccess
+from .actor_errors import ChildExistsError
 from .child_spec import ChildSpec, Restart, Siblings, Strategy, SupervisorFlags, supervisor_spec
+from .confirmer import Confirmer
 from .event_handler import EventHandler
 from .exit_reason import ExitKind
 from .hand_over import hand_over
@@ -110,6 +114,7 @@ class Node:
         self._systems: dict[str, RaSystemHandle] = {}
         self._supervisor: ActorReference | None = None
         self._registry: ActorReference | None = None
+        self._confirmer: ActorReference | None = None
         self._process = os.getpid()
         self._stops_at_exit = False
 
@@ -358,6 +363,20 @@ class Node:
             assert self._registry is not None
             return self._registry
 
+    def confirmer(self) -> ActorReference:
+        """Give the actor that asks other members how far they are; the first call starts it."""
+        running = self._confirmer
+        if running is not None and running.is_alive():
+            return running  # without the lock: an event loop must not wait for a stop or a start
+        with self._lock:
+            self._check_process()
+            supervisor = self._running_supervisor()
+            with contextlib.suppress(ChildExistsError):  # it is just being restarted
+                spec = ChildSpec("confirmer", self._start_confirmer)
+                start_child(supervisor, spec).get(timeout=STOP_SECONDS)
+            assert self._confirmer is not None
+            return self._confirmer
+
     def stop(self, *, hands_over: bool = True) -> None:
         """Stop everything; data stay.
 
@@ -408,6 +427,12 @@ class Node:
     def _start_event_handler(self, siblings: Siblings) -> ActorReference:
         del siblings
         return EventHandler.start(ActorLabel("event-handler", None, self.name))
+
+    def _start_confirmer(self, siblings: Siblings) -> ActorReference:
+        del siblings
+        label = ActorLabel("confirmer", None, self.name)
+        self._confirmer = Confirmer.start(label, lambda: self._network.router)
+        return self._confirmer
 
     def _handle_of(self, store_id: str) -> RaSystemHandle | None:
         return next((h for h in self._systems.values() if store_id in h.stores), None)

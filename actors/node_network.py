@@ -55,6 +55,11 @@ class NodeNetwork:
         """The transport, once the Router was started; another one after each restart of it."""
         return self._postman.transport
 
+    @property
+    def router(self) -> ActorReference | None:
+        """The Router, once it was started; another one after each restart of it."""
+        return self._router
+
     def start_router(self, siblings: Siblings) -> ActorReference:
         """Open the way to other nodes (the node's supervisor calls it).
 

@@ -40,6 +40,7 @@ from .server_messages import (
     FrameFrom,
     GetStatus,
     GroupsFrom,
+    LowPriority,
     Refusal,
     SnapshotFailed,
     SnapshotReady,
@@ -147,7 +148,8 @@ class RaServer(KhepriActor):
         reads = (read.future for read in (*self._reads, *self._reads_without_leader))
         waiting = (*self._waiting_for_leader, *self._waiting_to_be_voter)
         of_a_place = self._readers_of_a_place.futures()
-        return (*self._pump.origin.tickets(), *waiting, *reads, *of_a_place)
+        commands = (*self._pump.origin.tickets(), *self._pump.low.tickets())
+        return (*commands, *waiting, *reads, *of_a_place)
 
     def next_deadline(self) -> float:
         """Give the core's next timer, the next tick or the next commands, what comes first."""
@@ -218,12 +220,25 @@ class RaServer(KhepriActor):
         if ticket is not None:
             ticket.resolve(refusal)
 
+    def _take_low(self, command: bytes, ticket: KhepriFuture[Any]) -> None:
+        """Queue a command of low priority, or refuse it; normal ones keep their room."""
+        low, origin = self._pump.low, self._pump.origin
+        waiting_bytes = origin.waiting_bytes + low.waiting_bytes
+        if self._disk_error is not None:
+            ticket.resolve(self._disk_error)
+        elif waiting_bytes + len(command) > self._setup.max_waiting_bytes:
+            ticket.resolve(Refusal(effect.RejectReason.OVERLOADED, None, ""))
+        else:
+            low.add(command, ticket)
+
     def _take(self, message: object, ticket: Any) -> Event | None:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case per message
         match message:
             case event.LogWritten():
                 self._written_sequence = max(self._written_sequence, message.sequence)
                 self._disk_error = None
                 return message
+            case LowPriority():
+                self._take_low(message.command, ticket)
             case ConsistentRead():
                 return event.ReadRequest(_Read(ticket, self._pump.origin.added))
             case AskCore():
@@ -272,7 +287,8 @@ class RaServer(KhepriActor):
         origin = self._pump.origin
         self._disk_error = _with_outcome(error, "not_applied")
         unknown = _with_outcome(error, "unknown")
-        resolve_all((ticket, self._disk_error) for ticket in origin.drop_unsent())
+        not_sent = (*origin.drop_unsent(), *self._pump.low.drop())
+        resolve_all((ticket, self._disk_error) for ticket in not_sent)
         resolve_all((ticket, unknown) for ticket in origin.abandon_tickets())
         return event.LogWriteFailed(str(error))
 

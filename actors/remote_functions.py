@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from khepri.errors import ClusterChangeNotPermittedError, NoSuchServerError
 from khepri.raft.events import AddMember, ForceSingleMember, RemoveMember, TransferLeadership
+from khepri.raft.plain import as_natural
 from khepri.raft.types import Member, MemberKind, ServerId
 
 from .future import KhepriFuture
 from .refusals import value_or_error
-from .server_messages import AskCore, ConsistentRead, GetStatus
+from .server_messages import AskCore, ConsistentRead, GetStatus, WaitUntilApplied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +38,7 @@ class RemoteFunctions:
                 self.ping,
                 self.cluster_of,
                 self.has_quorum,
+                self.wait_until_applied,
                 self.add_member,
                 self.remove_member,
                 self.transfer_leadership,
@@ -63,6 +66,17 @@ class RemoteFunctions:
                 f"the store {store_id!r} on {self._name} is about to join or to leave itself"
             )
         return self._ask(store_id, ConsistentRead())
+
+    def wait_until_applied(
+        self, store_id: object, index: object, term: object, milliseconds: object
+    ) -> KhepriFuture[Any]:
+        """Answer once a place in the log is applied here; not at all if it is not in time."""
+        place = WaitUntilApplied(
+            as_natural(index, "index"),
+            as_natural(term, "term"),
+            time.monotonic() + as_natural(milliseconds, "milliseconds") / 1000,
+        )
+        return self._ask(store_id, place)
 
     def add_member(self, store_id: object, name: object, uid: object) -> KhepriFuture[Any]:
         """Add a member that becomes a voter when it has caught up."""

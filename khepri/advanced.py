@@ -13,7 +13,6 @@ from khepri.machine import commands, queries
 from khepri.machine.paths import Path, resolve_path
 from khepri.machine.values import encode_value
 
-from .calls import DEFAULT
 from .options import (
     MANY_WRITE,
     PUT,
@@ -219,8 +218,7 @@ class AdvancedStore:
         return self._write(operation, options)
 
     def _write(self, operation: commands.Operation, options: AdvancedWriteOptions) -> Properties:
-        timeout = options.get("timeout", DEFAULT)
-        changed: Properties = self._store.change(commands.encode(operation), timeout)
+        changed: Properties = self._store.change(commands.encode(operation), options)
         return changed
 
 
