@@ -7,7 +7,7 @@ removed one, its last properties and a ``delete_reason``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from khepri.machine import commands, queries
 from khepri.machine.paths import Path, resolve_path
@@ -70,6 +70,13 @@ class AdvancedStore:
     def __init__(self, store_id: str, node: Any = None) -> None:  # noqa: ANN401
         """Make a handle."""
         self._store = Writer(store_id, node)
+
+    @classmethod
+    def of(cls, store: Any) -> Self:  # noqa: ANN401 - reads need a `Reader` only
+        """Make a handle on what a reader reads or a writer writes; for `khepri.aio`."""
+        handle = cls.__new__(cls)
+        handle._store = store  # noqa: SLF001 - our own
+        return handle
 
     def get(self, path: PathLike, **options: Unpack[AdvancedReadOptions]) -> NodeProperties:
         """Give the properties of one tree node."""

@@ -93,6 +93,11 @@ class Reader:
         return self._store_id
 
     @property
+    def node(self) -> Node:
+        """The node on which it is; for the parts of the public face."""
+        return self._get_node()
+
+    @property
     def access(self) -> StoreAccess:
         """What is published of the store on this node; for the parts of the public face.
 

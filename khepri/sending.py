@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from khepri.actors.access import StoreAccess
     from khepri.actors.node import Node
-    from khepri.actors.reference import ActorReference
 
     from .options import WriteOptions
 
@@ -59,23 +58,84 @@ def send(
         InvalidOptionError: it is one of another store.
         KhepriError: as `calls.call`.
     """
-    message: bytes | LowPriority = command
-    if options.get("priority", "normal") == "low":
-        message = LowPriority(command)
-    deadline = Deadline(options.get("timeout", DEFAULT))
-    access = node.access(store_id)
-    member = _member(options.get("reply_from", "local"), access)
-    if member == access.server_id:
-        if async_:
-            return submit(access, message, decode)
-        return call(node, store_id, message, decode, deadline.budget_seconds)
-    confirmer = node.confirmer()
+    plan = Plan(node, store_id, command, options)
     if async_:
-        applied = submit(access, message, _as_it_is)
-        return _Confirmation(access, member, confirmer, deadline.end).of(applied, decode)
-    result = call(node, store_id, message, decode, deadline.budget_seconds)
-    _await_confirmation(node, store_id, member, confirmer, deadline)
+        return _future(plan, decode)
+    result = call(node, store_id, plan.message, decode, plan.deadline.budget_seconds)
+    if plan.is_confirmed_elsewhere:
+        try:
+            plan.ask().get(timeout=plan.deadline.remaining())
+        except KhepriError as error:
+            raise plan.error(error) from error
     return result
+
+
+class Plan:
+    """What is to be sent, and who else is to answer it; `khepri.aio` follows it too.
+
+    Attributes:
+        message: for the server here.
+        deadline: the budget of both steps.
+        is_confirmed_elsewhere: whether there is a second step.
+    """
+
+    __slots__ = (
+        "_confirmer",
+        "_member",
+        "_node",
+        "_store_id",
+        "deadline",
+        "is_confirmed_elsewhere",
+        "message",
+    )
+
+    def __init__(self, node: Node, store_id: str, command: bytes, options: WriteOptions) -> None:
+        """Make a plan; nothing is sent yet.
+
+        Raises:
+            NotAMemberError, InvalidOptionError, NoSuchServerError: see `send`.
+        """
+        self._node = node
+        self._store_id = store_id
+        self.message: bytes | LowPriority = command
+        if options.get("priority", "normal") == "low":
+            self.message = LowPriority(command)
+        self.deadline = Deadline(options.get("timeout", DEFAULT))
+        access = node.access(store_id)
+        self._member = _member(options.get("reply_from", "local"), access)
+        self.is_confirmed_elsewhere = self._member != access.server_id
+        self._confirmer = node.confirmer() if self.is_confirmed_elsewhere else None
+
+    @property
+    def access(self) -> StoreAccess:
+        """The store as it is published here."""
+        return self._node.access(self._store_id)
+
+    def ask(self) -> KhepriFuture[Any]:
+        """Ask the other member, now that a reply has come from here; does not wait.
+
+        Raises:
+            NoSuchServerError: the store was stopped meanwhile.
+        """
+        access = self.access
+        view = access.view  # the write is in it: it was published before its reply was given
+        assert view is not None
+        assert self._confirmer is not None
+        question = Confirm(access, self._member, view.index, view.term, self.deadline.end)
+        return self._confirmer.request(question, value_or_error)
+
+    def error(self, error: KhepriError) -> KhepriError:
+        """Give the error for a write that was applied here and not confirmed elsewhere."""
+        whom = "the leader" if self._member is None else self._member.node
+        if isinstance(error, KhepriTimeoutError):
+            return self.deadline.error(f"the write is applied here, but at {whom}", "applied")
+        if isinstance(error, ServerStoppedError | NoSuchServerError):
+            return ServerStoppedError(
+                f"the write is applied here; then the answer of {whom} was lost: {error}",
+                store_id=self._store_id,
+                outcome="applied",
+            )
+        return error
 
 
 def _member(reply_from: str | ServerId, access: StoreAccess) -> ServerId | None:
@@ -100,85 +160,38 @@ def _member(reply_from: str | ServerId, access: StoreAccess) -> ServerId | None:
     return member
 
 
-def _question(access: StoreAccess, member: ServerId | None, give_up_at: float | None) -> Confirm:
-    """Ask for what is applied here now, since a reply has come: the write is in it."""
-    view = access.view
-    assert view is not None
-    return Confirm(access, member, view.index, view.term, give_up_at)
+def _future(plan: Plan, decode: Callable[[Any], Any]) -> KhepriFuture[Any]:
+    """Send, and give a future that is resolved when the last step is done."""
+    access = plan.access
+    if not plan.is_confirmed_elsewhere:
+        return submit(access, plan.message, decode)
+    server = access.server
+    result: KhepriFuture[Any] = KhepriFuture(decode, None if server is None else server.mailbox)
 
+    def applied(reply_here: KhepriFuture[Any]) -> None:
+        # In the server's thread: nothing here may wait.
+        if reply_here.failure is not None:
+            result.fail(reply_here.failure)
+            return
+        reply = reply_here.get(timeout=0)
+        if _is_failure(reply):
+            result.resolve(reply)
+            return
+        try:
+            plan.ask().add_done_callback(lambda answer: confirmed(answer, reply))
+        except KhepriError as error:
+            result.fail(plan.error(error))
 
-def _await_confirmation(
-    node: Node,
-    store_id: str,
-    member: ServerId | None,
-    confirmer: ActorReference,
-    deadline: Deadline,
-) -> None:
-    whom = "the leader" if member is None else member.node
-    try:
-        question = _question(node.access(store_id), member, deadline.end)
-        confirmer.request(question, value_or_error).get(timeout=deadline.remaining())
-    except KhepriTimeoutError as error:
-        raise deadline.error(f"the write is applied here, but at {whom}", "applied") from error
-    except (ServerStoppedError, NoSuchServerError) as error:
-        raise _stopped(store_id, error) from error
+    def confirmed(answer: KhepriFuture[Any], reply: object) -> None:
+        try:
+            answer.get(timeout=0)
+        except KhepriError as error:
+            result.fail(plan.error(error))
+        else:
+            result.resolve(reply)
 
-
-def _stopped(store_id: str, error: KhepriError) -> ServerStoppedError:
-    return ServerStoppedError(
-        f"the write is applied here; then its confirmation was lost: {error}",
-        store_id=store_id,
-        outcome="applied",
-    )
-
-
-class _Confirmation:
-    """The second step of a write whose caller does not wait."""
-
-    def __init__(
-        self,
-        access: StoreAccess,
-        member: ServerId | None,
-        confirmer: ActorReference,
-        give_up_at: float | None,
-    ) -> None:
-        self._access = access
-        self._member = member
-        self._confirmer = confirmer
-        self._give_up_at = give_up_at
-
-    def of(self, applied: KhepriFuture[Any], decode: Callable[[Any], Any]) -> KhepriFuture[Any]:
-        """Give a future that is resolved when the write is applied at the other member too."""
-        server = self._access.server
-        result: KhepriFuture[Any] = KhepriFuture(
-            decode, None if server is None else server.mailbox
-        )
-
-        def ask(applied: KhepriFuture[Any]) -> None:
-            # In the server's thread: nothing here may wait.
-            if applied.failure is not None:
-                result.fail(applied.failure)
-                return
-            reply = applied.get(timeout=0)
-            if _is_failure(reply):
-                result.resolve(reply)
-                return
-            question = _question(self._access, self._member, self._give_up_at)
-            confirmed = self._confirmer.request(question, value_or_error)
-            confirmed.add_done_callback(lambda confirmed: tell(confirmed, reply))
-
-        def tell(confirmed: KhepriFuture[Any], reply: object) -> None:
-            try:
-                confirmed.get(timeout=0)
-            except (ServerStoppedError, NoSuchServerError) as error:
-                result.fail(_stopped(self._access.store_id, error))
-            except KhepriError as error:
-                result.fail(error)
-            else:
-                result.resolve(reply)
-
-        applied.add_done_callback(ask)
-        return result
+    submit(access, plan.message, _as_it_is).add_done_callback(applied)
+    return result
 
 
 def _as_it_is(reply: object) -> object:

@@ -30,6 +30,7 @@ NOT_FOR_A_SERVER = {
     "adv": "a handle",
     "batch": "messages.Batch holds the operations",
     "change": "an encoded command",
+    "node": "where it is",
     "store_id": "not a function",
 }
 
