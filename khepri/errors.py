@@ -145,7 +145,8 @@ class MismatchingNodeError(KhepriError):
 class KeepWhileConditionsNotMetError(KhepriError):
     """A keep-while condition is already unmet when it is to be set; nothing was written.
 
-    Facts: ``node_name``, ``node_path``, ``keep_while_reason``.
+    Facts: ``node_name``, ``node_path``, ``keep_while_reason``: the watched path or pattern, and
+    the condition that is not met there, None if nothing is there.
     """
 
 
