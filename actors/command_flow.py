@@ -65,15 +65,27 @@ class CommandFlow:
 
     # --- in
 
-    def take(self, command: bytes, ticket: KhepriFuture[Any] | None) -> None:
-        """Queue a command, or refuse it: then nothing has happened to it."""
-        origin = self.pump.origin
+    def tickets(self) -> list[KhepriFuture[Any] | None]:
+        """Give the tickets of all commands that are not applied."""
+        return [*self.pump.origin.tickets(), *self.pump.low.tickets()]
+
+    def take(
+        self, command: bytes, ticket: KhepriFuture[Any] | None, *, is_low: bool = False
+    ) -> None:
+        """Queue a command, or refuse it: then nothing has happened to it.
+
+        Those of low priority find less room, so that normal ones have theirs.
+        """
+        queue = self.pump.low if is_low else self.pump.origin
+        waiting_bytes = self.pump.origin.waiting_bytes
+        if is_low:
+            waiting_bytes += self.pump.low.waiting_bytes
         if self._disk_error is not None:
             refusal: object = self._disk_error
-        elif origin.waiting_bytes + len(command) > self._setup.max_waiting_bytes:
+        elif waiting_bytes + len(command) > self._setup.max_waiting_bytes:
             refusal = Refusal(RejectReason.OVERLOADED, None, "")
         else:
-            origin.add(command, ticket)
+            queue.add(command, ticket)
             return
         if ticket is not None:
             ticket.resolve(refusal)
@@ -150,7 +162,8 @@ class CommandFlow:
         origin = self.pump.origin
         self._disk_error = _with_outcome(error, "not_applied")
         unknown = _with_outcome(error, "unknown")
-        resolve_all((ticket, self._disk_error) for ticket in origin.drop_unsent())
+        not_sent = (*origin.drop_unsent(), *self.pump.low.drop())
+        resolve_all((ticket, self._disk_error) for ticket in not_sent)
         resolve_all((ticket, unknown) for ticket in origin.abandon_tickets())
         return LogWriteFailed(str(error))
 

@@ -16,6 +16,7 @@ from khepri.machine.entries import Group
 from khepri.machine.replies import is_error, raise_or_return
 from khepri.machine.sessions import NO_SESSION, GroupStatus
 
+from .low_priority import LowPriorityQueue
 from .origin import Origin
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class CommandPump:
             random_bytes: gives that many random bytes, for the token of a new session.
         """
         self.origin = Origin()
+        self.low = LowPriorityQueue()
         self._random_bytes = random_bytes
         self._foreign: list[Group] = []
         self._foreign_bytes = 0
@@ -65,18 +67,22 @@ class CommandPump:
     @property
     def has_work(self) -> bool:
         """Whether there is something to send."""
-        return bool(self._foreign) or self.origin.has_something_to_send
+        return bool(self._foreign) or self._has_own
 
     @property
     def ready_at(self) -> float:
         """From when on it can be sent; `inf` if there is nothing."""
         if self._foreign:
             return -inf
-        if not self.origin.has_something_to_send:
+        if not self._has_own:
             return inf
         if self.origin.session_id is not None or not self._nonce:
             return -inf
         return self._nonce_sent_at + RESEND_SECONDS  # the session is being opened
+
+    @property
+    def _has_own(self) -> bool:
+        return self.origin.has_something_to_send or self.low.is_ready(self.origin)
 
     @property
     def has_foreign(self) -> bool:
@@ -194,6 +200,8 @@ class CommandPump:
 
     def _own_group(self, now: float) -> Group | None:
         origin = self.origin
+        if self.low:
+            self.low.feed(origin)
         if not origin.has_something_to_send:
             return None
         if origin.session_id is not None:

@@ -142,6 +142,15 @@ class Node:
             self.supervisor()
         return self._supervision.registry_that_runs()
 
+    def confirmer(self) -> ActorReference:
+        """Give the actor that asks other members how far they are; the first call starts it."""
+        running = self._supervision.confirmer
+        if running is not None and running.is_alive():
+            return running  # no lock: an event loop must not wait for a start or a stop
+        with self._lock:
+            self.supervisor()
+            return self._supervision.start_confirmer()
+
     # --- other nodes
 
     def call(

@@ -88,6 +88,11 @@ class NodeNetwork:
         """The transport, once the Router was started; another one after each restart of it."""
         return self._postman.transport
 
+    @property
+    def router(self) -> ActorReference | None:
+        """The Router, once it was started; another one after each restart of it."""
+        return self._router
+
     def child_spec(self) -> ChildSpec:
         """Declare the supervisor of the Router. Its start fails if the way cannot be opened.
 

@@ -5,6 +5,7 @@
     NodeSupervisor        one_for_one
     ├─ Registry           store ids, names to references
     ├─ EventHandler       runs trigger actions
+    ├─ Confirmer          asks other members how far they are; from the first question on
     ├─ Network            the way to other nodes, if there is one: see `node_network.py`
     └─ RaSystem           one per data directory; `Node` starts and stops them
 """
@@ -12,14 +13,18 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import weakref
 from typing import TYPE_CHECKING
 
+from .actor_errors import ChildExistsError
 from .child_spec import ChildSpec, Siblings, Strategy, SupervisorFlags
+from .confirmer import Confirmer
 from .event_handler import EventHandler
 from .label import ActorLabel
 from .registry import Registry
+from .supervision import start_child
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -52,6 +57,8 @@ class NodeSupervision:
         self._network = network
         self._supervisor: ActorReference | None = None
         self._registry: ActorReference | None = None
+        self.confirmer: ActorReference | None = None
+        """The Confirmer, once it was started."""
 
     @property
     def is_running(self) -> bool:
@@ -79,6 +86,14 @@ class NodeSupervision:
             self._supervisor.started.get(timeout=STOP_SECONDS)
         return self._supervisor
 
+    def start_confirmer(self) -> ActorReference:
+        """Give the Confirmer, started if need be; the supervisor runs."""
+        with contextlib.suppress(ChildExistsError):  # it is just being restarted
+            spec = ChildSpec("confirmer", self._start_confirmer)
+            start_child(self.supervisor(), spec).get(timeout=STOP_SECONDS)
+        assert self.confirmer is not None
+        return self.confirmer
+
     def stop(self) -> None:
         """Stop the actors, if they run."""
         supervisor, self._supervisor = self._supervisor, None
@@ -94,6 +109,12 @@ class NodeSupervision:
         del siblings
         self._registry = Registry.start(ActorLabel("registry", None, self._node_name), self._names)
         return self._registry
+
+    def _start_confirmer(self, siblings: Siblings) -> ActorReference:
+        del siblings
+        label = ActorLabel("confirmer", None, self._node_name)
+        self.confirmer = Confirmer.start(label, lambda: self._network.router)
+        return self.confirmer
 
     def _start_event_handler(self, siblings: Siblings) -> ActorReference:
         del siblings

@@ -39,6 +39,7 @@ from .server_messages import (
     FrameFrom,
     GetStatus,
     GroupsFrom,
+    LowPriority,
     Refusal,
     SnapshotFailed,
     SnapshotReady,
@@ -127,7 +128,7 @@ class RaServer(KhepriActor):
 
     def owed_replies(self) -> Iterable[KhepriFuture[Any] | None]:
         """Everybody whose command is not applied, and who waits for something else."""
-        return (*self._flow.pump.origin.tickets(), *self._waiters.futures())
+        return (*self._flow.tickets(), *self._waiters.futures())
 
     def next_deadline(self) -> float:
         """Give the core's next timer, the next tick or the next commands, what comes first."""
@@ -191,6 +192,8 @@ class RaServer(KhepriActor):
             case event.LogWritten():
                 self._flow.written(message.sequence)
                 return message
+            case LowPriority():
+                self._flow.take(message.command, ticket, is_low=True)
             case ConsistentRead():
                 return event.ReadRequest(Read(ticket, self._flow.pump.origin.added))
             case AskCore():

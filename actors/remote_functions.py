@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from khepri.errors import ClusterChangeNotPermittedError, KhepriTimeoutError, NoSuchServerError
 from khepri.raft.events import AddMember, ForceSingleMember, RemoveMember, TransferLeadership
+from khepri.raft.plain import as_natural
 from khepri.raft.types import Member, MemberKind, ServerId
 
 from .future import KhepriFuture
 from .refusals import value_or_error
-from .server_messages import AskCore, ConsistentRead, GetStatus
+from .server_messages import AskCore, ConsistentRead, GetStatus, WaitUntilApplied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +45,7 @@ class RemoteFunctions:
                 self.ping,
                 self.cluster_of,
                 self.has_quorum,
+                self.wait_until_applied,
                 self.add_member,
                 self.remove_member,
                 self.transfer_leadership,
@@ -73,6 +75,17 @@ class RemoteFunctions:
         future = self._ask(store_id, ConsistentRead())
         self._end_old_questions(future)
         return future
+
+    def wait_until_applied(
+        self, store_id: object, index: object, term: object, milliseconds: object
+    ) -> KhepriFuture[Any]:
+        """Answer once a place in the log is applied here; not at all if it is not in time."""
+        place = WaitUntilApplied(
+            as_natural(index, "index"),
+            as_natural(term, "term"),
+            time.monotonic() + as_natural(milliseconds, "milliseconds") / 1000,
+        )
+        return self._ask(store_id, place)
 
     def add_member(self, store_id: object, name: object, uid: object) -> KhepriFuture[Any]:
         """Add a member that becomes a voter when it has caught up."""

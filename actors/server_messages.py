@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class LowPriority:
+    """A command that may wait for others; see `low_priority.py`."""
+
+    command: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ConsistentRead:
     """Reply with a view from which a read is linearizable."""
 

@@ -13,7 +13,7 @@ What this module names is the public interface; everything else may change.
 
 from __future__ import annotations
 
-from . import adv, cluster, config, errors, messages, node, ra_system
+from . import adv, aio, cluster, config, errors, messages, node, ra_system
 from .actors.ra_server_config import RaServerConfig
 from .cluster import get_store_ids, reset, start, stop
 from .config import RaSystemName, StoreId
@@ -130,6 +130,7 @@ __all__ = [
     "Var",
     "abspath",
     "adv",
+    "aio",
     "applied",
     "batch",
     "clear_many_payloads",

@@ -7,13 +7,12 @@ removed one, its last properties and a ``delete_reason``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from khepri.machine import commands, queries
 from khepri.machine.paths import Path, resolve_path
 from khepri.machine.values import encode_value
 
-from .calls import DEFAULT
 from .options import (
     MANY_WRITE,
     PUT,
@@ -72,6 +71,13 @@ class AdvancedStore:
     def __init__(self, store_id: str, node: Node | None = None) -> None:
         """Make a handle."""
         self._store = Writer(store_id, node)
+
+    @classmethod
+    def of(cls, store: Any) -> Self:  # noqa: ANN401 - reads need a `Reader` only
+        """Make a handle on what a reader reads or a writer writes; for `khepri.aio`."""
+        handle = cls.__new__(cls)
+        handle._store = store  # noqa: SLF001 - our own
+        return handle
 
     def get(self, path: PathLike, **options: Unpack[AdvancedReadOptions]) -> NodeProperties:
         """Give the properties of one tree node."""
@@ -220,8 +226,7 @@ class AdvancedStore:
         return self._write(operation, options)
 
     def _write(self, operation: commands.Operation, options: AdvancedWriteOptions) -> Properties:
-        timeout = options.get("timeout", DEFAULT)
-        changed: Properties = self._store.change(commands.encode(operation), timeout)
+        changed: Properties = self._store.change(commands.encode(operation), options)
         return changed
 
 

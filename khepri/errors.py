@@ -20,6 +20,7 @@
     ├── JoinError
     ├── ClusterChangeNotPermittedError
     ├── AlreadyMemberError
+    ├── NotAMemberError                                 a write was to be answered by no member
     ├── NotDoneError                                    refused for another reason, see its facts
     ├── KhepriTimeoutError               (TimeoutError) out of time; on a write: unknown outcome
     ├── ServerStoppedError                              the server went away; outcome unknown
@@ -144,7 +145,8 @@ class MismatchingNodeError(KhepriError):
 class KeepWhileConditionsNotMetError(KhepriError):
     """A keep-while condition is already unmet when it is to be set; nothing was written.
 
-    Facts: ``node_name``, ``node_path``, ``keep_while_reason``.
+    Facts: ``node_name``, ``node_path``, ``keep_while_reason``: the watched path or pattern, and
+    the condition that is not met there, None if nothing is there.
     """
 
 
@@ -171,6 +173,15 @@ class AlreadyMemberError(KhepriError):
     """The server is a member already. Facts: ``reason``, ``leader``."""
 
 
+class NotAMemberError(KhepriError):
+    """A write was to be answered by a node that has no member of the store (``reply_from``).
+
+    Nothing was sent if ``outcome`` is ``"not_applied"``. If it is ``"applied"``, the write was
+    done, and the member was removed from the cluster meanwhile. Facts: ``store_id``, ``member``,
+    ``members`` (nodes), ``outcome``.
+    """
+
+
 class NotDoneError(KhepriError):
     """The server did not do what it was asked. Facts: ``reason`` (one word), ``leader``."""
 
@@ -178,15 +189,18 @@ class NotDoneError(KhepriError):
 class KhepriTimeoutError(KhepriError, TimeoutError):
     """The time budget is spent.
 
-    On a write the outcome is unknown unless ``outcome`` says ``"not_applied"``: the command may
-    still be applied, once. Facts: ``operation``, ``timeout_seconds``, ``outcome``.
+    On a write the outcome is unknown unless ``outcome`` says ``"not_applied"``, or ``"applied"``
+    if only another member's answer is missing: the command may still be applied, once.
+
+    Facts: ``operation``, ``timeout_seconds``, ``outcome``.
     """
 
 
 class ServerStoppedError(KhepriError):
     """The server of the store stopped or crashed while the call was under way.
 
-    On a write the outcome is unknown. Facts: ``store_id``, ``reason``.
+    On a write the outcome is unknown unless ``outcome`` says ``"not_applied"`` or ``"applied"``.
+    Facts: ``store_id``, ``reason``, ``outcome``.
     """
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from khepri.machine import commands
 
 from .calls import DEFAULT, Timeout, call, check_size, result, submit, timeout_seconds
-from .options import WRITE, check_options, ttl_milliseconds
+from .options import WRITE, check_options, is_special, ttl_milliseconds
 from .reading import concrete_path, one_node
+from .sending import send
 from .viewing import Viewer
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class MoreWriter(Viewer):
         check_options("increment", options, WRITE)
         command = commands.encode(commands.increment(concrete_path(path), by))
         sum_or_future: KhepriFuture[int] | int = self._send(
-            command, options.get("timeout", DEFAULT), async_
+            command, options.get("timeout", DEFAULT), async_, result, options
         )
         return sum_or_future
 
@@ -211,10 +212,9 @@ class MoreWriter(Viewer):
         operation = commands.touch(one_node(path), ttl_milliseconds(ttl))
         return self._write(operation, options, async_)
 
-    def change(self, command: bytes, timeout: Timeout) -> Any:  # noqa: ANN401 - the command decides
+    def change(self, command: bytes, options: WriteOptions) -> Any:  # noqa: ANN401 - the command decides
         """Send an encoded command and give what its reply says; for `AdvancedStore`."""
-        check_size(command)
-        return call(self._get_node(), self._store_id, command, result, timeout)
+        return self._send(command, options.get("timeout", DEFAULT), False, result, options)  # noqa: FBT003
 
     # --- inside
 
@@ -226,7 +226,7 @@ class MoreWriter(Viewer):
     ) -> KhepriFuture[Any] | None:
         """Send a command that gives nothing back."""
         sent: KhepriFuture[Any] | None = self._send(
-            commands.encode(operation), options.get("timeout", DEFAULT), async_
+            commands.encode(operation), options.get("timeout", DEFAULT), async_, result, options
         )
         return sent
 
@@ -236,10 +236,13 @@ class MoreWriter(Viewer):
         timeout: Timeout,
         async_: bool,  # noqa: FBT001 - private
         decode: Callable[[Any], Any] = result,
+        options: WriteOptions | None = None,
     ) -> Any:  # noqa: ANN401 - a future, or what the command gives
         if len(command) > _SMALL_BYTES:
             check_size(command)
         node = self._get_node()
+        if options and is_special(options):
+            return send(node, self._store_id, command, decode, options, async_=async_)
         if async_:
             if timeout is not DEFAULT:
                 timeout_seconds(timeout)  # nobody waits here, but a mistake is a mistake

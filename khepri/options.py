@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from khepri.errors import InvalidOptionError, WrongTypeError
 from khepri.machine.commands import FOREVER, MAX_TTL_MILLISECONDS
 from khepri.machine.properties import DEFAULT_PROPERTIES, property_mask
+from khepri.raft.types import ServerId
 
 if TYPE_CHECKING:
     from khepri.machine.commands import KeepWhileOption
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 Favor = Literal["low_latency", "consistency"]
 """What a read prefers: to be answered at once from this node, or to be linearizable."""
+
+
+Priority = Literal["normal", "low"]
+"""Which writes go first: low ones go behind all normal ones that wait, a few at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +123,15 @@ class WriteOptions(TimeoutOption, total=False):
     """Options of every write.
 
     Keys:
-        reply_from: which member must have applied the write when the call returns. Only
-            ``"local"``, which is the default: the member that the write was given to answers it.
+        reply_from: which member must have applied the write when the call returns, beside the one
+            here: ``"local"`` (the default) no other, ``"leader"`` the one that leads, a
+            `khepri.ServerId` or the name of its node that member. A local read there then sees
+            the write.
+        priority: see `Priority`; ``"normal"`` if left out.
     """
 
-    reply_from: Literal["local"]
+    reply_from: str | ServerId
+    priority: Priority
 
 
 class ManyWriteOptions(WriteOptions, total=False):
@@ -195,7 +204,7 @@ READ = frozenset({"timeout", "favor", "condition"})
 COUNT = READ | {"include_root_props", "expect_specific_node"}
 MANY = COUNT | {"limit", "start_after"}
 FOLD = MANY | {"props_to_return"}
-WRITE = frozenset({"timeout", "reply_from"})
+WRITE = frozenset({"timeout", "reply_from", "priority"})
 MANY_WRITE = WRITE | {"include_root_props"}
 PUT = WRITE | {"keep_while", "ttl"}
 PUT_MANY = PUT | {"include_root_props"}
@@ -218,14 +227,20 @@ def check_unknown(function: str, options: dict[str, Any], known: frozenset[str])
 
 
 def check_options(function: str, options: Any, known: frozenset[str]) -> None:  # noqa: ANN401
-    """Refuse options a write does not have, and promises it cannot keep.
+    """Refuse options a write does not have, and impossible values of those that say how to send.
 
     Raises:
         TypeError: an unknown option.
-        InvalidOptionError: see `check_reply_from`.
+        InvalidOptionError: see `check_sending`.
     """
     check_unknown(function, options, known)
-    check_reply_from(options.get("reply_from", "local"))
+    if is_special(options):
+        check_sending(options)
+
+
+def is_special(options: WriteOptions) -> bool:
+    """Tell whether a write is to be sent in another way than the default (`sending.py`)."""
+    return "reply_from" in options or "priority" in options
 
 
 class Lifetime(TypedDict):
@@ -318,19 +333,31 @@ def checked_limit(limit: object) -> int | None:
     return limit
 
 
-def check_reply_from(reply_from: object) -> None:
+def check_sending(options: WriteOptions) -> None:
     """Refuse what a write cannot promise.
 
     Raises:
-        InvalidOptionError: anything but ``"local"``.
+        WrongTypeError: ``reply_from`` is neither a text nor a `ServerId`.
+        InvalidOptionError: it is an empty text, or ``priority`` is neither of the two.
     """
-    if reply_from != "local":
-        raise InvalidOptionError(
-            "a write is answered by the member it was given to, when that has applied it: "
-            f"reply_from is 'local', not {reply_from!r:.100}; to read elsewhere what was written, "
-            "read there with favor='consistency'",
+    reply_from: object = options.get("reply_from", "local")
+    if not isinstance(reply_from, str | ServerId):
+        raise WrongTypeError(
+            "reply_from is 'local', 'leader', a ServerId or the name of a node, not "
+            f"{reply_from!r:.100}",
             option="reply_from",
             value=reply_from,
+        )
+    if not reply_from:
+        raise InvalidOptionError(
+            "reply_from is empty, which is no node's name", option="reply_from", value=reply_from
+        )
+    priority: object = options.get("priority", "normal")
+    if priority not in {"normal", "low"}:
+        raise InvalidOptionError(
+            f"priority is 'normal' or 'low', not {priority!r:.100}",
+            option="priority",
+            value=priority,
         )
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from khepri.machine.properties import NodeProperties
     from khepri.machine.tree import Names, TreeNode
 
-    from .options import AppliedAt, CountOptions, FoldOptions, ManyOptions, ReadOptions
+    from .options import CountOptions, FoldOptions, ManyOptions, ReadOptions
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -91,6 +91,20 @@ class Reader:
     def store_id(self) -> str:
         """Which store this is a handle of."""
         return self._store_id
+
+    @property
+    def node(self) -> Node:
+        """The node on which it is; for the parts of the public face."""
+        return self._get_node()
+
+    @property
+    def access(self) -> StoreAccess:
+        """What is published of the store on this node; for the parts of the public face.
+
+        Raises:
+            NoSuchServerError: it does not run here.
+        """
+        return self._get_node().access(self._store_id)
 
     # --- one tree node
 
@@ -239,24 +253,16 @@ class Reader:
     def _view(self, options: ReadOptions) -> View:
         """Give the published tree, after whatever the options wait for."""
         deadline = Deadline(options.get("timeout", DEFAULT))
-        consistent = is_consistent(options.get("favor", "low_latency"))
-        condition = options.get("condition")
-        if condition is not None:
-            self._wait_for(checked_condition(condition), deadline)
-        elif consistent:
-            call(self._get_node(), self._store_id, ConsistentRead(), result, deadline.remaining())
-        access: StoreAccess = self._get_node().access(self._store_id)
+        node = self._get_node()
+        access: StoreAccess = node.access(self._store_id)
+        question = question_before(options, access.view, deadline.end)
+        if question is not None:
+            call(node, self._store_id, question, result, deadline.remaining())
+            access = node.access(self._store_id)
         if access.view is None and access.wait_for_server(deadline.remaining()) is None:
             raise deadline.error("the recovery of the store", "not_applied")
         assert access.view is not None
         return access.view
-
-    def _wait_for(self, place: AppliedAt, deadline: Deadline) -> None:
-        node = self._get_node()
-        view = node.access(self._store_id).view
-        if view is None or not view.covers(place.index, place.term):
-            message = WaitUntilApplied(place.index, place.term, deadline.end)
-            call(node, self._store_id, message, result, deadline.remaining())
 
     def _get_node(self) -> Node:
         return node_or_default(self._node)
@@ -292,6 +298,32 @@ class Reader:
         mask = returned_properties(options.get("props_to_return"))
         for names, node in self._matches(function, pattern, options, FOLD):
             yield known_path(names), queries.properties_of(node, mask)
+
+
+def question_before(
+    options: ReadOptions, view: View | None, give_up_at: float | None
+) -> ConsistentRead | WaitUntilApplied | None:
+    """Give what the server must answer before a read may look at the published tree.
+
+    Args:
+        options: of the read.
+        view: the published tree; None if there is none yet.
+        give_up_at: monotonic seconds when nobody waits any more; None if never.
+
+    Returns:
+        the question; None if the read may look at once.
+
+    Raises:
+        InvalidOptionError, WrongTypeError: an impossible ``favor`` or ``condition``.
+    """
+    consistent = is_consistent(options.get("favor", "low_latency"))
+    condition = options.get("condition")
+    if condition is None:
+        return ConsistentRead() if consistent else None
+    place = checked_condition(condition)
+    if view is not None and view.covers(place.index, place.term):
+        return None
+    return WaitUntilApplied(place.index, place.term, give_up_at)
 
 
 def one_node(path: PathLike) -> Path | PathPattern:

@@ -100,7 +100,7 @@ class Viewer(Reader):
                 None if old is None else properties_of(old, mask),
                 None if new is None else properties_of(new, mask),
             )
-            for at, old, new in diff(_at(since.held.root, top), _at(now, top), top)
+            for at, old, new, _reason in diff(_at(since.held.root, top), _at(now, top), top)
         ]
 
 

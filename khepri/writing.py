@@ -7,6 +7,7 @@ ran out of time may still be applied, once.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from khepri.actors.server_messages import ConsistentRead
@@ -48,14 +49,21 @@ class Writer(MoreWriter):
 
     Functions that put also take ``keep_while`` (paths to conditions under which the written tree
     node lives) and ``ttl`` (seconds that it lives from now on, see `MoreWriter.touch`); functions
-    on many tree nodes take ``include_root_props``. ``reply_from`` may be given, and is
-    ``"local"``.
+    on many tree nodes take ``include_root_props``.
+
+    Two options say how a write is sent. ``reply_from`` names a member that must have applied it
+    too before the call returns, so that a local read there sees it: ``"leader"``, a
+    `khepri.ServerId`, or the name of a node; ``"local"``, the default, waits for no other. If that
+    member does not answer within the time, the write is done nevertheless: the error's
+    ``outcome`` is ``"applied"``. ``priority="low"`` is for bulk work: such writes go behind all
+    normal ones that wait, a few at a time, so nobody waits for them; among themselves they keep
+    their order. Reads with ``favor="consistency"`` and `fence` do not wait for them either.
 
     Errors that every function may raise: `MisuseError` for bad arguments, before anything is
     sent; `NoSuchServerError` if the store does not run here; `OverloadedError` and
     `DiskFullError` if it cannot take the write now; `KhepriTimeoutError` and
     `ServerStoppedError`, after which the outcome is unknown unless their ``outcome`` says
-    ``"not_applied"``.
+    ``"not_applied"``; `NotAMemberError` if ``reply_from`` is no member.
     """
 
     __slots__ = ()
@@ -333,15 +341,20 @@ class Writer(MoreWriter):
         )
         return self._write(operation, options, async_)
 
-    def batch(self, *, timeout: Timeout = DEFAULT) -> Batch:
+    def batch(self, **options: Unpack[WriteOptions]) -> Batch:
         """Begin a write batch: many operations, one log entry, all or nothing.
 
         Use it as a context manager, which commits at its end unless an exception leaves it, or
         call `Batch.commit`.
+
+        Args:
+            options: see the class.
         """
+        check_options("batch", options, WRITE)
+        timeout = options.get("timeout", DEFAULT)
         if timeout is not DEFAULT:
             timeout_seconds(timeout)
-        return Batch(self._send, timeout)
+        return Batch(partial(self._send, options=options), timeout)
 
     def fence(self, *, timeout: Timeout = DEFAULT) -> None:
         """Wait until everything acknowledged before this call is applied on this node.

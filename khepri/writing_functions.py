@@ -334,7 +334,7 @@ def clear_many_payloads(
     )
 
 
-def batch(*, store_id: str | None = None, **options: Unpack[TimeoutOption]) -> Batch:
+def batch(*, store_id: str | None = None, **options: Unpack[WriteOptions]) -> Batch:
     """See `Store.batch`."""
     return _store(store_id).batch(**options)
 

@@ -272,15 +272,16 @@ class Edit:
         """Give one change event per changed path, in path order.
 
         A node that was changed and then removed is told as removed, and so is one that was
-        created and removed in one operation. The root is told like any other node (BUG-7).
+        created and removed in one operation. A removal says why, as its result does. The root is
+        told like any other node (BUG-7).
         """
         changes: list[Change] = []
         for path, before in self.before.items():
             if path not in self.deleted or not path:
                 changes.append(Change(path, before, self.node_at(path)))
-        for path, (node, _reason) in self.deleted.items():
+        for path, (node, reason) in self.deleted.items():
             if path:
-                changes.append(Change(path, self.before.get(path) or node, None))
+                changes.append(Change(path, self.before.get(path) or node, None, reason))
         changes.sort(key=_by_path)
         return changes
 

@@ -37,8 +37,12 @@ class Change(NamedTuple):
         path: where.
         old: the node before, None if it was created.
         new: the node after, None if it was deleted.
+        reason: why it was deleted, as a result tells it: ``explicit``, ``keep_while`` or
+            ``expired`` (``properties.py``). None if it was not, or if nobody can know any more
+            (``diff.py``).
     """
 
     path: Names
     old: TreeNode | None
     new: TreeNode | None
+    reason: str | None = None

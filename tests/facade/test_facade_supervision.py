@@ -173,7 +173,7 @@ def test_a_command_that_makes_the_machine_raise_is_an_error_and_harms_nothing(
         b"\xc1 no msgpack at all",
     ):
         with pytest.raises(CommandFailedError):
-            store.change(poison, 10)
+            store.change(poison, {"timeout": 10})
     assert store.get("/a") == 1
     assert actors_of("orders")["ra_server"] is before
     khepri.stop("orders")

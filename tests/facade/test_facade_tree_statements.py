@@ -7,12 +7,15 @@ Paths, conditions, walking, versions, keep-while and events (§2.1, §3) have th
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import khepri
+from khepri.actors.server_messages import AskCore
 from khepri.errors import ManyNodesDeniedError
+from khepri.raft.events import TimePassed
 from khepri.testing.memory_store import memory_store
 
 if TYPE_CHECKING:
@@ -71,6 +74,40 @@ def test_each_property_is_told_by_its_name(tree: khepri.Store) -> None:
 def test_without_a_wish_payload_and_its_version_are_told(tree: khepri.Store) -> None:
     assert tree.adv.get("/a") == {"data": 1, "payload_version": 1}
     assert tree.adv.get("/a/b") == {"payload_version": 1}
+
+
+# --- §2.4 options
+
+
+def test_a_condition_takes_the_place_of_favor(tree: khepri.Store) -> None:
+    """The place is applied here already, so nobody is asked, though the server stands still."""
+    view = tree.view()
+    here = khepri.applied(view.index, view.term)
+    server = tree.access.server
+    assert server is not None
+    gate = threading.Event()
+
+    def stand_still(_ticket: object) -> TimePassed:
+        assert gate.wait(20)
+        return TimePassed()
+
+    server.cast(AskCore(stand_still))
+    try:
+        assert tree.get("/a", favor="consistency", condition=here, timeout=0.05) == 1
+        with pytest.raises(khepri.KhepriTimeoutError):
+            tree.get("/a", favor="consistency", timeout=0.05)
+    finally:
+        gate.set()
+
+
+def test_every_way_to_write_a_path_means_the_same(tree: khepri.Store) -> None:
+    names: list[Any] = [
+        "/a/b/c", "a/b/c", "./a/b/c", "/a/b/c/", "/x/../a/b/c", khepri.Path("/a/b/c"),
+        ["a", "b", "c"], ("a", "b", "c"), [khepri.ROOT, "a", khepri.THIS, "b", "c"],
+        "/a/%62/c", "../../a/b/c",
+    ]  # fmt: skip
+    for name in names:
+        assert tree.get(name) == 2, name
 
 
 # --- §2.5 reads
@@ -244,7 +281,52 @@ def test_deleting_the_root_empties_it_and_tells_all(tree: khepri.Store) -> None:
     assert tree.get("/") is None
 
 
+def test_a_put_tells_what_it_ends_by_keep_while(tree: khepri.Store) -> None:
+    tree.put("/w/x", 1, keep_while={"/a": khepri.IfDataMatches(1)})
+    told = tree.adv.put("/a", 2)
+    assert told[khepri.Path("/a")] == {"data": 1, "payload_version": 2}
+    assert told[khepri.Path("/w/x")]["delete_reason"] == "keep_while"
+    assert set(told) == {khepri.Path(at) for at in ("/a", "/w", "/w/x")}
+    tree.put("/w/x", 1, keep_while={"/a": khepri.IfDataMatches(2)})
+    told = tree.adv.put("/a", 3, return_indirect_deletes=False)
+    assert set(told) == {khepri.Path("/a")}
+    assert not tree.exists("/w")
+
+
+def test_a_clear_whose_condition_is_not_met_is_a_mismatch(tree: khepri.Store) -> None:
+    with pytest.raises(khepri.MismatchingNodeError):
+        tree.clear_payload([khepri.IfAll("a", khepri.IfDataMatches(9))])
+    tree.clear_many_payloads([khepri.IfDataMatches(9)])
+    assert tree.get("/a") == 1
+
+
+def test_the_root_is_written_like_any_other_tree_node(tree: khepri.Store) -> None:
+    root = khepri.Path()
+    tree.put("/", 1)
+    tree.update("/", 2)
+    tree.compare_and_swap("/", 2, 3)
+    with pytest.raises(khepri.MismatchingNodeError) as error:
+        tree.create("/", 4)
+    assert error.value.node_path == root
+    assert tree.get("/") == 3
+    told = tree.adv.clear_payload("/")
+    assert told[root]["data"] == 3
+    assert tree.get("/") is None
+
+
 # --- §2.6 errors
+
+
+def test_an_unmet_keep_while_names_the_node_and_the_reason(tree: khepri.Store) -> None:
+    error_class = khepri.errors.KeepWhileConditionsNotMetError
+    with pytest.raises(error_class) as error:
+        tree.put("/new", 1, keep_while={"/none/*": khepri.IfNodeExists()})
+    assert error.value.node_path == khepri.Path("/new")
+    assert error.value.keep_while_reason == (khepri.realpath("/none/*"), None)
+    with pytest.raises(error_class) as error:
+        tree.put("/new", 1, keep_while={"/a": khepri.IfDataMatches(9)})
+    assert error.value.keep_while_reason == (khepri.Path("/a"), khepri.IfDataMatches(9))
+    assert not tree.exists("/new")
 
 
 def test_a_mismatch_tells_what_is_there_instead(tree: khepri.Store) -> None:

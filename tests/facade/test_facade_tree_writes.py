@@ -5,18 +5,25 @@ from __future__ import annotations
 import math
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import khepri
+from khepri.actors.low_priority import SHARE_COMMANDS
+from khepri.actors.node import UNDISTRIBUTED
+from khepri.actors.server_messages import AskCore
 from khepri.errors import (
     CommandFailedError,
     InvalidOptionError,
     InvalidPathError,
     ManyNodesDeniedError,
+    MismatchingNodeError,
+    NotAMemberError,
     WrongTypeError,
 )
+from khepri.raft.events import TimePassed
 from khepri.testing.local_cluster import LocalCluster
 from khepri.testing.memory_store import memory_store
 from tests.facade.facade_helpers import eventually
@@ -250,19 +257,98 @@ def test_the_module_functions_are_those_of_the_default_store() -> None:
 # --- options
 
 
-def test_a_write_is_answered_by_the_member_it_was_given_to(tree: khepri.Store) -> None:
-    tree.put("/a", 1, reply_from="local")
-    others: list[Any] = ["leader", khepri.ServerId("orders", "other"), None]
-    for elsewhere in others:
-        with pytest.raises(InvalidOptionError) as error:
-            tree.put("/a", 2, reply_from=elsewhere)
-        assert error.value.option == "reply_from"
-        with pytest.raises(InvalidOptionError):
-            tree.adv.delete("/a", reply_from=elsewhere)
+def test_a_lone_member_answers_in_whoever_s_name_it_is_asked(tree: khepri.Store) -> None:
+    here = khepri.ServerId("orders", UNDISTRIBUTED)
+    names: list[str | khepri.ServerId] = ["local", "leader", UNDISTRIBUTED, here]
+    for number, itself in enumerate(names):
+        tree.put("/a", number, reply_from=itself)
+        assert tree.get("/a") == number
+        assert tree.increment("/n", reply_from=itself, async_=True).get(timeout=10) == number + 1
+
+
+def test_only_a_member_can_answer(tree: khepri.Store) -> None:
+    tree.put("/a", 1)
+    writes: list[Callable[..., object]] = [
+        partial(tree.put, "/a", 2),
+        partial(tree.put, "/a", 2, async_=True),
+        partial(tree.adv.delete, "/a"),
+        partial(tree.increment, "/n"),
+    ]
+    for write in writes:
+        for nobody in ("", khepri.ServerId("another", UNDISTRIBUTED)):
+            with pytest.raises(InvalidOptionError) as error:
+                write(reply_from=nobody)
+            assert error.value.option == "reply_from"
+        for wrong in (None, 5, b"leader", ("member", here_of(tree))):
+            with pytest.raises(WrongTypeError) as wrong_type:
+                write(reply_from=wrong)
+            assert wrong_type.value.option == "reply_from"
+        with pytest.raises(NotAMemberError):
+            write(reply_from="another@127.0.0.1:5701")
+    assert tree.get_many("/*") == {khepri.Path("/a"): 1}
+
+
+def here_of(store: khepri.Store) -> khepri.ServerId:
+    return khepri.ServerId(store.store_id, UNDISTRIBUTED)
+
+
+def test_a_write_of_low_priority_is_a_write(tree: khepri.Store) -> None:
+    tree.put("/a", 1, priority="low")
     assert tree.get("/a") == 1
+    assert tree.increment("/n", 2, priority="low", async_=True).get(timeout=10) == 2
+    tree.delete("/a", priority="normal")
+    with tree.batch(priority="low") as batch:
+        batch.put("/b", 1)
+    assert set(tree.adv.put("/b", 2, priority="low")) == {khepri.Path("/b")}
+    with pytest.raises(MismatchingNodeError):
+        tree.create("/b", 3, priority="low")
+    for wrong in ("high", "", None, 0):
+        unknown: Any = {"priority": wrong}
+        for write in (tree.put, tree.adv.put, tree.increment):
+            with pytest.raises(InvalidOptionError, match="priority"):
+                write("/c", 1, **unknown)
+    assert not tree.exists("/c")
 
 
-@pytest.mark.parametrize("option", ["priority", "protect_against_dups", "correlation", "asynch"])
+def test_a_normal_write_overtakes_all_low_ones_but_a_share(tree: khepri.Store) -> None:
+    server = tree._get_node().access("orders").server
+    assert server is not None
+    reached, gate = threading.Event(), threading.Event()
+
+    def wait(_ticket: object) -> TimePassed:
+        reached.set()
+        assert gate.wait(20)
+        return TimePassed()
+
+    server.cast(AskCore(wait))  # all of the following is found in the mailbox together
+    assert reached.wait(20)
+    done: list[str] = []
+    low = [
+        tree.put(f"/low/{number}", number, priority="low", async_=True)
+        for number in range(10 * SHARE_COMMANDS)
+    ]
+    normal = tree.put("/normal", 1, async_=True)
+    names = {id(future): str(number) for number, future in enumerate(low)} | {id(normal): "normal"}
+    for future in (*low, normal):
+        future.add_done_callback(lambda future: done.append(names[id(future)]))
+    gate.set()
+    for future in (normal, *low):
+        future.get(timeout=20)
+    assert done[0] == "normal"
+    assert done[1:] == [str(number) for number in range(10 * SHARE_COMMANDS)]
+
+
+def test_a_fence_does_not_wait_for_low_priority(tree: khepri.Store) -> None:
+    low = [
+        tree.put(f"/low/{number}", number, priority="low", async_=True)
+        for number in range(SHARE_COMMANDS * 3)
+    ]
+    tree.fence()
+    low[-1].get(timeout=20)
+    assert tree.count("/low/*") == SHARE_COMMANDS * 3
+
+
+@pytest.mark.parametrize("option", ["protect_against_dups", "correlation", "asynch", "prio"])
 def test_an_option_that_does_not_exist_is_no_silent_wish(tree: khepri.Store, option: str) -> None:
     unknown: Any = {option: True}
     writes: list[Callable[..., object]] = [tree.put, tree.adv.put, tree.increment]

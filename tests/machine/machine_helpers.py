@@ -103,8 +103,17 @@ class Origin:
                 "create" if old is None else "delete" if new is None else "update",
                 str(resolve_path(at)),
             )
-            for at, old, new in self.last.changes
+            for at, old, new, _reason in self.last.changes
         ]
+
+    def reasons(self) -> dict[str, str | None]:
+        """Give why nodes were deleted by the last entry, by unix path."""
+        assert self.last is not None
+        return {
+            str(resolve_path(change.path)): change.reason
+            for change in self.last.changes
+            if change.new is None
+        }
 
 
 def nodes(root: TreeNode) -> dict[Names, TreeNode]:

@@ -122,6 +122,20 @@ def test_expiry_tells_changes_as_a_delete_does(origin: Origin) -> None:
     assert origin.changes() == [("update", "/"), *deleted, ("update", "/"), ("create", "/z")]
 
 
+def test_a_change_says_that_a_node_expired_and_why_the_others_went(origin: Origin) -> None:
+    origin.machine.wants_changes = True
+    put_for(origin, "/a/b", 500)
+    origin.put("/a/b/c", 2)
+    origin.put("/w", 1, keep_while={"/a/b": IfNodeExists()})
+    let_pass(origin, 500)
+    assert origin.reasons() == {
+        "/a": "keep_while",
+        "/a/b": "expired",
+        "/a/b/c": "expired",
+        "/w": "keep_while",
+    }
+
+
 def test_expiry_raises_versions_as_a_delete_does(origin: Origin) -> None:
     origin.put_nothing("/a")
     put_for(origin, "/a/b", 500)

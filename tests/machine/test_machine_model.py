@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from khepri.errors import KeepWhileConditionsNotMetError, MismatchingNodeError, NodeNotFoundError
 from khepri.machine import commands, operations, working_tree
 from khepri.machine.conditions import (
+    IfAll,
     IfChildListLength,
     IfDataMatches,
     IfHasPayload,
@@ -64,6 +65,15 @@ watches = st.lists(st.tuples(st.one_of(paths, st.just(()), patterns), conditions
 )
 payloads = st.one_of(st.none(), values.map(lambda it: (it,)))
 ttls = st.sampled_from([0, 100, 250, 1_000])
+batches = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "delete", "clear", "increment", "touch", "create", "move"]),
+        paths,
+        values,
+    ),
+    min_size=1,
+    max_size=5,
+)
 EXAMPLES = int(os.environ.get("KHEPRI_MODEL_EXAMPLES", "200"))
 """Random programs of 30 operations each; thousands of them take minutes."""
 
@@ -131,11 +141,19 @@ class MachineAndModel(RuleBasedStateMachine):
             assert list(told) == sorted(told)
         self.compare_changes()
 
-    def compare_changes(self) -> None:
-        kinds = [
+    def kinds(self) -> list[tuple[Names, str]]:
+        """Give the change events of the last entry."""
+        return [
             (at, "create" if old is None else "delete" if new is None else "update")
-            for at, old, new in self.origin.last.changes  # type: ignore[union-attr]  # it ran
+            for at, old, new, _reason in self.origin.last.changes  # type: ignore[union-attr]  # it ran
         ]
+
+    def compare_changes(self) -> None:
+        kinds = self.kinds()
+        reasons = {change.path: change.reason for change in self.origin.last.changes}  # type: ignore[union-attr]
+        assert {at: reason for at, reason in reasons.items() if reason is not None} == {
+            at: reason for at, (_node, reason) in self.naive.deleted.items() if at
+        }
         created_and_deleted = {
             at for at, _kind in kinds if at in self.naive.created and at in self.naive.deleted
         }
@@ -307,6 +325,95 @@ class MachineAndModel(RuleBasedStateMachine):
         expected = self.naive.transplant(source, place, move=move)
         make = commands.move if move else commands.copy
         self.both(make(Path(source), Path(place), returning=ALL), expected)
+
+    @rule(path=paths, condition=conditions, payload=values, tell=st.booleans())
+    def put_if(
+        self, path: Names, condition: naive_model.Condition, payload: object, tell: bool
+    ) -> None:
+        """Put to one tree node that must meet a condition; demanded absence lets it be made."""
+        expected: Expected
+        if path in self.naive.nodes:
+            met = self.naive.holds(path, condition)
+            expected = self.naive.put(path, (payload,)) if met else "mismatching"
+        else:
+            may_be_made = condition == ("exists", False)
+            expected = self.naive.put(path, (payload,)) if may_be_made else "not_found"
+        pattern = resolve_path([*path[:-1], IfAll(path[-1], real_condition(condition))])
+        returning = ALL if tell else None
+        self.both(commands.put(pattern, value(payload), returning=returning), expected)
+
+    @rule(path=paths, condition=conditions, clear=st.booleans())
+    def delete_or_clear_if(
+        self, path: Names, condition: naive_model.Condition, clear: bool
+    ) -> None:
+        """What is not there is done already; an unmet condition is an error of a clear only."""
+        met = path in self.naive.nodes and self.naive.holds(path, condition)
+        pattern = resolve_path([*path[:-1], IfAll(path[-1], real_condition(condition))])
+        if not met:
+            self.naive.begin()
+        expected: Expected = {}
+        if clear:
+            if path in self.naive.nodes:
+                expected = self.naive.clear(path) if met else "mismatching"
+            self.both(commands.clear_payload(pattern, returning=ALL), expected)
+        else:
+            if met:
+                expected = self.naive.delete(path)
+            self.both(commands.delete(pattern, returning=ALL), expected)
+
+    @rule(steps=batches)
+    def batch(self, steps: list[tuple[str, Names, object]]) -> None:
+        """All of some operations or none; each sees, and is told, what those before it did."""
+        before = dict(self.naive.nodes)
+        told: list[Expected] = []
+        events: list[tuple[Names, str]] = []
+        operations: list[commands.Operation] = []
+        outcome: Expected | None = None
+        for kind, path, argument in steps:
+            operation, expected = self.batched(kind, path, argument)
+            operations.append(operation)
+            if isinstance(expected, str):
+                outcome = expected
+                break
+            told.append(expected)
+            events.extend(self.naive.changes())
+        if outcome is not None:
+            self.naive.nodes = before
+            self.naive.begin()
+            self.both(commands.batch(operations), outcome)
+            return
+        results = self.origin.run(commands.batch(operations))
+        assert len(results) == len(told)
+        for found, wanted in zip(results, told, strict=True):
+            assert isinstance(wanted, dict)
+            assert {at: _typed(it) for at, it in found.items()} == {
+                at: _typed(it) for at, it in wanted.items()
+            }
+        assert self.kinds() == events
+
+    def batched(  # noqa: PLR0911 - one per kind
+        self, kind: str, path: Names, argument: Any
+    ) -> tuple[commands.Operation, Expected]:
+        """Do one operation of a batch on the model."""
+        at, number = Path(path), value(argument)
+        if kind == "put":
+            return commands.put(at, number, returning=ALL), self.naive.put(path, (argument,))
+        if kind == "delete":
+            return commands.delete(at, returning=ALL), self.naive.delete(path)
+        if kind == "clear":
+            return commands.clear_payload(at, returning=ALL), self.naive.clear(path)
+        if kind == "increment":
+            return commands.increment(at, 1, returning=ALL), self.naive.increment(path, 1)
+        if kind == "touch":
+            return commands.touch(at, 250, returning=ALL), self.naive.touch(path, 250)
+        if kind == "create":
+            known = path in self.naive.nodes
+            expected: Expected = "mismatching" if known else self.naive.put(path, (argument,))
+            return commands.create(at, number, returning=ALL), expected
+        assert kind == "move"
+        place = ("moved", *path)
+        expected = self.naive.transplant(path, place, move=True)
+        return commands.move(at, Path(place), returning=ALL), expected
 
     @rule(path=paths)
     def failing_batch(self, path: Names) -> None:

@@ -200,8 +200,8 @@ def test_a_diff_names_every_path_that_differs(
     for step in then:
         apply(origin, step)
     new = origin.machine.view.root
-    shared = [at for at, _old, _new in diff(old, new)]
-    assert shared == [at for at, _old, _new in diff(restored, new)]
+    shared = [change.path for change in diff(old, new)]
+    assert shared == [change.path for change in diff(restored, new)]
     assert shared == sorted(shared)
     was, now = _shown(old), _shown(new)
     assert set(shared) == {at for at in was.keys() | now.keys() if was.get(at) != now.get(at)}

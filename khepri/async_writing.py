@@ -1,0 +1,182 @@
+"""The writes of a store for asyncio: those of `Writer`, awaited.
+
+Encoding and checks are the same code, in the loop's thread; nothing is sent before it is awaited
+or made a task of. A task that is cancelled while it waits leaves its write to be done.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+
+from khepri.actors.server_messages import ConsistentRead
+from khepri.errors import MisuseError
+
+from .async_calls import call, send
+from .async_reading import AsyncReader
+from .batch import Batch
+from .calls import DEFAULT, Deadline, Timeout, check_size, result
+from .options import WRITE, check_options, check_unknown
+from .writing import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+    from typing import Unpack
+
+    from khepri.actors.node import Node
+    from khepri.machine.paths import PathLike
+
+    from .options import (
+        ManyWriteOptions,
+        PutManyOptions,
+        PutOptions,
+        TimeoutOption,
+        WriteOptions,
+    )
+
+
+class CoroutineWriter(Writer):
+    """A writer whose functions check, encode, and give a coroutine that sends and waits."""
+
+    __slots__ = ()
+
+    def _send(
+        self,
+        command: bytes,
+        timeout: Timeout,
+        async_: bool = False,  # noqa: FBT001, FBT002 - as the base has it
+        decode: Callable[[Any], Any] = result,
+        options: WriteOptions | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        assert not async_, "it is awaited in any case"
+        check_size(command)
+        how: WriteOptions = {**(options or {}), "timeout": timeout}
+        return send(self._get_node(), self._store_id, command, decode, how)
+
+
+class AsyncBatch(Batch):
+    """A write batch for asyncio: ``async with store.batch() as batch`` commits at its end.
+
+    Operations are added without waiting, as to a `khepri.batch.Batch`. One task.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> NoReturn:
+        """Refuse: committing waits.
+
+        Raises:
+            MisuseError: always.
+        """
+        raise MisuseError("a batch of khepri.aio is used with `async with`")
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit, unless an exception leaves the block or it was committed inside."""
+        if kind is None and self._operations is not None:
+            await self.commit()
+
+    async def commit(self) -> list[Any]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Send the batch; see `khepri.batch.Batch.commit`."""
+        committing: Any = super().commit()
+        results: list[Any] = await committing
+        return results
+
+
+class AsyncWriter(AsyncReader):
+    """The writing half of a `khepri.aio.Store`. Options and errors as for `khepri.Store`."""
+
+    __slots__ = ("_writer",)
+
+    def __init__(self, store_id: str, node: Node | None = None) -> None:
+        """Make a handle; see `AsyncReader`."""
+        super().__init__(store_id, node)
+        # What its functions give, here, is a coroutine.
+        self._writer: Any = CoroutineWriter(store_id, node)
+
+    async def put(self, path: PathLike, data: object, **options: Unpack[PutOptions]) -> None:
+        """See `khepri.Store.put`."""
+        await self._writer.put(path, data, **options)
+
+    async def put_many(
+        self, pattern: PathLike, data: object, **options: Unpack[PutManyOptions]
+    ) -> None:
+        """See `khepri.Store.put_many`."""
+        await self._writer.put_many(pattern, data, **options)
+
+    async def create(self, path: PathLike, data: object, **options: Unpack[PutOptions]) -> None:
+        """See `khepri.Store.create`."""
+        await self._writer.create(path, data, **options)
+
+    async def update(self, path: PathLike, data: object, **options: Unpack[PutOptions]) -> None:
+        """See `khepri.Store.update`."""
+        await self._writer.update(path, data, **options)
+
+    async def compare_and_swap(
+        self, path: PathLike, expected: object, data: object, **options: Unpack[PutOptions]
+    ) -> None:
+        """See `khepri.Store.compare_and_swap`."""
+        await self._writer.compare_and_swap(path, expected, data, **options)
+
+    async def delete(self, path: PathLike, **options: Unpack[WriteOptions]) -> None:
+        """See `khepri.Store.delete`."""
+        await self._writer.delete(path, **options)
+
+    async def delete_many(self, pattern: PathLike, **options: Unpack[ManyWriteOptions]) -> None:
+        """See `khepri.Store.delete_many`."""
+        await self._writer.delete_many(pattern, **options)
+
+    async def clear_payload(self, path: PathLike, **options: Unpack[WriteOptions]) -> None:
+        """See `khepri.Store.clear_payload`."""
+        await self._writer.clear_payload(path, **options)
+
+    async def clear_many_payloads(
+        self, pattern: PathLike, **options: Unpack[ManyWriteOptions]
+    ) -> None:
+        """See `khepri.Store.clear_many_payloads`."""
+        await self._writer.clear_many_payloads(pattern, **options)
+
+    async def increment(self, path: PathLike, by: int = 1, **options: Unpack[WriteOptions]) -> int:
+        """See `khepri.Store.increment`."""
+        number: int = await self._writer.increment(path, by, **options)
+        return number
+
+    async def copy(
+        self, path: PathLike, new_path: PathLike, **options: Unpack[WriteOptions]
+    ) -> None:
+        """See `khepri.Store.copy`."""
+        await self._writer.copy(path, new_path, **options)
+
+    async def move(
+        self, path: PathLike, new_path: PathLike, **options: Unpack[WriteOptions]
+    ) -> None:
+        """See `khepri.Store.move`."""
+        await self._writer.move(path, new_path, **options)
+
+    async def touch(
+        self, path: PathLike, *, ttl: float | None = None, **options: Unpack[WriteOptions]
+    ) -> None:
+        """See `khepri.Store.touch`."""
+        await self._writer.touch(path, ttl=ttl, **options)
+
+    def batch(self, **options: Unpack[WriteOptions]) -> AsyncBatch:
+        """See `khepri.Store.batch`; its `AsyncBatch.commit` is awaited."""
+        check_options("batch", options, WRITE)
+        timeout = options.get("timeout", DEFAULT)
+        Deadline(timeout)  # a mistake is told now
+        return AsyncBatch(partial(self._writer._send, options=options), timeout)  # noqa: SLF001
+
+    async def fence(self, **options: Unpack[TimeoutOption]) -> None:
+        """See `khepri.Store.fence`."""
+        check_unknown("fence", cast("dict[str, Any]", options), frozenset({"timeout"}))
+        deadline = Deadline(options.get("timeout", DEFAULT))
+        await call(self._reader.node, self.store_id, ConsistentRead(), result, deadline)
