@@ -8,7 +8,7 @@ import pykka
 
 from khepri.actors.default_node import default_node
 from khepri.config import check_store_id, get_default_store_id
-from khepri.errors import NoSuchServerError, WrongTypeError
+from khepri.errors import WrongTypeError
 
 from .calls import DEFAULT, Timeout, timeout_seconds
 from .store import Store
@@ -121,6 +121,5 @@ def server_ref(store_id: str | None = None) -> ServerRef:
     """
     wanted = get_default_store_id() if store_id is None else check_store_id(store_id)
     node = default_node()
-    if wanted not in node.stores:
-        raise NoSuchServerError(f"the store {wanted!r} does not run here", store_id=wanted)
+    node.access(wanted)  # raises, and knows why it is down
     return ServerRef(Store(wanted), node)
