@@ -186,7 +186,8 @@ class KhepriTimeoutError(KhepriError, TimeoutError):
 class ServerStoppedError(KhepriError):
     """The server of the store stopped or crashed while the call was under way.
 
-    On a write the outcome is unknown. Facts: ``store_id``, ``reason``.
+    On a write the outcome is unknown unless ``outcome`` says ``"not_applied"``. Facts:
+    ``store_id``, ``reason``, ``outcome``.
     """
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from typing import TYPE_CHECKING
+
 import pytest
 
 import khepri
 from khepri.testing import memory_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_create_of_what_is_there_says_so() -> None:
@@ -54,3 +60,23 @@ def test_a_batch_shows_how_much_is_in_it() -> None:
         assert repr(batch) == "<batch of 1 operations>"
         batch.commit()
         assert repr(batch) == "<batch, committed>"
+
+
+def test_a_friendly_name_stands_in_logs_and_thread_names_for_the_store_id() -> None:
+    with memory_store({"cluster_name": "s-1", "friendly_name": "orders"}):
+        names = {thread.name for thread in threading.enumerate()}
+    assert "khepri-orders@nonode@nohost-ra-server" in names
+    assert not any("s-1" in name for name in names)
+
+
+def test_settings_that_contradict_each_other_are_refused_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    for wrong in (
+        {"election_timeout_min_seconds": 3.0},
+        {"heartbeat_interval_seconds": 5.0},
+        {"max_waiting_bytes": 0},
+    ):
+        with pytest.raises(khepri.errors.InvalidOptionError):
+            khepri.start(tmp_path / "data", wrong)
+        assert not (tmp_path / "data").exists()
