@@ -5,7 +5,7 @@ wait for ever (pre-forking web servers do this every day). After a fork every ma
 is closed: an ask, a tell that wants a reply and a wait for an old future raise
 `khepri.errors.ForkedProcessError`. Nothing is checked per message; the parent pays nothing.
 
-The child may start stores of its own, in other directories.
+The child may start stores of its own: see `default_node`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,11 @@ class ActorLabel(NamedTuple):
     role: str
     store_id: str | None = None
     node: str | None = None
+    friendly_name: str = ""
+    """What the store is called in place of its id, if its settings say so."""
 
     def __str__(self) -> str:
         """Give ``orders@alice-ra-server``, or less where less is known."""
-        where = "@".join(part for part in (self.store_id, self.node) if part)
+        store = self.friendly_name or self.store_id
+        where = "@".join(part for part in (store, self.node) if part)
         return f"{where}-{self.role}" if where else self.role

@@ -9,6 +9,7 @@ from typing import Any
 
 from khepri.config import check_store_id, get_default_store_id
 from khepri.errors import InvalidOptionError, WrongTypeError
+from khepri.raft.settings import RaftSettings
 
 _logger = logging.getLogger("khepri.cluster")
 
@@ -72,6 +73,16 @@ class RaServerConfig:
                     option=setting.name,
                     value=value,
                 )
+        self.raft_settings()  # checks the order among the times
+
+    def raft_settings(self) -> RaftSettings:
+        """Give the settings of the Raft core."""
+        return RaftSettings(
+            heartbeat_interval_seconds=self.heartbeat_interval_seconds,
+            election_timeout_min_seconds=self.election_timeout_min_seconds,
+            election_timeout_max_seconds=self.election_timeout_max_seconds,
+            max_uncommitted_bytes=self.max_waiting_bytes,
+        )
 
 
 def complete_config(store_id_or_config: object) -> RaServerConfig:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from khepri.machine.machine import Machine
 from khepri.raft.core import RaftCore
-from khepri.raft.settings import RaftSettings
 
 from .wal_writer import ReadStore
 
@@ -51,7 +50,6 @@ def recover_server(setup: ServerSetup) -> RecoveredServer:
     directory = setup.storage.directory
     commit_note = directory.commit_note(setup.uid)
     machine, snapshot_bytes = restore_machine(directory.snapshots(setup.uid))
-    config = setup.config
     core = RaftCore(
         server_id=setup.server_id,
         uid=setup.uid,
@@ -59,12 +57,7 @@ def recover_server(setup: ServerSetup) -> RecoveredServer:
         snapshot=stored.snapshot,
         entries=stored.entries,
         configuration=setup.initial_configuration,
-        settings=RaftSettings(
-            heartbeat_interval_seconds=config.heartbeat_interval_seconds,
-            election_timeout_min_seconds=config.election_timeout_min_seconds,
-            election_timeout_max_seconds=config.election_timeout_max_seconds,
-            max_uncommitted_bytes=config.max_waiting_bytes,
-        ),
+        settings=setup.config.raft_settings(),
         random=setup.random,
         committed=commit_note.found,
     )

@@ -33,7 +33,7 @@ def start_store_supervisor(setup: ServerSetup) -> ActorReference:
     """Start the actors of a store; the supervisor's reference is ready when they are."""
 
     def label(role: str) -> ActorLabel:
-        return ActorLabel(role, setup.store_id, setup.server_id.node)
+        return ActorLabel(role, setup.store_id, setup.server_id.node, setup.config.friendly_name)
 
     def start_cache(siblings: Siblings) -> ActorReference:
         del siblings

@@ -47,6 +47,12 @@ class Batch:
         """Give the number of operations so far."""
         return len(self._operations or ())
 
+    def __repr__(self) -> str:
+        """Show how much is in it, or that it is done."""
+        if self._operations is None:
+            return "<batch, committed>"
+        return f"<batch of {len(self)} operations>"
+
     def __enter__(self) -> Self:
         """Begin."""
         return self

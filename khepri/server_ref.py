@@ -121,5 +121,5 @@ def server_ref(store_id: str | None = None) -> ServerRef:
     """
     wanted = checked_store_id(store_id)
     node = default_node()
-    node.access(wanted)
+    node.access(wanted)  # raises, and knows why it is down
     return ServerRef(Store(wanted), node)

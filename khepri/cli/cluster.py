@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from khepri.errors import NotDoneError
 
 from .guest import Guest, add_node_arguments, guest_at
-from .outcomes import ExitCode
+from .outcomes import ExitCode, sentence
 from .rendering import as_json, as_plain
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the commands take."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, (what, do) in _ACTIONS.items():
-        action = actions.add_parser(name, help=what, description=f"{what.capitalize()}.")
+        action = actions.add_parser(name, help=what, description=sentence(what))
         if name == "join":
             action.add_argument("remote", metavar="REMOTE", help="a node of the cluster to join")
         elif name == "remove":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from .opening import add_store_arguments, open_store
 from .outcomes import ExitCode
+from .reading import add_reading_arguments, open_for_reading
 from .rendering import as_json
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "pattern", nargs="?", default="/**", metavar="PATTERN", help="which (default: /**, all)"
     )
-    add_store_arguments(parser)
+    add_reading_arguments(parser)
     parser.add_argument(
         "--output",
         choices=("json", "plain"),
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(line(str(path), properties))
         return count + 1
 
-    with open_store(arguments) as store:
+    with open_for_reading(arguments) as store:
         store.fold(arguments.pattern, show, 0)
     return ExitCode.DONE
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from .opening import add_store_arguments, open_store
 from .outcomes import ExitCode
+from .reading import add_reading_arguments, open_for_reading
 from .rendering import as_json, as_plain
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("path", metavar="PATH", help="such as /packages/bash/Version")
-    add_store_arguments(parser)
+    add_reading_arguments(parser)
     parser.add_argument(
         "--output",
         choices=("plain", "json"),
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print it; a tree node without payload prints nothing in plain and null in JSON."""
-    with open_store(arguments) as store:
+    with open_for_reading(arguments) as store:
         value: object = store.get(arguments.path)
         is_empty = value is None and not store.has_data(arguments.path)
     if arguments.output == "json":

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from khepri.actors.node import Node
 from khepri.calls import Deadline
-from khepri.config import get_default_store_id
+from khepri.config import get_default_store_id, get_max_command_bytes
 from khepri.errors import JoinError, KhepriTimeoutError
 from khepri.membership import ask_cluster
 from khepri.transport.address import parse_node_name
+from khepri.transport.settings import TransportSettings
 from khepri.transport.zmq_transport import ZmqTransport
 
 from .outcomes import CommandError
@@ -35,6 +36,11 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
     """Let a command take the node to ask."""
     parser.add_argument("--node", required=True, metavar="NODE", help="the running node to ask")
     parser.add_argument("--store", metavar="NAME", help="the store's id (default: khepri)")
+    add_guest_arguments(parser)
+
+
+def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let a command take what a guest needs beside the node."""
     parser.add_argument(
         "--cookie-file",
         type=Path,
@@ -44,7 +50,6 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         type=float,
-        default=_TIMEOUT_SECONDS,
         metavar="SECONDS",
         help="for the whole command (default: 30)",
     )
@@ -69,6 +74,10 @@ class Guest:
         return self._node.call(
             self.asked, function, (self.store_id, *arguments), self._deadline.remaining()
         )
+
+    def ask_about_node(self, function: str, *arguments: object) -> Any:  # noqa: ANN401 - it decides
+        """Like `ask`, for what is not about the store."""
+        return self._node.call(self.asked, function, arguments, self._deadline.remaining())
 
     def ask_leader(self, function: str, *arguments: object) -> Any:  # noqa: ANN401 - it decides
         """Have the leader do something; the node says who that is.
@@ -110,14 +119,21 @@ def guest_at(arguments: argparse.Namespace) -> Generator[Guest]:
         KhepriError: a wrong name, or no usable cookie.
     """
     asked: str = arguments.node
-    deadline = Deadline(arguments.timeout)
+    timeout = arguments.timeout
+    deadline = Deadline(_TIMEOUT_SECONDS if timeout is None else timeout)
     own_host = _host_that_reaches(parse_node_name(asked).host)
 
     def make_transport(
         name: str, incarnation: bytes, receiver: Receiver, on_failure: OnFailure
     ) -> Transport:
-        cookie = arguments.cookie_file
-        return ZmqTransport(name, incarnation, receiver, cookie=cookie, on_failure=on_failure)
+        return ZmqTransport(
+            name,
+            incarnation,
+            receiver,
+            cookie=arguments.cookie_file,
+            settings=TransportSettings.for_commands_of(get_max_command_bytes()),
+            on_failure=on_failure,
+        )
 
     name = f"cli-{os.getpid()}@{_bracketed(own_host)}:{_free_port(own_host)}"
     node = Node(name, make_transport=make_transport)

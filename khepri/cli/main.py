@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from khepri.errors import KhepriError
 
-from .outcomes import CommandError, ExitCode, complain, exit_code_of
+from .outcomes import CommandError, ExitCode, complain, exit_code_of, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         An `ExitCode`. Errors are told in one line on standard error.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed by the shell
+        complain("standard output is closed")
+        return ExitCode.FAILED
     try:
         command, arguments = _parse(words)
         code = command.run(arguments)
@@ -86,7 +89,7 @@ def _parse(words: list[str]) -> tuple[_Command, argparse.Namespace]:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules: dict[str, _Command] = {}
     for name, what in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=what, description=f"{what.capitalize()}.")
+        subparser = subparsers.add_parser(name, help=what, description=sentence(what))
         if name in words:
             modules[name] = cast("_Command", importlib.import_module(f".{name}", __package__))
             modules[name].add_arguments(subparser)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +15,29 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from contextlib import AbstractContextManager
 
+    from khepri.actors.node import Node
     from khepri.store import Store
 
 
 def add_store_arguments(parser: argparse.ArgumentParser) -> None:
     """Let a command take the directory and the name of a store."""
+    add_directory_argument(parser, required=True)
+    add_store_argument(parser)
+
+
+def add_directory_argument(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
+    """Let a command take the directory of a store."""
     parser.add_argument(
         "--data-dir",
-        required=True,
+        required=required,
         type=Path,
         metavar="DIR",
         help="the data directory; no program may have a store running in it",
     )
+
+
+def add_store_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command take the name of a store."""
     parser.add_argument(
         "--store",
         metavar="NAME",
@@ -60,25 +70,60 @@ def open_store(
         raise CommandError(
             f"there is no store {store_id!r} in {data_dir}, only {names}", ExitCode.STORAGE
         )
-    return open_data_dir(data_dir, store_id)
+    return open_data_dir(data_dir, store_id, writes=create)
 
 
 @contextmanager
-def open_data_dir(data_dir: Path, store_id: str | None = None) -> Generator[Store]:
+def open_data_dir(
+    data_dir: Path, store_id: str | None = None, *, writes: bool = True
+) -> Generator[Store]:
     """Start a store of a directory for as long as the ``with`` block lasts; then free both.
 
+    It runs on a node of the name that the directory belongs to, without a way to other nodes. A
+    store with other members can be read then, as far as this member knew it, and not written.
+
     Raises:
+        CommandError: it is to be written and has other members.
         KhepriError: the store cannot be opened.
     """
-    from khepri.ra_system import stop as stop_ra_system  # noqa: PLC0415 - only when needed
+    from khepri.actors.node import Node  # noqa: PLC0415 - only when needed
     from khepri.store import open_store as start_store  # noqa: PLC0415
 
+    node = Node(_owner_of(data_dir))
     try:
-        with start_store(data_dir, store_id) as store:
+        with start_store(data_dir, store_id, node=node) as store:
+            if writes:
+                _refuse_other_members(node, store.store_id)
             yield store
     finally:
-        # The Ra system of a directory bears the directory's name, and holds its lock.
-        stop_ra_system(os.path.abspath(data_dir))  # noqa: PTH100 - as khepri.start names it
+        node.stop()
+
+
+def _refuse_other_members(node: Node, store_id: str) -> None:
+    from khepri.management import ClusterManager  # noqa: PLC0415 - only when needed
+
+    others = set(ClusterManager(node).locally_known_nodes(store_id)) - {node.name}
+    if others:
+        names = ", ".join(sorted(others))
+        raise CommandError(
+            f"the store {store_id!r} has other members ({names}) and can only be read from its "
+            "directory; write to it through a program that runs it"
+        )
+
+
+def _owner_of(data_dir: Path) -> str:
+    """Give the name of the node that a directory belongs to; a new one has none."""
+    from khepri.actors.node import UNDISTRIBUTED  # noqa: PLC0415 - only when needed
+    from khepri.log.directory import IDENTITY_FORMAT  # noqa: PLC0415
+    from khepri.log.file_header import read_record_file  # noqa: PLC0415
+    from khepri.log.posix_file_system import PosixFileSystem  # noqa: PLC0415
+    from khepri.log.paths import identity_path  # noqa: PLC0415
+
+    identity = identity_path(str(data_dir))
+    if not Path(identity).exists():
+        return UNDISTRIBUTED
+    facts: list[Any] = read_record_file(PosixFileSystem(), identity, IDENTITY_FORMAT)
+    return str(facts[0])
 
 
 def stores_in(data_dir: Path) -> list[str]:

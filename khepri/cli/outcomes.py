@@ -57,3 +57,8 @@ def exit_code_of(error: KhepriError) -> ExitCode:
 def complain(message: str) -> None:
     """Tell the user on standard error, in one line."""
     print("khepri:", " ".join(message.split()), file=sys.stderr)
+
+
+def sentence(words: str) -> str:
+    """Make a sentence of what a command does; other letters stay as they are."""
+    return f"{words[0].upper()}{words[1:]}."

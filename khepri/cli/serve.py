@@ -21,6 +21,7 @@ from khepri.calls import Deadline
 from khepri.config import get_default_store_id
 from khepri.errors import JoinError, NoSuchServerError
 from khepri.management import ClusterManager
+from khepri.transport.address import parse_node_name
 
 from .outcomes import CommandError, ExitCode
 from .store_setting import store_setting
@@ -76,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes, or the store or the network is down for good."""
+    parse_node_name(arguments.name)  # before anything starts
     _log_to_standard_error(arguments.log_level)
     end = _End()
     node.start(arguments.name, cookie=arguments.cookie_file, listen=arguments.listen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -11,17 +12,17 @@ from khepri.machine.paths import Path
 from khepri.machine.unix_paths import STAR, STAR_STAR
 
 from .drawing import ASCII, UNICODE, Branches, Line, draw
-from .opening import add_store_arguments, open_store
 from .outcomes import CommandError, ExitCode
+from .reading import add_reading_arguments, open_for_reading
 from .rendering import as_plain, shortened
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping
 
     from khepri.machine.paths import PathPattern
     from khepri.machine.properties import NodeProperties
-    from khepri.store import Store
+
+    from .reading import Readable
 
 _PAYLOAD_WIDTH_MIN = 20
 Found = dict[Path, "NodeProperties"]
@@ -30,14 +31,14 @@ Found = dict[Path, "NodeProperties"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("path", nargs="?", default="/", metavar="PATH", help="where (default: /)")
-    add_store_arguments(parser)
+    add_reading_arguments(parser)
     parser.add_argument("--depth", type=_depth, metavar="N", help="how many levels (default: all)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw it."""
     top = Path(arguments.path)
-    with open_store(arguments) as store:
+    with open_for_reading(arguments) as store:
         found = _find(store, top, arguments.depth)
     if top not in found:
         raise CommandError(f"there is no tree node {top}", ExitCode.NOT_FOUND)
@@ -59,7 +60,7 @@ def natural_order(path: Path) -> list[tuple[int, int, str]]:
     ]
 
 
-def _find(store: Store, top: Path, depth: int | None) -> Found:
+def _find(store: Readable, top: Path, depth: int | None) -> Found:
     """Collect a tree node and what is below it, down to a depth."""
 
     def collect(path: Path, properties: NodeProperties, found: Found) -> Found:
@@ -115,7 +116,6 @@ def _branches() -> Branches:
 
 
 def _depth(text: str) -> int:
-    depth = int(text)
-    if depth < 0:
-        raise ValueError
-    return depth
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"a whole number from 0 up, not {text!r}")
+    return int(text)

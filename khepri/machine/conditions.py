@@ -265,6 +265,12 @@ class IfDataMatches(NodeCondition):
         ready = pattern if isinstance(pattern, DataPattern) else DataPattern.of(pattern, where)
         object.__setattr__(self, "pattern", ready)
 
+    def __repr__(self) -> str:
+        """Show the condition as it is written in a program."""
+        guards = self.pattern.guards
+        where = f", where={list(guards)!r}" if guards else ""
+        return f"IfDataMatches({self.pattern.part!r}{where})"
+
     def fits(self, node: TreeNode) -> bool:
         """See `NodeCondition.fits`."""
         payload = node.payload

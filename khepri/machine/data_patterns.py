@@ -69,6 +69,10 @@ class DictWith:
             raise _invalid(entries, "it is not a dict")
         self.entries = entries
 
+    def __repr__(self) -> str:
+        """Show it as it is written in a program."""
+        return f"DictWith({shown(self.entries)})"
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -91,7 +95,11 @@ class Literal:
     """Exactly this data. Two literals are equal if they are stored as the same bytes."""
 
     encoded: bytes
-    value: object = field(compare=False, repr=False)
+    value: object = field(compare=False)
+
+    def __repr__(self) -> str:
+        """Show the data, as in the pattern."""
+        return shown(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,10 @@ class OfType:
     """Data of exactly one of the types that can be stored."""
 
     kind: type
+
+    def __repr__(self) -> str:
+        """Show the type as in the pattern."""
+        return "type(None)" if self.kind is type(None) else self.kind.__qualname__
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,10 @@ class Items:
     kind: type[list[object] | tuple[object, ...]]
     parts: tuple[Part, ...]
 
+    def __repr__(self) -> str:
+        """Show the list or tuple as in the pattern."""
+        return repr(self.kind(self.parts))
+
 
 @dataclass(frozen=True, slots=True)
 class Entries:
@@ -115,6 +131,11 @@ class Entries:
 
     entries: tuple[tuple[Literal, Part], ...]
     exact: bool
+
+    def __repr__(self) -> str:
+        """Show the dict as in the pattern."""
+        inner = ", ".join(f"{key!r}: {part!r}" for key, part in self.entries)
+        return f"{{{inner}}}" if self.exact else f"DictWith({{{inner}}})"
 
 
 Part: TypeAlias = Literal | Anything | Var | OfType | Comparison | Items | Entries

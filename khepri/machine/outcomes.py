@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from khepri.errors import KhepriError, MismatchingNodeError, NodeNotFoundError
 
+from .conditions import IfNodeExists
 from .paths import Path
 
 if TYPE_CHECKING:
@@ -109,10 +110,17 @@ def to_error(
             condition=outcome.condition,
         )
     return MismatchingNodeError(
-        f"the tree node {path} does not meet {outcome.condition!r}",
+        mismatch_message(path, outcome.condition),
         node_name=outcome.node_name,
         node_path=path,
         node_is_target=outcome.node_is_target,
         node_props=node_props or {},
         condition=outcome.condition,
     )
+
+
+def mismatch_message(path: Path, condition: Component) -> str:
+    """Say in words that a tree node does not meet a condition."""
+    if condition == IfNodeExists(exists=False):
+        return f"there is a tree node {path} already"
+    return f"the tree node {path} does not meet {condition!r}"

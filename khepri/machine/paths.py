@@ -327,9 +327,19 @@ def ensure_specific(path: Path | PathPattern) -> Path:
     names = targets_specific_node(path)
     if names is None:
         raise ManyNodesDeniedError(
-            f"{shown(path)} may match many tree nodes where one is required", path=path
+            f"{_shown_pattern(path)} may match many tree nodes where one is required; name one, "
+            "or use the function on many",
+            path=path,
         )
     return names
+
+
+def _shown_pattern(path: Path | PathPattern) -> str:
+    """Show the unix form, which is what most patterns were written in, if there is one."""
+    try:
+        return shown(unix_form(path))
+    except InvalidPathError:
+        return shown(path)
 
 
 def is_valid_path(path: object) -> bool:

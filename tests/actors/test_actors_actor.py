@@ -1,4 +1,7 @@
-"""The life of an actor: start, batches, deadlines, replies given later, and every way to end."""
+"""The life of an actor: start, batches, deadlines, replies given later, and every way to end.
+
+Long, because each way to end is told for each kind of message.
+"""
 
 from __future__ import annotations
 

@@ -301,3 +301,21 @@ def test_an_interrupted_command_says_so(data_dir: Path) -> None:
     with mock.patch("khepri.cli.get.run", side_effect=KeyboardInterrupt):
         done = khepri("get", "/a", "--data-dir", data_dir)
     assert (done.returncode, done.stderr) == (130, "khepri: interrupted\n")
+
+
+def test_a_standard_output_that_is_closed_is_told(data_dir: Path) -> None:
+    line = f"{sys.executable} -m khepri get /services/web/on --data-dir {data_dir} >&-"
+    done = subprocess.run(["/bin/sh", "-c", line], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "khepri: standard output is closed\n")
+
+
+def test_help_keeps_the_letters_of_names() -> None:
+    assert "until SIGTERM or SIGINT." in khepri("serve", "--help").stdout
+    assert "Put a JSON document" in khepri("load", "--help").stdout
+
+
+def test_a_wrong_node_name_is_told_in_one_line_before_anything_starts(tmp_path: Path) -> None:
+    done = khepri("serve", "--name", "alice", "--data-dir", tmp_path / "data")
+    assert done.returncode == 2
+    assert done.stderr == "khepri: a distributed node is called name@host:port, not 'alice'\n"
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,7 @@
-"""Start-up: putting logs together again, torn tails, damage, leftovers."""
+"""Start-up: putting logs together again, torn tails, damage, leftovers.
+
+Long, because each thing that a crash can leave is a scenario of its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The write-ahead log: writing, roll-over, gaps, and disks that fail."""
+"""The write-ahead log: writing, roll-over, gaps, and disks that fail.
+
+Long, because each failure is told at each step of a write.
+"""
 
 from __future__ import annotations
 

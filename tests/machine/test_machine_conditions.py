@@ -1,4 +1,7 @@
-"""The conditions one by one: when they are met, whom they blame, what they refuse (spec §3.1)."""
+"""The conditions one by one: when they are met, whom they blame, what they refuse (spec §3.1).
+
+Long, because there are fourteen of them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Times to live: expiry by log time, the same on all members; renewals; what follows from it."""
+"""Times to live: expiry by log time, the same on all members; renewals; what follows from it.
+
+Long, because a time to live meets every other operation.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Writing to the tree: one test per statement of the specification (§2.5, §3.3, §3.4, §3.6)."""
+"""Writing to the tree: one test per statement of the specification (§2.5, §3.3, §3.4, §3.6).
+
+Long, because the specification makes so many statements.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Everything is seen from outside, in events, effects, messages and states; the product code knows
 nothing of marks. A mark that is never reached says that some code is not tested by simulation.
+
+Long, because it is one list.
 """
 
 from __future__ import annotations

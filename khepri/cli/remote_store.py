@@ -1,0 +1,67 @@
+"""Reads a store on a running node, a page at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from khepri.machine.command_codes import pattern_to_plain
+from khepri.machine.paths import Path, resolve_path
+from khepri.machine.values import decode_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from khepri.machine.paths import PathLike
+    from khepri.machine.properties import NodeProperties
+    from khepri.reading import A
+
+    from .guest import Guest
+
+
+class RemoteStore:
+    """The reading functions of a store that the commands need; see `khepri.Store`.
+
+    Each call reads one immutable tree, however many pages it takes.
+    """
+
+    def __init__(self, guest: Guest) -> None:
+        """Read the store that a guest asks about."""
+        self._guest = guest
+
+    def get(self, path: PathLike, /) -> object:
+        """Give the data of one tree node, None if it has none."""
+        return self._one(path).get("data")
+
+    def has_data(self, path: PathLike, /) -> bool:
+        """Tell whether a tree node carries data."""
+        return "data" in self._one(path)
+
+    def fold(
+        self,
+        pattern: PathLike,
+        function: Callable[[Path, NodeProperties, A], A],
+        accumulator: A,
+        /,
+    ) -> A:
+        """Call the function for each match, as its page arrives."""
+        for path, properties in self._walk(pattern, is_one=False):
+            accumulator = function(path, properties, accumulator)
+        return accumulator
+
+    def _one(self, path: PathLike) -> NodeProperties:
+        return next(self._walk(path, is_one=True))[1]
+
+    def _walk(self, pattern: PathLike, *, is_one: bool) -> Iterator[tuple[Path, NodeProperties]]:
+        plain = pattern_to_plain(resolve_path(pattern))
+        walk_id, rows, goes_on = self._guest.ask_for_long("read_store", plain, is_one)
+        yield from _decoded(rows)
+        number = 0
+        while goes_on:
+            number += 1
+            _, rows, goes_on = self._guest.ask_about_node("read_on", walk_id, number)
+            yield from _decoded(rows)
+
+
+def _decoded(rows: list[Any]) -> Iterator[tuple[Path, NodeProperties]]:
+    for names, payload in rows:
+        yield Path(names), {} if payload is None else {"data": decode_value(payload)}

@@ -1,0 +1,159 @@
+"""What other nodes may read of a store here: a walk, page by page, on one immutable tree.
+
+``khepri get --node``, ``tree`` and ``dump`` ask for it. The first page begins a walk, each further
+one goes on where the last one ended, so that all of them fit together and none is looked for
+twice. A walk is kept for as long as its reader said it has time, and no longer: it holds the
+memory of what was changed since it began.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from khepri.errors import NotDoneError
+from khepri.machine.parts import pattern_from_plain
+from khepri.machine.paths import ensure_specific
+from khepri.machine.patterns import find_many
+from khepri.machine.queries import find_match
+
+from .request_threads import RequestThreads, budget, busy
+from .store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from khepri.actors.future import KhepriFuture
+    from khepri.actors.node import Node
+    from khepri.machine.tree import Names, TreeNode
+
+    from .calls import Deadline
+
+PAGE_BYTES: Final = 256 * 1024
+"""A page ends with the tree node that makes it larger; one payload may be larger by itself."""
+
+TREE_NODE_BYTES: Final = 64
+"""What a tree node counts in a page beside its payload: a page of empty ones ends too."""
+
+WALKS_MAX: Final = 16
+"""So many walks may be under way at once; each may keep an old tree in memory."""
+
+Page = list[Any]
+"""``[walk id, tree nodes, whether more follow]``; a tree node is ``[names, payload or None]``."""
+
+
+class RemoteReading:
+    """The reading functions of a node. They are called in the Router's thread."""
+
+    def __init__(self, node: Node) -> None:
+        """Read the stores of a node."""
+        self._node = node
+        self._threads = RequestThreads(node.name, WALKS_MAX)
+        self._walks: dict[int, _Walk] = {}
+        self._walk_ids = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def by_name(self) -> dict[str, Any]:
+        """Give the functions other nodes may call."""
+        return {"read_store": self.read_store, "read_on": self.read_on}
+
+    def read_store(
+        self, store_id: object, pattern: object, is_one: object, seconds: object
+    ) -> KhepriFuture[Page]:
+        """Begin a walk and give its first page.
+
+        Args:
+            store_id: of a store that runs here.
+            pattern: the components of a resolved pattern, as plain values.
+            is_one: whether it is an error if nothing is there.
+            seconds: how long the reader will go on at most.
+        """
+        deadline = budget(seconds)
+        resolved = pattern_from_plain(list(cast("Iterable[Any]", pattern)))
+
+        def begin() -> Page:
+            root = Store(str(store_id), self._node).view(timeout=deadline.remaining()).held.root
+            if is_one:
+                ensure_specific(resolved)
+                return _Walk([find_match(root, resolved)]).page(0)
+            walk = _Walk(find_many(root, resolved))
+            page = walk.page(0)
+            if walk.is_over:
+                return page
+            return [self._keep(walk, deadline), *page[1:]]
+
+        return self._threads.run(begin)
+
+    def read_on(self, walk_id: object, number: object) -> KhepriFuture[Page]:
+        """Give the next page of a walk.
+
+        Args:
+            walk_id: which walk.
+            number: of the page: 1 for the second.
+        """
+
+        def go_on() -> Page:
+            walk = self._walks.get(cast("int", walk_id))
+            if walk is None:
+                raise NotDoneError(
+                    f"{self._node.name} does not keep this walk any more", reason="walk_is_over"
+                )
+            page = walk.page(number)
+            if walk.is_over:
+                self._forget(cast("int", walk_id))
+            return [walk_id, *page[1:]]
+
+        return self._threads.run(go_on)
+
+    def _keep(self, walk: _Walk, deadline: Deadline) -> int:
+        with self._lock:
+            if len(self._walks) >= WALKS_MAX:
+                raise busy(self._node.name, WALKS_MAX)
+            walk_id = next(self._walk_ids)
+            self._walks[walk_id] = walk
+        # Whoever began it may be gone; then nobody else would let go of the tree.
+        walk.end = threading.Timer(deadline.remaining() or 0.0, self._forget, (walk_id,))
+        walk.end.name = f"khepri-{self._node.name}-walk"
+        walk.end.daemon = True
+        walk.end.start()
+        return walk_id
+
+    def _forget(self, walk_id: int) -> None:
+        walk = self._walks.pop(walk_id, None)
+        if walk is not None and walk.end is not None:
+            walk.end.cancel()
+
+
+class _Walk:
+    """A walk that rests between two pages."""
+
+    def __init__(self, matches: Iterable[tuple[Names, TreeNode]]) -> None:
+        self._matches = iter(matches)
+        self._next = next(self._matches, None)
+        self._number = 0
+        self._lock = threading.Lock()
+        self.end: threading.Timer | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last page was given."""
+        return self._next is None
+
+    def page(self, number: object) -> Page:
+        """Give the page of that number, which must be the next one."""
+        with self._lock:
+            if number != self._number:
+                raise NotDoneError(f"page {self._number} is next, not {number}", reason="no_page")
+            self._number += 1
+            rows: list[Any] = []
+            size = 0
+            while self._next is not None and size < PAGE_BYTES:
+                names, node = self._next
+                payload = node.payload if node.has_data else None
+                if rows and size + len(payload or b"") > PAGE_BYTES:
+                    break
+                rows.append([list(names), payload])
+                size += TREE_NODE_BYTES + sum(map(len, names)) + len(payload or b"")
+                self._next = next(self._matches, None)
+            return [None, rows, not self.is_over]

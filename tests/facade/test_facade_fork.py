@@ -1,0 +1,147 @@
+"""A forked child: the parent's stores are refused, its own ones work. Nothing hangs in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEADLINE_SECONDS = 60.0
+
+PREAMBLE = """
+import os, traceback
+import khepri
+from khepri.errors import ForkedProcessError
+
+def in_child(function):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            function()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+def refused(function):
+    try:
+        function()
+    except ForkedProcessError:
+        return
+    raise AssertionError("not refused")
+
+khepri.start("of-parent")
+khepri.put("/who", "parent")
+"""
+
+
+def run(directory: Path, scenario: str) -> None:
+    """Run a scenario in a process of its own: a fork copies all that pytest has."""
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PREAMBLE + textwrap.dedent(scenario)],
+        check=True,
+        timeout=DEADLINE_SECONDS,
+        cwd=directory,
+    )
+
+
+def test_the_child_is_refused_the_parents_store_and_the_parent_goes_on(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        """
+        store = khepri.Store("khepri")
+        def child():
+            refused(lambda: khepri.get("/who"))
+            refused(lambda: store.put("/who", "child"))
+            refused(lambda: khepri.view())
+            refused(lambda: khepri.cluster.members())
+            refused(lambda: khepri.cluster.status())
+            assert khepri.get_store_ids() == []
+        in_child(child)
+        assert khepri.get("/who") == "parent"
+        khepri.put("/who", "still the parent")
+        """,
+    )
+
+
+def test_stopping_in_the_child_does_nothing_to_the_parent(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        """
+        def child():
+            khepri.stop()
+            khepri.node.stop()
+        in_child(child)
+        khepri.put("/who", "still the parent")
+        """,
+    )
+
+
+def test_the_child_may_open_a_store_of_its_own_also_under_the_same_name(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        """
+        def child():
+            khepri.start("of-child")
+            khepri.put("/who", "child")
+            assert khepri.get("/who") == "child"
+            in_child(lambda: refused(lambda: khepri.get("/who")))
+            khepri.stop()
+            in_child(lambda: refused(lambda: khepri.get("/who")))
+        in_child(child)
+        assert khepri.get("/who") == "parent"
+        """,
+    )
+
+
+def test_the_child_cannot_open_the_directory_that_its_parent_has(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        """
+        def child():
+            try:
+                khepri.start("of-parent")
+            except khepri.errors.DirectoryLockedError:
+                return
+            raise AssertionError("opened twice")
+        in_child(child)
+        khepri.stop()
+
+        def heir():
+            with khepri.open("of-parent") as store:
+                assert store.get("/who") == "parent"
+        in_child(heir)
+        """,
+    )
+
+
+def test_the_child_of_a_distributed_node_may_be_a_node_itself(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        """
+        import socket
+
+        def free_name(name):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                return f"{name}@127.0.0.1:{probe.getsockname()[1]}"
+
+        cookie = bytes(range(32))
+        khepri.stop()
+        parent = free_name("parent")
+        khepri.node.start(parent, cookie=cookie)
+
+        def child():
+            assert khepri.node.name() == "nonode@nohost"
+            khepri.node.start(free_name("child"), cookie=cookie)
+            assert khepri.node.ping(parent)
+            khepri.node.stop()
+        in_child(child)
+        assert khepri.node.name() == parent
+        """,
+    )
