@@ -116,8 +116,8 @@ def _owner_of(data_dir: Path) -> str:
     from khepri.actors.node import UNDISTRIBUTED  # noqa: PLC0415 - only when needed
     from khepri.log.directory import IDENTITY_FORMAT  # noqa: PLC0415
     from khepri.log.file_header import read_record_file  # noqa: PLC0415
-    from khepri.log.posix_file_system import PosixFileSystem  # noqa: PLC0415
     from khepri.log.paths import identity_path  # noqa: PLC0415
+    from khepri.log.posix_file_system import PosixFileSystem  # noqa: PLC0415
 
     identity = identity_path(str(data_dir))
     if not Path(identity).exists():
