@@ -2,8 +2,8 @@
 
 ``khepri get --node``, ``tree`` and ``dump`` ask for it. The first page begins a walk, each further
 one goes on where the last one ended, so that all of them fit together and none is looked for
-twice. A walk is kept for as long as its reader said it has time, and no longer: it holds the
-memory of what was changed since it began.
+twice. A walk is kept for as long as its reader said it has time; when others read, no longer: it
+holds the memory of what was changed since it began.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class RemoteReading:
         resolved = pattern_from_plain(list(cast("Iterable[Any]", pattern)))
 
         def begin() -> Page:
+            self._drop_late()
             root = Store(str(store_id), self._node).view(timeout=deadline.remaining()).held.root
             if is_one:
                 ensure_specific(resolved)
@@ -94,6 +95,7 @@ class RemoteReading:
         """
 
         def go_on() -> Page:
+            self._drop_late()
             walk = self._walks.get(cast("int", walk_id))
             if walk is None:
                 raise NotDoneError(
@@ -101,7 +103,7 @@ class RemoteReading:
                 )
             page = walk.page(number)
             if walk.is_over:
-                self._forget(cast("int", walk_id))
+                self._walks.pop(cast("int", walk_id), None)
             return [walk_id, *page[1:]]
 
         return self._threads.run(go_on)
@@ -112,17 +114,15 @@ class RemoteReading:
                 raise busy(self._node.name, WALKS_MAX)
             walk_id = next(self._walk_ids)
             self._walks[walk_id] = walk
-        # Whoever began it may be gone; then nobody else would let go of the tree.
-        walk.end = threading.Timer(deadline.remaining() or 0.0, self._forget, (walk_id,))
-        walk.end.name = f"khepri-{self._node.name}-walk"
-        walk.end.daemon = True
-        walk.end.start()
+            walk.deadline = deadline
         return walk_id
 
-    def _forget(self, walk_id: int) -> None:
-        walk = self._walks.pop(walk_id, None)
-        if walk is not None and walk.end is not None:
-            walk.end.cancel()
+    def _drop_late(self) -> None:
+        """Let go of the trees whose readers have no time left; some may be gone for good."""
+        with self._lock:
+            for walk_id, walk in tuple(self._walks.items()):
+                if walk.deadline is not None and walk.deadline.is_over():
+                    del self._walks[walk_id]
 
 
 class _Walk:
@@ -133,7 +133,7 @@ class _Walk:
         self._next = next(self._matches, None)
         self._number = 0
         self._lock = threading.Lock()
-        self.end: threading.Timer | None = None
+        self.deadline: Deadline | None = None
 
     @property
     def is_over(self) -> bool:

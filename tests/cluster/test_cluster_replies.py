@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from khepri.actors.command_pump import CommandPump
-from khepri.errors import InvalidOptionError, KhepriTimeoutError, NotAMemberError
+from khepri.errors import KhepriTimeoutError, NotAMemberError, WrongTypeError
 from khepri.raft.types import ServerId
 from khepri.testing.local_cluster import LocalCluster
 from khepri.transport.memory_faults import LinkFaults
@@ -47,7 +47,7 @@ def test_a07_what_is_no_member_cannot_be_named_and_nothing_is_appended() -> None
             17,
         ]
         for reply_from in elsewhere:
-            with pytest.raises((InvalidOptionError, NotAMemberError)):
+            with pytest.raises((WrongTypeError, NotAMemberError)):
                 cluster.store(0).put("/a", 1, reply_from=reply_from)
         cluster.store(0).fence()
         assert cluster.manager(0).status(cluster.store_id).last_index == before

@@ -84,7 +84,12 @@ def test_a_walk_that_is_over_is_forgotten(large: Reader) -> None:
 
 def test_a_walk_is_forgotten_when_the_time_of_its_reader_is_over(large: Reader) -> None:
     walk_id, _, _ = large.begin("/many/*", seconds=0.5)
-    eventually(lambda: not large.reading._walks, "the end of the walk")
+
+    def is_forgotten() -> bool:
+        large.begin("/many/1", is_one=True)  # somebody else reads
+        return not large.reading._walks
+
+    eventually(is_forgotten, "the end of the walk")
     with pytest.raises(NotDoneError, match="does not keep this walk"):
         large.go_on(walk_id, 1)
 
