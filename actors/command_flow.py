@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from khepri.errors import ServerStoppedError
 from khepri.machine.entries import encode_entry
 from khepri.raft.effects import RejectReason
 from khepri.raft.events import LogWriteFailed, Propose
@@ -182,10 +183,21 @@ class CommandFlow:
                 self._applied_own += len(result.replies)
             else:
                 self._applied_foreign += len(result.replies)
+        if self.pump.unanswerable:
+            self._outcome_unknown(self.pump.unanswerable)
+            self.pump.unanswerable.clear()
 
-    def installed(self, machine: Machine, error: Exception) -> None:
-        """Answer with an error those whose commands a snapshot has made untraceable."""
-        self._replies += [(ticket, error) for ticket in self.pump.installed(machine)]
+    def installed(self, machine: Machine) -> None:
+        """Note that a snapshot has taken the machine's place: entries went by unseen."""
+        self._outcome_unknown(self.pump.installed(machine))
+
+    def _outcome_unknown(self, tickets: Iterable[KhepriFuture[Any]]) -> None:
+        unknown = ServerStoppedError(
+            "a snapshot was installed meanwhile; whether the command was applied is unknown",
+            store_id=self._setup.store_id,
+            outcome="unknown",
+        )
+        self._replies += [(ticket, unknown) for ticket in tickets]
 
     def answer(self, core: RaftCore) -> None:
         """Give the replies: the tree that holds what they acknowledge is published."""

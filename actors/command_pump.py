@@ -55,6 +55,9 @@ class CommandPump:
         """
         self.origin = Origin()
         self.low = LowPriorityQueue()
+        self.unanswerable: list[KhepriFuture[Any]] = []
+        """The futures of commands whose outcome has become unknown for good; who looks at the
+        pump after `applied` answers and clears them."""
         self._random_bytes = random_bytes
         self._foreign: list[Group] = []
         self._foreign_bytes = 0
@@ -179,7 +182,7 @@ class CommandPump:
         if result.status is GroupStatus.GAP:
             self.lost()
         else:
-            origin.close_session()
+            self.unanswerable += origin.close_session()
             self._nonce = b""
         return []
 
@@ -194,6 +197,7 @@ class CommandPump:
         """
         origin = self.origin
         self.lost()
+        origin.entries_went_by()
         if origin.session_id is None or machine.has_session(origin.session_id):
             return []
         return origin.give_up_in_flight()

@@ -53,6 +53,7 @@ class Origin:
         self._in_flight: deque[tuple[bytes, Ticket]] = deque()
         self._first_in_flight = 1
         self._sent = 0  # how many of those in flight were sent since the last rewind
+        self._unseen = 0  # so many of the first in flight may be applied without our having seen
 
     @property
     def has_something_to_send(self) -> bool:
@@ -146,6 +147,7 @@ class Origin:
             self.finished += 1
             self._first_in_flight += 1
             self._sent -= 1
+            self._unseen = max(0, self._unseen - 1)
             if ticket is not None:
                 answered.append((ticket, reply))
         self._sent = max(0, self._sent)
@@ -155,8 +157,8 @@ class Origin:
         """Begin to number anew, in a session that the machine has just opened.
 
         What is in flight has no number of this session yet. It was *not* applied so far, since
-        this server's machine would have answered it, and never will be under its old numbers,
-        since the machine refuses a session that has expired.
+        this server's machine would have answered it (`close_session` has dropped the others), and
+        never will be under its old numbers, since the machine refuses a session that has expired.
         """
         self.session_id = session_id
         self._unsent.extendleft(reversed(self._in_flight))
@@ -164,9 +166,27 @@ class Origin:
         self._first_in_flight = 1
         self._sent = 0
 
-    def close_session(self) -> None:
-        """Send nothing until there is a new session."""
+    def entries_went_by(self) -> None:
+        """Note that a snapshot was installed: what is in flight may be applied, unseen."""
+        self._unseen = len(self._in_flight)
+
+    def close_session(self) -> list[KhepriFuture[Any]]:
+        """Send nothing until there is a new session; give the tickets that nobody can answer.
+
+        They are those of commands that may be applied unseen. The session that remembered it has
+        expired, so in a new one they might be applied again.
+        """
         self.session_id = None
+        tickets: list[KhepriFuture[Any]] = []
+        for _ in range(self._unseen):
+            command, ticket = self._in_flight.popleft()
+            self.waiting_bytes -= len(command)
+            self.finished += 1
+            if ticket is not None:
+                tickets.append(ticket)
+        self._sent = max(0, self._sent - self._unseen)
+        self._unseen = 0
+        return tickets
 
     def tickets(self) -> list[Ticket]:
         """Give the tickets of all commands that are not answered, oldest first."""
@@ -210,5 +230,6 @@ class Origin:
         self._in_flight.clear()
         self._first_in_flight = 1
         self._sent = 0
+        self._unseen = 0
         self.session_id = None
         return tickets

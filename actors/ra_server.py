@@ -21,7 +21,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any, assert_never
 
 from khepri.encoding import EncodingError
-from khepri.errors import ServerStoppedError
 from khepri.machine.entries import encode_entry
 from khepri.raft import effects as effect
 from khepri.raft import events as event
@@ -238,12 +237,7 @@ class RaServer(KhepriActor):
         self._machine = ready.machine
         self._access.view = self._machine.view
         self._snapshots.installed(ready.meta, ready.size_bytes)
-        unknown = ServerStoppedError(
-            "a snapshot was installed meanwhile; whether the command was applied is unknown",
-            store_id=self._setup.store_id,
-            outcome="unknown",
-        )
-        self._flow.installed(self._machine, unknown)
+        self._flow.installed(self._machine)
         return event.SnapshotInstalled(ready.meta)
 
     # --- the step

@@ -293,6 +293,9 @@ class SimulatedServer:
             else:
                 machine.skip(entry.index, entry.term)
                 observer.applied(self, entry, None)
+        for ticket in self.pump.unanswerable:
+            self._answer(ticket, Outcome(is_definite=False, reason="the session has expired"))
+        self.pump.unanswerable.clear()
 
     def _send(self, one: effect.Send) -> None:
         self.node.send(one.to, one.message)

@@ -120,3 +120,26 @@ def test_what_nobody_waits_for_any_more_is_not_sent_and_keeps_its_place() -> Non
     assert origin.waiting_bytes == sum(len(command) for command in commands)
     assert origin.applied(1, [None] * 4) == [(tickets[0], None), (wanted, None)]
     assert (origin.finished, origin.waiting_bytes) == (origin.added, 0)
+
+
+def test_what_may_be_applied_unseen_is_not_sent_in_a_new_session() -> None:
+    """A snapshot has replaced entries, and the session that remembered them has expired."""
+    origin, tickets = an_origin(b"a", b"b", b"c")
+    origin.take_group()
+    origin.rewind()
+    origin.entries_went_by()
+    origin.add(b"d", None)
+    origin.take_group()
+    origin.applied(1, ["A"])  # a was seen after all
+    assert origin.close_session() == tickets[1:]
+    origin.open_session(8)
+    assert origin.take_group() == (8, 1, 1, [b"d"])
+    assert (origin.waiting_bytes, origin.finished) == (1, 3)
+
+
+def test_without_a_snapshot_a_new_session_takes_over_everything() -> None:
+    origin, _ = an_origin(b"a")
+    origin.take_group()
+    assert origin.close_session() == []
+    origin.open_session(8)
+    assert origin.take_group() == (8, 1, 1, [b"a"])
