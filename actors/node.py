@@ -3,6 +3,9 @@
 The methods are for client threads: they wait, always with a deadline. What must not happen twice
 at once (two starts of one store) is serialised here, per node. What runs is noted in
 `running_stores.py`; the actors every node has are in `node_supervision.py`.
+
+It is longer than other files because all that starts and stops here shares one lock, and the order
+in which that is taken and given back can only be checked where it is seen at once.
 """
 
 from __future__ import annotations
