@@ -13,6 +13,7 @@ Here are only queues and numbers: no actor, no clock, no log.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from khepri.machine.commands import batch, encode
@@ -81,9 +82,13 @@ class Origin:
         return not self._in_flight and not self._unsent
 
     @property
-    def settled(self) -> int:
-        """How many commands, in their order, nobody waits for any more."""
-        return max(self.finished, self._abandoned)
+    def settled(self) -> float:
+        """How many commands, in their order, nobody waits for any more; `inf` if that is all.
+
+        Some may have been dropped since they were counted: who waits for those would wait on.
+        """
+        settled = max(self.finished, self._abandoned)
+        return inf if settled >= self.added else settled
 
     def add(self, command: bytes, ticket: Ticket) -> None:
         """Put a new command behind all others."""

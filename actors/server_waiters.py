@@ -100,7 +100,7 @@ class ServerWaiters:
         self._to_be_voter = [it for it in self._to_be_voter if not it.done()]
         self._for_a_place.drop_late(now)
 
-    def take_answerable(self, core: RaftCore, settled: int, view: View | None) -> Replies:
+    def take_answerable(self, core: RaftCore, settled: float, view: View | None) -> Replies:
         """Give the replies of all whose time has come.
 
         Args:
