@@ -1,8 +1,8 @@
 """The files of one Ra system, and who owns which of them.
 
 Shared by the actors of the system. Each object inside has one owner: the directory belongs to the
-RaSystem, the write-ahead log to the WalWriter, the segments to the SegmentWriter; term, vote and
-snapshots of a store to its server and its SnapshotWorker.
+RaSystem, the write-ahead log to the WalWriter (which lends it, see `shared_log.py`), the segments
+to the SegmentWriter; term, vote and snapshots of a store to its server and its SnapshotWorker.
 """
 
 from __future__ import annotations

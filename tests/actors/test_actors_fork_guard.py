@@ -12,24 +12,7 @@ import pykka
 from khepri.actors.label import ActorLabel
 from khepri.errors import ForkedProcessError
 from tests.actors.actors_helpers import Echo, Hoarder
-
-def in_child(function):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            function()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-def refused(function):
-    try:
-        function()
-    except ForkedProcessError:
-        return
-    raise AssertionError("not refused")
+from tests.fork_helpers import in_child, refused
 """
 
 

@@ -13,27 +13,9 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS = 60.0
 
 PREAMBLE = """
-import os, traceback
+import os
 import khepri
-from khepri.errors import ForkedProcessError
-
-def in_child(function):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            function()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-def refused(function):
-    try:
-        function()
-    except ForkedProcessError:
-        return
-    raise AssertionError("not refused")
+from tests.fork_helpers import in_child, refused
 
 khepri.start("of-parent")
 khepri.put("/who", "parent")
