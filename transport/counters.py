@@ -82,14 +82,15 @@ class Counters:
             self._counts[what] += number
 
     def sent(self, messages: int, size_bytes: int) -> None:
-        """Count a frame that went out. Only the transport calls this, from one thread at a time.
+        """Count a frame that went out; only the transport calls this, from any thread."""
+        with self._lock:
+            _count_frame(self._sent, messages, size_bytes)
+
+    def received(self, messages: int, size_bytes: int) -> None:
+        """Count a frame that came in. Only the transport calls this, from its I/O thread.
 
         That is why it needs no lock; it is in the way of every frame.
         """
-        _count_frame(self._sent, messages, size_bytes)
-
-    def received(self, messages: int, size_bytes: int) -> None:
-        """Count a frame that came in; as `sent`."""
         _count_frame(self._received, messages, size_bytes)
 
     def __getitem__(self, what: str) -> int:

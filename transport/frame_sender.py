@@ -1,7 +1,14 @@
-"""Turns what waits in an outbox into frames on one connection, as large as the wait allows."""
+"""Turns what waits in an outbox into frames on one connection, as large as the wait allows.
+
+Whoever puts messages into the outbox sends them too: a hand-over to the I/O thread would cost a
+wake-up per frame, more than the sending. A ZeroMQ socket may move from thread to thread if only
+one has it at a time, with a lock between them; here that is a *turn*. Nobody waits for one: who
+has it sends what others put meanwhile.
+"""
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import zmq
@@ -18,9 +25,10 @@ if TYPE_CHECKING:
 
 
 class FrameSender:
-    """Feeds one connected DEALER. I/O thread only.
+    """Feeds one connected DEALER. Any thread may `flush`; the rest is the I/O thread's.
 
     Messages stay in the outbox while the socket is full: there they can still share a frame.
+    Only then does the I/O thread watch the socket, and nobody else touches it.
     """
 
     def __init__(
@@ -31,31 +39,48 @@ class FrameSender:
         self._outbox = outbox
         self._receiver = receiver
         self._services = services
+        self._turn = threading.Lock()
         self._frame: bytes | None = encode_messages(services.identity, receiver, ())
         self._frame_messages = 0
         self._frame_charge_bytes = 0
         self._is_blocked = False
+        self._is_closed = False
         self.sent_messages = 0
 
     def flush(self) -> None:
-        """Send what waits, until nothing does or the socket is full."""
-        if self._is_blocked:
-            return
+        """Send what waits, until nothing does, the socket is full, or somebody else sends."""
+        while not self._is_blocked and self._turn.acquire(blocking=False):
+            try:
+                if self._is_closed:
+                    return
+                self._send_all()
+            finally:
+                self._turn.release()
+            if not self._outbox.has_waiting:
+                return  # what came during our turn was ours to send
+
+    def close(self) -> None:
+        """Send nothing more; drop the frame that did not get out. The outbox keeps the rest."""
+        with self._turn:
+            self._is_closed = True
+            if self._frame is not None:
+                self._services.counters.add(Drop.PEER_DOWN, self._frame_messages)
+                self._forget_frame()
+
+    def _send_all(self) -> None:
         while self._frame is not None or self._fill_frame():
             if not self._try_to_send():
                 self._is_blocked = True
-                self._services.reactor.watch(self._socket, self._on_writable, zmq.POLLOUT)
+                self._services.reactor.call_soon(self._watch)
                 return
 
-    def abandon(self) -> None:
-        """Drop the frame that did not get out. What is in the outbox stays there."""
-        if self._frame is not None:
-            self._services.counters.add(Drop.PEER_DOWN, self._frame_messages)
-            self._forget_frame()
+    def _watch(self) -> None:
+        if not self._is_closed:
+            self._services.reactor.watch(self._socket, self._on_writable, zmq.POLLOUT)
 
     def _on_writable(self) -> None:
-        self._is_blocked = False
         self._services.reactor.unwatch(self._socket)
+        self._is_blocked = False
         self.flush()
 
     def _fill_frame(self) -> bool:

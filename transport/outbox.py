@@ -1,4 +1,4 @@
-"""What waits for one peer: bounded, filled by any thread, emptied by the I/O thread."""
+"""What waits for one peer: bounded, filled by any thread, emptied by whoever sends."""
 
 from __future__ import annotations
 
@@ -51,6 +51,11 @@ class Outbox:
     def queued_bytes(self) -> int:
         """What counts against the budget: put and not yet released."""
         return self._waiting_bytes + self._leaving_bytes
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._waiting)
 
     @property
     def is_open(self) -> bool:

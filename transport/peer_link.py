@@ -69,7 +69,8 @@ class Stage(Enum):
 class PeerLink:
     """One peer's outbox and the connection that empties it.
 
-    Any thread may use `outbox` and `state`; everything else belongs to the I/O thread.
+    Any thread may use `outbox`, which sends at once when the link is up, and `state`; everything
+    else belongs to the I/O thread.
     """
 
     def __init__(
@@ -90,9 +91,7 @@ class PeerLink:
         self.peer = peer
         self._forget = forget
         self._down_since = time.monotonic()
-        self.outbox = Outbox(
-            services.settings.queue_bytes, lambda: services.reactor.call_soon(self._flush)
-        )
+        self.outbox = Outbox(services.settings.queue_bytes, self._flush)
         self._endpoint = address.endpoint
         self._services = services
         self._stage = Stage.WAITING
@@ -194,8 +193,10 @@ class PeerLink:
         self._sender.flush()
 
     def _flush(self) -> None:
-        if self._sender is not None:
-            self._sender.flush()
+        # The thread that puts. A link that comes up sends what waits, so none is needed before.
+        sender = self._sender
+        if sender is not None:
+            sender.flush()
 
     # What can go wrong, and what is done about it.
 
@@ -254,6 +255,13 @@ class PeerLink:
 
     # Sockets and timers.
 
+    def hang_up(self) -> None:
+        """Send nothing more on this connection, whoever wants to; its socket may be closed then."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+            self._sent_messages += sender.sent_messages
+
     def _open(self, make_socket: Callable[[str], Socket]) -> None:
         """Make the link's next socket, and connect it."""
         self._close_sockets()
@@ -270,10 +278,7 @@ class PeerLink:
             self._fail(f"cannot connect to {self._endpoint}: {error}")
 
     def _close_sockets(self) -> None:
-        if self._sender is not None:
-            self._sender.abandon()
-            self._sent_messages += self._sender.sent_messages
-            self._sender = None
+        self.hang_up()
         if self._monitor is not None:
             self._services.reactor.unwatch(self._monitor)
         if self._socket is not None:

@@ -2,7 +2,8 @@
 
 Here is the object that others hold, and its thread. The way in is in `listener`, the way out to
 each peer in `peer_link`; both run on the one I/O thread, which owns all sockets and a
-`zmq.Context` of its own. Other threads only fill outboxes and wake it.
+`zmq.Context` of its own. Other threads fill outboxes, and send on a link that is up, in turns
+(`frame_sender`).
 """
 
 from __future__ import annotations
@@ -219,6 +220,7 @@ class ZmqTransport:
         services = IoServices(self._identity, self._settings, self._counters, reactor, sockets)
         listener = Listener(context, self._keys, services, self._receiver, self._on_greeting)
         cleanup.callback(listener.close)
+        cleanup.callback(self._hang_up)
         self._listen_ports = listener.bind(self._addresses)
         self._services = services
         self._has_started.set()
@@ -226,6 +228,13 @@ class ZmqTransport:
             reactor.run()
         finally:
             self._services = None
+
+    def _hang_up(self) -> None:
+        """End all sending by other threads, before the sockets are closed."""
+        with self._links_lock:
+            links = list(self._links.values())
+        for link in links:
+            link.hang_up()
 
     def _report(self, failure: Exception) -> None:
         if not self._has_started.is_set():
