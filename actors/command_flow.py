@@ -40,6 +40,9 @@ MAX_UNWRITTEN_APPENDS = 2
 MAX_COMMANDS_WRITTEN_HERE = 64
 """Up to so many commands in flight, a server that is alone writes them in its own thread."""
 
+MAX_BYTES_WRITTEN_HERE = 64 * 1024
+"""Up to so many bytes of data a follower writes in its own thread."""
+
 
 class CommandFlow:
     """The commands of one server, its clients' and those that others forwarded. One thread."""
@@ -58,6 +61,7 @@ class CommandFlow:
         self._disk_error: StorageError | None = None
         self._append_sequence = 0
         self._written_sequence = 0
+        self._has_unwritten = False  # something before the newest append is not durable
         self._proposes_foreign = False
         self._foreign_index = 0  # up to here there may be commands of other members' clients
         self._replies: list[tuple[KhepriFuture[Any], object]] = []
@@ -131,23 +135,27 @@ class CommandFlow:
 
     # --- to the disk
 
-    def appended(self, append: AppendEntries, core: RaftCore) -> bool:
-        """Note that entries are to be written; tell whether this thread may do it.
-
-        Only for a few commands at a time, and without other members: these must hear from us
-        while a disk is slow. And only if nothing is on its way to the WalWriter.
-        """
-        is_next = self._append_sequence == self._written_sequence
-        self._append_sequence = append.sequence
+    def appended(self, append: AppendEntries) -> None:
+        """Note that entries are to be written."""
         if self._proposes_foreign:
             self._foreign_index = append.entries[-1].index
             self._proposes_foreign = False
-        return (
-            is_next
-            and core.role is Role.LEADER
-            and len(core.configuration.members) == 1
-            and self.pump.origin.commands_in_flight <= MAX_COMMANDS_WRITTEN_HERE
-        )
+        self._has_unwritten = self._append_sequence > self._written_sequence
+        self._append_sequence = append.sequence
+
+    def may_write_here(self, append: AppendEntries, core: RaftCore) -> bool:
+        """Tell whether the server's thread may write what was appended last.
+
+        Only little at a time, and only if nothing is on its way to the WalWriter. A leader does
+        it only without other members: these must hear from it while its disk is slow. A follower
+        saves two of the thread switches that its leader waits for.
+        """
+        if self._has_unwritten:
+            return False
+        if core.role is Role.LEADER:
+            is_small = self.pump.origin.commands_in_flight <= MAX_COMMANDS_WRITTEN_HERE
+            return is_small and len(core.configuration.members) == 1
+        return sum([len(entry.data) for entry in append.entries]) <= MAX_BYTES_WRITTEN_HERE
 
     def written(self, sequence: int) -> None:
         """Note that an append is durable, and thereby that the disk works."""

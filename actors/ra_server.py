@@ -5,9 +5,12 @@ It decides nothing about Raft and nothing about trees. A turn is always the same
 1. everything that waits in the mailbox becomes events for the core; all waiting commands become
    *one* proposal, that is one log entry,
 2. the core takes one step,
-3. its effects are executed, in order,
-4. the new tree is published, then the replies are given: whoever has a reply finds what it
-   acknowledges in the tree.
+3. its effects are executed, in order, but for what is to be applied,
+4. that is applied, the new tree is published, then the replies are given: whoever has a reply
+   finds what it acknowledges in the tree.
+
+A follower writes small appends itself and confirms them before it applies anything: its leader
+waits for the confirmation, and for the rest nobody does.
 
 How the server starts from its files is in `server_recovery.py`; what becomes of commands is in
 `command_flow.py`, who waits for something else in `server_waiters.py`, snapshots are in
@@ -93,6 +96,7 @@ class RaServer(KhepriActor):
         self._waiters = ServerWaiters()
         self._replies: list[tuple[KhepriFuture[Any], object]] = []
         self._to_write: AppendEntries | None = None
+        self._to_apply: list[Entry] = []
         self._notices_due = inf
         self._next_tick = 0.0
         self._is_recovered = False
@@ -243,18 +247,24 @@ class RaServer(KhepriActor):
     # --- the step
 
     def _step(self, events: list[Event]) -> None:
-        self._take_step(events)
-        # Those who wait have their replies before this thread waits for the disk.
+        self._decide(events)
         while self._to_write is not None:
             append, self._to_write = self._to_write, None
+            if not self._flow.may_write_here(append, self._core):
+                self._send_to_wal_writer(append)
+                break
+            if self._core.role is Role.LEADER:
+                self._conclude()  # who waits has the reply before this thread waits for the disk
             if self._setup.storage.shared_log.write_now(self._setup.uid, append.entries):
                 self._flow.written(append.sequence)
                 last = append.entries[-1]
-                self._take_step([event.LogWritten(last.index, last.term, append.sequence)])
+                self._decide([event.LogWritten(last.index, last.term, append.sequence)])
             else:
                 self._send_to_wal_writer(append)
+        self._conclude()
 
-    def _take_step(self, events: list[Event]) -> None:
+    def _decide(self, events: list[Event]) -> None:
+        """Have the core take one step, and do everything it wants but apply."""
         now, core, flow = self.clock(), self._core, self._flow
         events.extend(self._waiters.reads_to_ask(core))
         if flow.due(core) <= now:
@@ -262,12 +272,17 @@ class RaServer(KhepriActor):
         for one in core.step(events, now):
             self._execute(one)
         self._setup.network.flush()
-        self._look_after_notices(now)
+
+    def _conclude(self) -> None:
+        """Apply what is committed, publish the tree, give the replies."""
+        if self._to_apply:
+            self._apply_all()
+        self._look_after_notices(self.clock())
         if self._is_recovered:
             self._access.view = self._machine.view
-        flow.answer(core)
-        settled = flow.pump.origin.settled
-        self._replies += self._waiters.take_answerable(core, settled, self._access.view)
+        self._flow.answer(self._core)
+        settled = self._flow.pump.origin.settled
+        self._replies += self._waiters.take_answerable(self._core, settled, self._access.view)
         if self._replies:
             replies, self._replies = self._replies, []
             resolve_all(replies)
@@ -285,9 +300,11 @@ class RaServer(KhepriActor):
     def _execute(self, one: Effect) -> None:  # noqa: C901 - one case per effect
         match one:
             case effect.AppendEntries():
-                self._append(one)
+                # After the messages of this step: others may write while we do.
+                self._flow.appended(one)
+                self._to_write = one
             case effect.ApplyEntries():
-                self._apply(one.entries)
+                self._to_apply += one.entries
             case effect.Send():
                 self._setup.network.send(one.to, one.message)
             case effect.PersistHardState():
@@ -314,19 +331,13 @@ class RaServer(KhepriActor):
             case _:
                 assert_never(one)
 
-    def _append(self, append: AppendEntries) -> None:
-        if self._flow.appended(append, self._core):
-            self._to_write = append
-        else:
-            self._send_to_wal_writer(append)
-
     def _send_to_wal_writer(self, append: AppendEntries) -> None:
         self._setup.wal_writer.cast(
             WriteEntries(self._setup.uid, append.entries, append.sequence, self.reference)
         )
 
-    def _apply(self, entries: Sequence[Entry]) -> None:
-        self._setup.network.flush()  # others can work while we apply
+    def _apply_all(self) -> None:
+        entries, self._to_apply = self._to_apply, []
         if self._flow.concerns_others(entries[0].index):
             self._setup.network.flush_notices()
         machine, now = self._machine, self.clock()

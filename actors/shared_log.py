@@ -1,15 +1,19 @@
 """The write-ahead log of a Ra system, and the turns in which two threads may write it.
 
-It belongs to the WalWriter. A server that alone decides what is committed may write a small batch
-in its own thread, while the WalWriter has nothing to do: that saves the way to the WalWriter and
-back. One blocking caller is 1.3 times as fast by that, 16 are 1.2 times; with more commands in a
-batch it is worth more that the server can apply one while the next is being written.
+It belongs to the WalWriter. A server that alone decides what is committed, and a follower, may
+write a small batch in their own thread while the WalWriter has nothing to do: that saves the way
+to the WalWriter and back. One blocking caller is 1.3 times as fast by that, 16 are 1.2 times; with
+more commands in a batch it is worth more that the server can apply one while the next is being
+written. A disk that stalls would stall the server with it, its heartbeats among the rest: after a
+slow write all writes go to the WalWriter for a while.
 """
 
 from __future__ import annotations
 
+import time
 from _thread import allocate_lock
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 from khepri.log.interface import Append
@@ -24,19 +28,33 @@ if TYPE_CHECKING:
 
     from .reference import ActorReference
 
+SLOW_WRITE_SECONDS = 0.05
+"""A write that takes longer shows that the disk stalls; half of a heartbeat's interval."""
+
+STALL_SECONDS = 10.0
+"""So long after a slow write no server waits for the disk."""
+
 
 class SharedLog:
     """Who writes the log, writes alone."""
 
-    __slots__ = ("_is_wanted", "_lock", "_log", "_segment_writer")
+    __slots__ = ("_clock", "_is_wanted", "_lock", "_log", "_segment_writer", "_stalled_until")
 
-    def __init__(self, log: WriteAheadLog, segment_writer: Callable[[], ActorReference]) -> None:
+    def __init__(
+        self,
+        log: WriteAheadLog,
+        segment_writer: Callable[[], ActorReference],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Share a log that was recovered.
 
         Args:
             log: it.
             segment_writer: gives who takes the files that are full, as of now.
+            clock: monotonic seconds.
         """
+        self._clock = clock
+        self._stalled_until = -inf
         self._log: WriteAheadLog | None = log
         self._lock = allocate_lock()
         self._is_wanted = False
@@ -61,12 +79,20 @@ class SharedLog:
             whether they are durable. If not, the WalWriter is to write them: it will see what is
             wrong, if anything is, and knows what to do about it.
         """
-        if self._is_wanted or not self._lock.acquire(blocking=False):
+        started = self._clock()
+        if (
+            self._is_wanted
+            or started < self._stalled_until
+            or not self._lock.acquire(blocking=False)
+        ):
             return False
         try:
             log = self._log
             if log is None or log.write([Append(uid, entries[0].index, entries)]):
                 return False
+            ended = self._clock()
+            if ended - started > SLOW_WRITE_SECONDS:
+                self._stalled_until = ended + STALL_SECONDS
             self.hand_on_full_files(log)
         except Exception:  # noqa: BLE001 - the WalWriter meets it again and answers for it
             return False
