@@ -256,7 +256,7 @@ class PeerLink:
     # Sockets and timers.
 
     def hang_up(self) -> None:
-        """Send nothing more on this connection, whoever wants to; its socket may be closed then."""
+        """Send nothing more on this connection, so that its socket may be closed."""
         sender, self._sender = self._sender, None
         if sender is not None:
             sender.close()

@@ -1,14 +1,15 @@
-"""Ways to call a store: many blocking threads, or one caller with many calls in flight.
+"""Ways to call a store: many blocking threads, many callers in one thread, or one with many calls.
 
 They know neither khepri nor its peers: a call is a function that is given its own number.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,3 +85,48 @@ def pipelined_calls_per_second(
     while waiting:
         wait(waiting.popleft())
     return number / (time.perf_counter() - started)
+
+
+class CallingBack(Protocol):
+    """A future that says when it is done."""
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Call back with the future, from any thread."""
+
+    def get(self, *, timeout: float | None = None) -> object:
+        """Give the result, or raise what the call failed with."""
+
+
+def concurrent_calls_per_second(
+    send: Callable[[int], CallingBack], *, callers: int, seconds: float
+) -> float:
+    """Let callers that share one thread call again and again; give finished calls per second.
+
+    Each has one call under way, and the next one as soon as that is answered: they are to futures
+    what the streams of one connection are to a server (`grpc_calls.calls_per_second`).
+
+    Args:
+        send: sends the call of that number and gives its future.
+        callers: how many call at the same time.
+        seconds: how long; calls under way at the end are waited for and counted with their time.
+    """
+    done: queue.SimpleQueue[CallingBack] = queue.SimpleQueue()
+    finished = number = under_way = 0
+    wanted = callers
+    started = time.perf_counter()
+    until = started + seconds
+    while True:
+        if time.perf_counter() < until:
+            for _ in range(wanted):
+                send(number).add_done_callback(done.put)
+                number += 1
+            under_way += wanted
+        if not under_way:
+            return finished / (time.perf_counter() - started)
+        done.get().get(timeout=0)
+        wanted = 1
+        while not done.empty():
+            done.get().get(timeout=0)
+            wanted += 1
+        finished += wanted
+        under_way -= wanted

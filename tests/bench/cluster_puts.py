@@ -1,12 +1,14 @@
 """Durable puts of three members on this machine, beside etcd and PySyncObj on the same work.
 
-khepri is embedded, so its callers are threads in the processes of the members, that wait for each
-put: all of them at the leader, or the same number spread over the members. etcd is a server: its
-callers are measured in two ways. As streams of one connection they cost next to nothing (see
-`grpc_calls`), which gives etcd its best figure; as threads of a Python program, one connection
-each, they are what khepri's callers are. The members of both stay up during the whole run, and
-the figures that are compared are taken within seconds of each other. PySyncObj polls, so its
-members run only while they are measured.
+Callers are of two kinds, and each is compared with its like. *In one thread* they cost next to
+nothing: to khepri they are futures, each caller sending its next put when the last is answered;
+to etcd they are streams of one connection that do the same (see `grpc_calls`). *Threads* wait for
+each put: of khepri's own process, since it is embedded; of a Python program with a connection
+each, since etcd is a server. All are at the leader; khepri's threads are also measured spread
+over its members.
+
+The members of both stay up during the whole run, and the figures that are compared are taken
+within seconds of each other. PySyncObj polls, so its members run only while they are measured.
 """
 
 from __future__ import annotations
@@ -46,17 +48,22 @@ def measure(plan: Plan) -> Table:
         def sample(subject: str) -> Sample:
             callers = int(subject)
             subjects: dict[str, Callable[[], float]] = {
-                "leader": lambda: khepri.on_leader("puts", threads=callers, seconds=seconds),
+                "one thread": lambda: khepri.on_leader(
+                    "puts_of_one_thread", callers=callers, seconds=seconds
+                ),
             }
             if etcd is not None:
-                subjects["etcd"] = partial(etcd.puts, callers=callers, seconds=seconds)
-            if callers > 1:
-                subjects["spread"] = lambda: khepri.spread(
-                    "puts", threads=callers, seconds=seconds
-                )
+                subjects["etcd streams"] = partial(etcd.puts, callers=callers, seconds=seconds)
+            subjects["threads"] = lambda: khepri.on_leader(
+                "puts", threads=callers, seconds=seconds
+            )
             if etcd is not None:
                 subjects["etcd threads"] = partial(
                     etcd.puts_of_threads, threads=callers, seconds=seconds
+                )
+            if callers > 1:
+                subjects["spread"] = lambda: khepri.spread(
+                    "puts", threads=callers, seconds=seconds
                 )
             if callers == _PEER_CALLERS:
                 for name in SETTINGS:
@@ -68,16 +75,19 @@ def measure(plan: Plan) -> Table:
         title="Durable puts of 128 bytes per second, three members on this machine",
         columns=(
             "callers",
-            "khepri, at the leader",
-            "khepri, spread",
+            "khepri, one thread",
             "etcd, streams",
-            "leader / etcd",
+            "khepri / etcd",
             "lowest to highest",
             "target",
+            "khepri, threads",
             "etcd, threads",
-            "leader / etcd threads",
+            "khepri / etcd",
+            "lowest to highest",
+            "target",
+            "khepri, threads spread",
             "PySyncObj, not synced",
-            "leader / PySyncObj",
+            "threads / PySyncObj",
             "target",
             "PySyncObj tuned",
         ),
@@ -99,27 +109,27 @@ def _row(callers: int, samples: Samples) -> tuple[str, ...]:
     def measured(name: str) -> str:
         return rate(samples.median(name)) if samples.has(name) else ""
 
-    def multiple(name: str) -> str:
-        return ratio(samples.median_ratio("leader", name)) if samples.has(name) else ""
+    def compared(ours: str, theirs: str, target: float) -> tuple[str, ...]:
+        if not samples.has(theirs):
+            return (measured(ours), *[""] * 4)
+        multiple = samples.median_ratio(ours, theirs)
+        return (
+            measured(ours),
+            measured(theirs),
+            ratio(multiple),
+            samples.spread(ours, theirs),
+            verdict(multiple, target, at_least=True),
+        )
 
-    def judged(name: str, target: float) -> str:
-        if not samples.has(name):
-            return ""
-        return verdict(samples.median_ratio("leader", name), target, at_least=True)
-
+    _, peer, multiple, _, judged = compared("threads", "as it comes", _PEER_TARGET)
     return (
         str(callers),
-        measured("leader"),
+        *compared("one thread", "etcd streams", _TARGETS[callers]),
+        *compared("threads", "etcd threads", _TARGETS[callers]),
         measured("spread"),
-        measured("etcd"),
-        multiple("etcd"),
-        samples.spread("leader", "etcd") if samples.has("etcd") else "",
-        judged("etcd", _TARGETS[callers]),
-        measured("etcd threads"),
-        multiple("etcd threads"),
-        measured("as it comes"),
-        multiple("as it comes"),
-        judged("as it comes", _PEER_TARGET),
+        peer,
+        multiple,
+        judged,
         measured("tuned"),
     )
 
@@ -127,13 +137,13 @@ def _row(callers: int, samples: Samples) -> tuple[str, ...]:
 def _notes() -> tuple[str, ...]:
     return (
         (
-            "khepri: over ZeroMQ with CURVE; callers are threads in the members' processes that"
-            " wait for each put."
+            "khepri: over ZeroMQ with CURVE. One thread: callers that are futures. Threads: of the"
+            " members' processes, waiting for each put, all at the leader or spread over the"
+            " members."
         ),
         (
             f"etcd {etcd_version()}, without TLS: callers at the leader, as streams of one"
-            " connection that cost next to nothing (its best figure), and as threads of a Python"
-            " program."
+            " connection, and as threads of a Python program with a connection each."
             if is_installed()
             else "etcd is not installed (Debian: etcd-server, etcd-client), so it was left out."
         ),

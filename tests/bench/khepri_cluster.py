@@ -70,9 +70,9 @@ class KhepriCluster:
         leader = self.leader()
         return [name for name in self.members if name != leader]
 
-    def on_leader(self, method: str, *, threads: int, seconds: float) -> float:
+    def on_leader(self, method: str, **arguments: float) -> float:
         """Have all callers at the leader; give calls per second."""
-        rate: float = self.members[self.leader()].call(method, threads=threads, seconds=seconds)
+        rate: float = self.members[self.leader()].call(method, **arguments)
         return rate
 
     def spread(self, method: str, *, threads: int, seconds: float) -> float:

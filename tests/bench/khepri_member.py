@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import khepri
 from khepri import cluster, node
 
-from .callers import blocking_calls_per_second
+from .callers import blocking_calls_per_second, concurrent_calls_per_second
 from .workloads import EXISTING_TREE_NODES, value
 
 if TYPE_CHECKING:
@@ -74,6 +74,16 @@ class KhepriMember:
 
         blocking_calls_per_second(call, threads=threads, seconds=_WARM_UP_SECONDS)
         return blocking_calls_per_second(call, threads=threads, seconds=seconds)
+
+    def puts_of_one_thread(self, *, callers: int, seconds: float) -> float:
+        """Put from callers that share a thread; give puts per second."""
+        put, places = self._store.put, self._places
+
+        def send(number: int) -> KhepriFuture[Any]:
+            return put(places[number % EXISTING_TREE_NODES], value(number), async_=True)
+
+        concurrent_calls_per_second(send, callers=callers, seconds=_WARM_UP_SECONDS)
+        return concurrent_calls_per_second(send, callers=callers, seconds=seconds)
 
     def gets(self, *, threads: int, seconds: float) -> float:
         """Read linearizably from threads; give reads per second."""
