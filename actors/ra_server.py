@@ -32,6 +32,7 @@ from khepri.raft.types import EntryKind, Role
 from .actor import KhepriActor
 from .command_flow import CommandFlow
 from .future import resolve_all
+from .lent_turns import quick_events
 from .membership_cache import LeaderIs, MembersAre
 from .published_names import Namespace
 from .registry import Register
@@ -174,6 +175,17 @@ class RaServer(KhepriActor):
                     events.append(taken)
         if events or not only_commands or self._flow.due(self._core) <= self.clock():
             self._step(events)
+
+    def handle_here(self, envelope: Envelope) -> bool:
+        """Let the thread that brings it handle a confirmation of the leader's writes."""
+        message, network = envelope.message, self._setup.network
+        events = quick_events(message, self._core, network, self.clock())
+        if not events:
+            return False
+        if isinstance(message, event.LogWritten):
+            self._flow.written(message.sequence)
+        self._step(events)
+        return True
 
     # --- messages to events
 

@@ -34,6 +34,7 @@ class ActorReference(pykka.ActorRef[Any]):
     def __init__(self, actor: KhepriActor) -> None:
         """Make the reference; only an actor does."""
         super().__init__(actor)
+        self._lend: Callable[[Envelope], bool] = actor.lend
         self.label = actor.label
         self.mailbox: Mailbox = actor.mailbox
         """The actor's mailbox: `Mailbox.depth` tells how much waits."""
@@ -60,6 +61,15 @@ class ActorReference(pykka.ActorRef[Any]):
         reason to crash.
         """
         self.mailbox.put(Envelope(message))
+
+    def deliver(self, message: object) -> None:
+        """Send a message and forget it, as `cast`; it may be handled at once, in this thread.
+
+        It may overtake what this thread has sent a moment before (`KhepriActor.lend`).
+        """
+        envelope = Envelope(message)
+        if not self._lend(envelope):
+            self.mailbox.put(envelope)
 
     def tell(self, message: object) -> None:
         """Send a message and forget it, as in Pykka.
@@ -157,3 +167,9 @@ class ActorReference(pykka.ActorRef[Any]):
         self.started.fail(start_error(reason.error) or notice.unanswered())
         self.down.resolve(reason)
         self.mailbox.end()
+        self._lend = _lend_nothing  # a reference does not keep a dead actor in memory
+
+
+def _lend_nothing(envelope: Envelope) -> bool:
+    del envelope
+    return False

@@ -56,8 +56,10 @@ class FrameSender:
                 self._send_all()
             finally:
                 self._turn.release()
-            if not self._outbox.has_waiting:
-                return  # what came during our turn was ours to send
+            # What came during our turn was ours to send; so is the rest if the I/O thread has
+            # found the socket writable again in the meantime.
+            if self._frame is None and not self._outbox.has_waiting:
+                return
 
     def close(self) -> None:
         """Send nothing more; drop the frame that did not get out. The outbox keeps the rest."""

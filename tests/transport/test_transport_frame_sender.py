@@ -1,0 +1,142 @@
+"""Sending on one connection, by whoever has something to send."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import zmq
+
+from khepri.transport.counters import Counters, Drop, Traffic
+from khepri.transport.frame_sender import FrameSender
+from khepri.transport.interface import NodeIncarnation
+from khepri.transport.outbox import Outbox
+from khepri.transport.settings import TransportSettings
+from tests.transport.transport_helpers import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = NodeIncarnation("alice@127.0.0.1:1", b"a")
+THERE = NodeIncarnation("bob@127.0.0.1:2", b"b")
+
+
+class _Socket:
+    """Takes frames, or is full."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self.frames: list[bytes] = []
+        self.on_send: Callable[[], None] = lambda: None
+
+    def send(self, frame: bytes, flags: int) -> None:
+        assert flags == zmq.NOBLOCK
+        self.on_send()
+        if self.is_full:
+            raise zmq.Again
+        self.frames.append(frame)
+
+
+class _Reactor:
+    """Does at once what it is given, as a quick I/O thread would."""
+
+    def __init__(self, socket: _Socket) -> None:
+        self._socket = socket
+        self.watching: Callable[[], None] | None = None
+
+    def call_soon(self, task: Callable[[], None]) -> None:
+        task()
+
+    def watch(self, socket: object, handler: Callable[[], None], events: int) -> None:
+        assert (socket, events) == (self._socket, zmq.POLLOUT)
+        self.watching = handler
+
+    def unwatch(self, socket: object) -> None:
+        assert socket is self._socket
+        self.watching = None
+
+
+class _Link:
+    """A connection that is up."""
+
+    def __init__(self) -> None:
+        self.socket = _Socket()
+        self.reactor = _Reactor(self.socket)
+        self.counters = Counters()
+        self.outbox = Outbox(1_000_000, self._flush)
+        services = SimpleNamespace(
+            identity=HERE,
+            settings=TransportSettings(),
+            counters=self.counters,
+            reactor=self.reactor,
+        )
+        self.sender = FrameSender(
+            cast("Any", self.socket), self.outbox, THERE, cast("Any", services)
+        )
+        self.sender.flush()
+        self.socket.frames.clear()
+
+    def _flush(self) -> None:
+        self.sender.flush()
+
+
+def test_who_puts_a_message_sends_it() -> None:
+    link = _Link()
+    assert link.outbox.put([text(b"hello")]) is None
+    assert len(link.socket.frames) == 1
+    assert link.outbox.queued_bytes == 0
+
+
+def test_what_is_put_while_somebody_sends_is_sent_by_that_one() -> None:
+    link = _Link()
+
+    def put_another() -> None:
+        link.socket.on_send = lambda: None
+        link.outbox.put([text(b"from another thread")])
+        assert link.socket.frames == []
+
+    link.socket.on_send = put_another
+    link.outbox.put([text(b"first")])
+    assert len(link.socket.frames) == 2
+    assert link.outbox.queued_bytes == 0
+
+
+def test_a_full_socket_is_watched_and_what_waits_goes_together_when_it_is_writable() -> None:
+    link = _Link()
+    link.socket.is_full = True
+    for number in range(3):
+        link.outbox.put([text(b"%d" % number)])
+    assert link.reactor.watching is not None
+    link.socket.is_full = False
+    link.reactor.watching()
+    assert link.reactor.watching is None
+    assert len(link.socket.frames) == 2
+    assert link.counters[Traffic.SENT_MESSAGES] == 3
+
+
+def test_a_socket_that_is_writable_again_before_the_turn_has_ended_is_not_forgotten() -> None:
+    link = _Link()
+    link.socket.is_full = True
+
+    def find_it_writable(socket: object, handler: Callable[[], None], events: int) -> None:
+        del socket, events
+        link.socket.is_full = False
+        handler()
+
+    link.reactor.watch = find_it_writable  # type: ignore[method-assign]
+    link.outbox.put([text(b"hello")])
+    assert len(link.socket.frames) == 1
+    assert link.outbox.queued_bytes == 0
+
+
+def test_after_the_close_nothing_touches_the_socket_and_the_frame_in_hand_is_counted() -> None:
+    link = _Link()
+    link.socket.is_full = True
+    link.outbox.put([text(b"in hand")])
+    link.sender.close()
+    assert link.counters[Drop.PEER_DOWN] == 1
+    link.socket.is_full = False
+    link.outbox.put([text(b"waits")])
+    link.sender.flush()
+    assert link.socket.frames == []
+    assert link.outbox.has_waiting
