@@ -1,9 +1,10 @@
 """What a server handles in the thread that brings it, instead of waking its own.
 
 Of each write of a leader there is a notice of its disk and an answer of each follower, and what
-is to be done with one takes less than waking a thread. So the thread of the WalWriter or of the
-transport does it, if the server sleeps (`KhepriActor.lend`). It must not wait for the server's
-disk there, nor work for long: no term may change, no timer be due, little be applied.
+the core has to do with one takes less than waking a thread. So the thread of the WalWriter or of
+the transport has it done, if the server sleeps (`KhepriActor.lend`). Both serve other stores too:
+no term may change here and no timer be due, since that may touch the server's disk, and nothing
+is applied, since nobody knows how long that takes.
 """
 
 from __future__ import annotations
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 MAX_FRAME_BYTES: Final = 512
 """Confirmations are far smaller; others need not be opened to see that they are none."""
 
-MAX_UNAPPLIED_BYTES: Final = 32 * 1024
-"""So much is applied in a few milliseconds."""
-
 
 def quick_events(message: object, core: RaftCore, network: Network, now: float) -> list[Event]:
     """Give the events that a message brings if any thread may handle them; none otherwise.
@@ -40,13 +38,13 @@ def quick_events(message: object, core: RaftCore, network: Network, now: float) 
         network: opens what came from others.
         now: of the server's clock.
     """
-    is_small_frame = isinstance(message, FrameFrom) and len(message.body) <= MAX_FRAME_BYTES
-    if not (is_small_frame or isinstance(message, LogWritten)):
+    if not isinstance(message, FrameFrom | LogWritten):
+        return []
+    if isinstance(message, FrameFrom) and len(message.body) > MAX_FRAME_BYTES:
         return []
     if (
         core.role is not Role.LEADER
         or len(core.configuration.members) == 1
-        or core.unapplied_bytes > MAX_UNAPPLIED_BYTES
         or now >= core.next_deadline()
     ):
         return []

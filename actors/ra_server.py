@@ -100,6 +100,7 @@ class RaServer(KhepriActor):
         self._to_apply: list[Entry] = []
         self._notices_due = inf
         self._next_tick = 0.0
+        self._is_unfinished = False  # a lent turn has left something to conclude
         self._is_recovered = False
 
     # --- life
@@ -136,6 +137,8 @@ class RaServer(KhepriActor):
 
     def next_deadline(self) -> float:
         """Give the core's next timer, the next tick or the next commands, what comes first."""
+        if self._is_unfinished:
+            return -inf
         core = self._core
         return min(core.next_deadline(), self._next_tick, self._flow.due(core), self._notices_due)
 
@@ -177,14 +180,22 @@ class RaServer(KhepriActor):
             self._step(events)
 
     def handle_here(self, envelope: Envelope) -> bool:
-        """Let the thread that brings it handle a confirmation of the leader's writes."""
+        """Let the thread that brings it handle a confirmation of the leader's writes.
+
+        But for what it may have committed: our own thread applies that.
+        """
         message, network = envelope.message, self._setup.network
         events = quick_events(message, self._core, network, self.clock())
         if not events:
             return False
         if isinstance(message, event.LogWritten):
             self._flow.written(message.sequence)
-        self._step(events)
+        self._decide(events)
+        if self._to_write is not None:
+            self._hand_to_wal_writer()
+        self._is_unfinished = bool(
+            self._to_apply or self._replies or self._waiters.have_confirmed_reads
+        )
         return True
 
     # --- messages to events
@@ -261,18 +272,19 @@ class RaServer(KhepriActor):
     def _step(self, events: list[Event]) -> None:
         self._decide(events)
         while self._to_write is not None:
-            append, self._to_write = self._to_write, None
+            append = self._to_write
             if not self._flow.may_write_here(append, self._core):
-                self._send_to_wal_writer(append)
+                self._hand_to_wal_writer()
                 break
             if self._core.role is Role.LEADER:
                 self._conclude()  # who waits has the reply before this thread waits for the disk
             if self._setup.storage.shared_log.write_now(self._setup.uid, append.entries):
+                self._to_write = None
                 self._flow.written(append.sequence)
                 last = append.entries[-1]
                 self._decide([event.LogWritten(last.index, last.term, append.sequence)])
             else:
-                self._send_to_wal_writer(append)
+                self._hand_to_wal_writer()
         self._conclude()
 
     def _decide(self, events: list[Event]) -> None:
@@ -287,6 +299,7 @@ class RaServer(KhepriActor):
 
     def _conclude(self) -> None:
         """Apply what is committed, publish the tree, give the replies."""
+        self._is_unfinished = False
         if self._to_apply:
             self._apply_all()
         self._look_after_notices(self.clock())
@@ -343,7 +356,9 @@ class RaServer(KhepriActor):
             case _:
                 assert_never(one)
 
-    def _send_to_wal_writer(self, append: AppendEntries) -> None:
+    def _hand_to_wal_writer(self) -> None:
+        append, self._to_write = self._to_write, None
+        assert append is not None, "something was appended"
         self._setup.wal_writer.cast(
             WriteEntries(self._setup.uid, append.entries, append.sequence, self.reference)
         )

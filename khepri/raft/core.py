@@ -343,12 +343,6 @@ class RaftCore:
         return None if term is None else (index, term)
 
     @property
-    def unapplied_bytes(self) -> int:
-        """How much data of commands a leader has in its log and not applied; 0 for others."""
-        role = self._server.role
-        return role.unapplied_bytes if isinstance(role, Leader) else 0
-
-    @property
     def configuration(self) -> Configuration:
         """The configuration in effect, committed or not."""
         return self._server.configuration

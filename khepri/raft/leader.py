@@ -44,7 +44,6 @@ class Leader(RoleState):
     Attributes:
         deadline: when the next heartbeat is due; `math.inf` without peers.
         peers: the others, and what a majority of them has.
-        unapplied_bytes: how much data of commands the log holds behind what is applied.
     """
 
     kind: ClassVar[Role] = Role.LEADER
@@ -59,7 +58,7 @@ class Leader(RoleState):
         self._change: _Change | None = None
         self._round = 0
         self._first_own_index = Index(server.log.last_index + 1)
-        self.unapplied_bytes = _size_of_unapplied(server)
+        self._unapplied_bytes = _size_of_unapplied(server)
         self.peers = Peers(server, self._snapshots)
         self.deadline = server.now if self.peers.all else math.inf
 
@@ -95,12 +94,12 @@ class Leader(RoleState):
         reason = self._not_now()
         size_bytes = len(event.data)
         limit = self._server.settings.max_uncommitted_bytes
-        if reason is None and 0 < self.unapplied_bytes > limit - size_bytes:
+        if reason is None and 0 < self._unapplied_bytes > limit - size_bytes:
             reason = RejectReason.OVERLOADED
         if reason is not None:
             self._server.reject(event.ticket, reason, self._server.disk_failure or "")
             return
-        self.unapplied_bytes += size_bytes
+        self._unapplied_bytes += size_bytes
         self._append(EntryKind.COMMANDS, event.data)
 
     def _not_now(self) -> RejectReason | None:
@@ -203,7 +202,7 @@ class Leader(RoleState):
 
     def on_applied(self, entries: tuple[Entry, ...]) -> None:
         """Make room for proposals."""
-        self.unapplied_bytes -= _size_of_commands(entries)
+        self._unapplied_bytes -= _size_of_commands(entries)
 
     def decide(self) -> None:
         """Commit what a majority has, then what follows from that."""

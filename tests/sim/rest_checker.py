@@ -66,7 +66,9 @@ def _check_bounds(world: Simulation, server: SimulatedServer) -> None:
     )
     role = core._server.role
     if isinstance(role, Leader):
-        check(role.unapplied_bytes == 0, "I16", f"bytes that wait at rest: {role.unapplied_bytes}")
+        check(
+            role._unapplied_bytes == 0, "I16", f"bytes that wait at rest: {role._unapplied_bytes}"
+        )
         for progress in role.peers.all.values():
             check(len(progress._inflight) == 0, "I16", "messages in flight at rest")
 
