@@ -1,7 +1,8 @@
 """The folder of the write-ahead log: making new files, keeping a spare, dropping old ones.
 
 Two threads use it, each for its own part: the log's writer makes files, the segment writer drops
-them. They meet only in spare files, which one makes and the other takes.
+them. They meet only in spare files, which one makes and the other takes: one that was listed a
+moment ago may be gone.
 
 Not here: what is in a file (`log_file`).
 """
@@ -130,7 +131,7 @@ class LogFolder:
         spare_path = numbered(self.path, sequence, SPARE_SUFFIX)
         wanted = self.wanted_spare_bytes
         spares = list_numbered(self._file_system, self.path, SPARE_SUFFIX)
-        if any(self._size_of(spare) >= wanted for _, spare in spares):
+        if any(self._size_of_spare(spare) >= wanted for _, spare in spares):
             self._file_system.unlink(path)
         elif self._size_of(path) >= wanted:
             self._file_system.rename(path, spare_path)
@@ -172,6 +173,15 @@ class LogFolder:
         except StorageError:
             discard_file(self._file_system, file)
             raise
+
+    def _size_of_spare(self, path: str) -> int:
+        """Give 0 for one that the writer has taken since it was listed."""
+        try:
+            return self._size_of(path)
+        except StorageError:
+            if self._file_system.exists(path):
+                raise
+            return 0
 
     def _size_of(self, path: str) -> int:
         file = self._file_system.open(path, writable=False)
