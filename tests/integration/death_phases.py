@@ -11,7 +11,7 @@ from enum import IntEnum
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
-from khepri.actors import storage
+from khepri.actors import ra_server, storage
 from khepri.log.directory import DataDirectory
 from khepri.log.log_folder import LogFolder
 from khepri.log.recovery import recover
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LOG_FILE_BYTES = 16 * 1024
 """So small that the log rolls over many times in a life of a tenth of a second."""
+TICK_SECONDS = 0.01
+"""A server considers a snapshot at each tick; so short a life would not see one otherwise."""
 
 
 class Phase(IntEnum):
@@ -81,11 +83,17 @@ class Board:
         return noted
 
     def watch(self) -> None:
-        """Note the phases of this process, and make them come often: log files are small."""
-        setattr(storage, "recover", partial(recover, max_log_file_bytes=LOG_FILE_BYTES))  # noqa: B010 - a name that another module has imported
+        """Note the phases of this process."""
         for phase, owner, name in _METHODS:
-            found = owner.__dict__[name]
-            if isinstance(found, classmethod):
+            found: Any = owner.__dict__[name]
+            if name == "open":
                 setattr(owner, name, classmethod(self.within(phase, found.__func__)))
             else:
                 setattr(owner, name, self.within(phase, found))
+
+
+def make_eventful() -> None:
+    """Have the log roll over and the server tick often in this process."""
+    small_files = partial(recover, max_log_file_bytes=LOG_FILE_BYTES)
+    setattr(storage, "recover", small_files)  # noqa: B010 - a name imported there
+    setattr(ra_server, "TICK_SECONDS", TICK_SECONDS)  # noqa: B010 - a constant there

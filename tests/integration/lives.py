@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import select
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, Self
 from tests.integration.cluster_processes import PATIENCE_SECONDS, ROOT
 
 if TYPE_CHECKING:
+    import random
     from pathlib import Path
 
 MOST_ACKNOWLEDGEMENTS = 60
@@ -35,6 +35,7 @@ class Told:
         self.found: dict[int, tuple[int, int]] = {}
         self.acknowledged: dict[int, int] = {}
         self.acknowledgements = 0
+        self.opened_at: float | None = None
         self.process_id: int | None = None
         self.exit_code: int | None = None
         self.phases: list[str] = []
@@ -46,6 +47,7 @@ class Told:
                 self.process_id = int(process_id)
             case ["opened", thread, value, version]:
                 self.found[int(thread)] = (int(value), int(version))
+                self.opened_at = self.opened_at or time.monotonic()
             case ["ack", thread, value]:
                 self.acknowledged[int(thread)] = int(value)
                 self.acknowledgements += 1
@@ -118,7 +120,9 @@ class Nursery:
     def _listen(self, told: Told, seconds: float | None = None) -> None:
         """Wait for something to be said, for that long, or until patience is at an end."""
         stdout = _of(self._process.stdout)
-        ready, _, _ = select.select([stdout], [], [], PATIENCE_SECONDS if seconds is None else seconds)
+        ready, _, _ = select.select(
+            [stdout], [], [], PATIENCE_SECONDS if seconds is None else seconds
+        )
         if not ready:
             assert seconds is not None, f"nothing was said any more: {self._errors()}"
             return
@@ -140,7 +144,7 @@ class Killing:
         self._nursery = nursery
         self._dice = dice
         self._acknowledged: dict[int, int] = {}
-        self._start_seconds = 0.05
+        self._start_seconds = 0.05  # what a start takes here, about
         self.lives = 0
         self.acknowledgements = 0
         self.phases: Counter[str] = Counter()
@@ -156,17 +160,20 @@ class Killing:
         self._once(Death(1, 0.0))
 
     def _death(self) -> Death:
-        """Give a moment: every other one falls before the life has opened its store, or about then.
+        """Give a moment; every other one falls before a start is done, or about then.
 
-        Start-up is the rarest part of a program's life and the most eventful of a directory's.
+        A start is the rarest part of a program's life and the most eventful of a directory's.
         """
-        if self._dice.random() < 0.5:  # noqa: PLR2004 - every other one
+        if self._dice.random() < 0.5:
             return Death(0, self._dice.uniform(0.0, 1.2 * self._start_seconds))
         acknowledgements = self._dice.randrange(1, MOST_ACKNOWLEDGEMENTS)
         return Death(acknowledgements, self._dice.uniform(0.0, MOST_SECONDS_LATER))
 
     def _once(self, death: Death) -> None:
+        begun = time.monotonic()
         told = self._nursery.live(death)
+        if told.opened_at is not None:
+            self._start_seconds += 0.1 * (told.opened_at - begun - self._start_seconds)
         check(told.found, self._acknowledged)
         # A thread that was killed before its first acknowledgement goes on from what it found.
         found = {thread: value for thread, (value, _) in told.found.items()}

@@ -4,8 +4,8 @@ A life is a process of its own, killed by whoever asked for it. To start an inte
 import khepri takes twenty times as long as khepri takes to start a store: this is paid once.
 
 Asked on standard input: ``live``, then, after the kill, ``bury``. Said on standard output:
-``born PID``; what the life says; ``died EXIT_CODE PHASE ...``. Nobody else waits for the life, so its
-process id is its own until it is buried. When standard input ends, the life is ended too.
+``born PID``; what the life says; ``died EXIT_CODE PHASE ...``. Nobody else waits for the life, so
+its process id is its own until it is buried. When standard input ends, the life is ended too.
 
 Flaws can be planted in it, for the checker to find.
 """
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import khepri
 from khepri.log.write_ahead_log import WriteAheadLog
 from tests.integration import durability_child
-from tests.integration.death_phases import Board, Phase
+from tests.integration.death_phases import Board, Phase, make_eventful
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,6 +111,7 @@ def main(data_dir: str, *flaws: str) -> None:
     """Do what standard input asks for."""
     for name in flaws:
         FLAWS[name]()
+    make_eventful()
     nursery = Nursery(data_dir)
     try:
         for line in sys.stdin:
