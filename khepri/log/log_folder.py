@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.errors import StorageError
 
-from .block_file import discard_file, publish_file
+from .block_file import Portions, discard_file, publish_file
 from .file_header import TEMPORARY_SUFFIX, corrupt
 from .framing import SALT_BYTES
 from .log_file import LogHeader, encode_log_header, read_log_file, read_log_header
@@ -168,7 +168,7 @@ class LogFolder:
     def _make_spare(self, path: str, size_bytes: int) -> None:
         file = self._file_system.create(path + TEMPORARY_SUFFIX)
         try:
-            _write_zeros(file, size_bytes)
+            _write_zeros(Portions(file), size_bytes)
             publish_file(self._file_system, file, path)
         except StorageError:
             discard_file(self._file_system, file)
@@ -191,7 +191,7 @@ class LogFolder:
             file.close()
 
 
-def _write_zeros(file: File, size_bytes: int) -> None:
+def _write_zeros(file: File | Portions, size_bytes: int) -> None:
     """Fill a new file: written blocks, unlike reserved ones, need no metadata at a later sync."""
     for offset in range(0, size_bytes, len(_ZEROS)):
         file.pwrite(_ZEROS[: size_bytes - offset], offset)
