@@ -31,6 +31,7 @@ from khepri.raft.types import EntryKind, Role
 
 from .actor import KhepriActor
 from .command_flow import CommandFlow
+from .frozen_heap import FrozenHeap
 from .future import resolve_all
 from .lent_turns import quick_events
 from .membership_cache import LeaderIs, MembersAre
@@ -113,6 +114,7 @@ class RaServer(KhepriActor):
         self._machine = recovered.machine
         self._core = recovered.core
         self._snapshots = ServerSnapshots(self._setup, recovered)
+        self._heap = FrozenHeap(self._machine.view.root.size)
         self._next_tick = self.clock() + TICK_SECONDS
         self._announce(self._core.configuration)
         self._setup.registry().cast(
@@ -151,6 +153,7 @@ class RaServer(KhepriActor):
             keep_alive = self._flow.pump.tick(now)
             if keep_alive is not None:
                 self._flow.pump.take_foreign([keep_alive])
+            self._heap.consider(self._machine.view.root.size, self._snapshots.applied_bytes)
             self._snapshots.consider(self._machine, self._core)
             self._note_committed()
             if self._only_an_entry_is_missing():

@@ -41,21 +41,24 @@ class ServerSnapshots:
         self._receiving: int | None = None
         self._waiting: list[KhepriFuture[Any]] = []
         self._not_before = time.monotonic()
-        self._grown_bytes = 0
+        self._bytes_at_last = 0
         self._grown_entries = 0
+        self.applied_bytes = 0
+        """Of all commands since the server was started."""
         self.last_index = recovered.snapshot_index
         self.last_bytes = recovered.snapshot_bytes
 
     def grown(self, size_bytes: int) -> None:
         """An entry of that size was applied."""
-        self._grown_bytes += size_bytes
+        self.applied_bytes += size_bytes
         self._grown_entries += 1
 
     def consider(self, machine: Machine, core: RaftCore) -> None:
         """Take a snapshot if it is time for one."""
         config = self._setup.config
         is_enough = (
-            self._grown_bytes >= max(config.snapshot_bytes, self.last_bytes // 2)
+            self.applied_bytes - self._bytes_at_last
+            >= max(config.snapshot_bytes, self.last_bytes // 2)
             or self._grown_entries >= config.snapshot_entries
         )
         if is_enough and time.monotonic() >= self._not_before:
@@ -92,7 +95,7 @@ class ServerSnapshots:
     def installed(self, meta: SnapshotMeta, size_bytes: int) -> None:
         """A snapshot from a peer has replaced the machine and the log."""
         self.last_bytes = size_bytes
-        self._grown_bytes = self._grown_entries = 0
+        self._begin_to_count()
         self._receiving = None
         self._has_become(meta.index)
         node = self._setup.server_id.node
@@ -120,9 +123,13 @@ class ServerSnapshots:
         if self._is_taking or self._worker is None or core.last_applied <= self.last_index:
             return
         self._is_taking = True
-        self._grown_bytes = self._grown_entries = 0
+        self._begin_to_count()
         meta = core.snapshot_meta(core.last_applied)
         self._worker.cast(TakeSnapshot(meta, machine.snapshot_chunks()))
+
+    def _begin_to_count(self) -> None:
+        self._bytes_at_last = self.applied_bytes
+        self._grown_entries = 0
 
     def _has_become(self, index: Index) -> None:
         self.last_index = max(self.last_index, index)

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 _FIRST_READ_BYTES = 4096
 """Holds most headers; a longer one is read once more."""
 
+PORTION_BYTES = 1 << 20
+"""So much of a large file waits for a sync at most."""
+
 
 class BlockFileWriter:
     """Writes one file. Either `finish` or `abort` ends it."""
@@ -62,6 +65,7 @@ class BlockFileWriter:
         self._next_block = 1
         self._offset = 0
         self._file = file_system.create(path + TEMPORARY_SUFFIX)
+        self._portions = Portions(self._file)
         try:
             self._write(encode_file_header(file_format, salt, facts))
         except StorageError:
@@ -83,8 +87,30 @@ class BlockFileWriter:
         discard_file(self._file_system, self._file)
 
     def _write(self, frame: bytes) -> None:
-        self._file.pwrite(frame, self._offset)
+        self._portions.pwrite(frame, self._offset)
         self._offset += len(frame)
+
+
+class Portions:
+    """Writes a large file and syncs it every now and then, for the sake of others.
+
+    What is durable before the last sync helps nobody. But whoever syncs another file of the same
+    disk waits behind all that a single sync brings: 130 MiB at once held the write-ahead log up
+    for 60 to 160 milliseconds, in portions of a mebibyte for less than 20.
+    """
+
+    def __init__(self, file: File) -> None:
+        """Begin with a file that holds nothing unsynced."""
+        self._file = file
+        self._unsynced_bytes = 0
+
+    def pwrite(self, data: bytes, offset: int) -> None:
+        """Write; see `File.pwrite`. An error may be that of a sync: the file is not to be used."""
+        self._file.pwrite(data, offset)
+        self._unsynced_bytes += len(data)
+        if self._unsynced_bytes >= PORTION_BYTES:
+            self._file.fdatasync()
+            self._unsynced_bytes = 0
 
 
 def publish_file(file_system: FileSystem, file: File, path: str) -> None:

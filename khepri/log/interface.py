@@ -228,7 +228,7 @@ class SnapshotAcceptor(Protocol):
         ...
 
     def append(self, offset: int, data: bytes) -> None:
-        """Take the next piece (`StoreSnapshotChunk`); written, not synced. `offset` must fit."""
+        """Take the next piece (`StoreSnapshotChunk`); not durable yet. `offset` must fit."""
         ...
 
     def commit(self) -> bool:

@@ -1,7 +1,8 @@
 """The folder of the write-ahead log: making new files, keeping a spare, dropping old ones.
 
 Two threads use it, each for its own part: the log's writer makes files, the segment writer drops
-them. They meet only in spare files, which one makes and the other takes.
+them. They meet only in spare files, which one makes and the other takes: one that was listed a
+moment ago may be gone.
 
 Not here: what is in a file (`log_file`).
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.errors import StorageError
 
-from .block_file import discard_file, publish_file
+from .block_file import Portions, discard_file, publish_file
 from .file_header import TEMPORARY_SUFFIX, corrupt
 from .framing import SALT_BYTES
 from .log_file import LogHeader, encode_log_header, read_log_file, read_log_header
@@ -130,7 +131,7 @@ class LogFolder:
         spare_path = numbered(self.path, sequence, SPARE_SUFFIX)
         wanted = self.wanted_spare_bytes
         spares = list_numbered(self._file_system, self.path, SPARE_SUFFIX)
-        if any(self._size_of(spare) >= wanted for _, spare in spares):
+        if any(self._size_of_spare(spare) >= wanted for _, spare in spares):
             self._file_system.unlink(path)
         elif self._size_of(path) >= wanted:
             self._file_system.rename(path, spare_path)
@@ -167,11 +168,20 @@ class LogFolder:
     def _make_spare(self, path: str, size_bytes: int) -> None:
         file = self._file_system.create(path + TEMPORARY_SUFFIX)
         try:
-            _write_zeros(file, size_bytes)
+            _write_zeros(Portions(file), size_bytes)
             publish_file(self._file_system, file, path)
         except StorageError:
             discard_file(self._file_system, file)
             raise
+
+    def _size_of_spare(self, path: str) -> int:
+        """Give 0 for one that the writer has taken since it was listed."""
+        try:
+            return self._size_of(path)
+        except StorageError:
+            if self._file_system.exists(path):
+                raise
+            return 0
 
     def _size_of(self, path: str) -> int:
         file = self._file_system.open(path, writable=False)
@@ -181,7 +191,7 @@ class LogFolder:
             file.close()
 
 
-def _write_zeros(file: File, size_bytes: int) -> None:
+def _write_zeros(file: File | Portions, size_bytes: int) -> None:
     """Fill a new file: written blocks, unlike reserved ones, need no metadata at a later sync."""
     for offset in range(0, size_bytes, len(_ZEROS)):
         file.pwrite(_ZEROS[: size_bytes - offset], offset)

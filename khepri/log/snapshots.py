@@ -19,6 +19,7 @@ from khepri.raft.types import SnapshotMeta
 
 from .block_file import (
     BlockFileWriter,
+    Portions,
     discard_file,
     publish_file,
     read_blocks,
@@ -177,13 +178,14 @@ class SnapshotAcceptor:
         self._meta = meta
         self._file_system = file_system
         self._file = file_system.create(path)
+        self._portions = Portions(self._file)
         self.next_offset = 0
 
     def append(self, offset: int, data: bytes) -> None:
         """See `interface.SnapshotAcceptor.append`."""
         assert not self._is_over, "another attempt has begun, or this one has ended"
         assert offset == self.next_offset, f"a piece at {offset}, expected {self.next_offset}"
-        self._file.pwrite(data, offset)
+        self._portions.pwrite(data, offset)
         self.next_offset += len(data)
 
     def commit(self) -> bool:

@@ -14,14 +14,14 @@ from khepri.errors import (
     DiskFullError,
     UnknownFormatError,
 )
-from khepri.log.block_file import BlockFileWriter
+from khepri.log.block_file import PORTION_BYTES, BlockFileWriter
 from khepri.log.file_header import FileFormat
 from khepri.log.memory_file_system import MemoryFileSystem
 from khepri.log.snapshots import Snapshots, check_newest_snapshot
 from tests.log.log_helpers import chunks_of, fail, seeded_bytes, snapshot_meta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from khepri.log.file_system import FileSystem
     from khepri.log.snapshots import SnapshotAcceptor
@@ -325,6 +325,33 @@ def test_what_was_taken_or_received_survives_a_power_loss(seed: int) -> None:
     memory.power_loss(random.Random(seed))
     for folder in ("/peer", "/mine"):
         assert check_newest_snapshot(memory, folder) == snapshot_meta(7)
+
+
+def most_writes_without_a_sync(memory: MemoryFileSystem, does: Callable[[], object]) -> int:
+    names: list[str] = []
+    memory.hook = lambda operation: names.append(operation.name)
+    does()
+    memory.hook = None
+    in_a_row = most = 0
+    for name in names:
+        in_a_row = in_a_row + 1 if name == "pwrite" else in_a_row * (name != "fdatasync")
+        most = max(most, in_a_row)
+    return most
+
+
+def test_a_large_one_is_synced_in_portions_as_it_is_written(memory: MemoryFileSystem) -> None:
+    """Else whoever syncs the log waits behind all of it."""
+    for folder in ("/peer", "/mine"):
+        memory.make_directory(folder)
+    meta, chunk_bytes = snapshot_meta(7), PORTION_BYTES // 8
+    sender, mine = snapshots_in(memory, "/peer"), snapshots_in(memory, "/mine")
+    chunks = [bytes(chunk_bytes)] * 40
+    assert most_writes_without_a_sync(memory, lambda: sender.write(meta, chunks)) in (8, 9)
+    acceptor = mine.accept(meta)
+    received = most_writes_without_a_sync(memory, lambda: send(sender, acceptor, chunk_bytes))
+    assert received in (8, 9)
+    assert acceptor.commit()
+    assert read_all(mine) == chunks
 
 
 def test_w33_readers_and_writers_close_their_files(memory: MemoryFileSystem) -> None:

@@ -29,7 +29,9 @@ from tests.log.log_helpers import (
 )
 
 if TYPE_CHECKING:
-    from khepri.log.file_system import FileSystem
+    from collections.abc import Callable
+
+    from khepri.log.file_system import File, FileSystem
     from khepri.log.memory_file_system import Operation
 
 
@@ -268,6 +270,31 @@ def test_a_spare_that_cannot_be_made_is_done_without() -> None:
     harness.flush()
     assert log_sizes(memory) == [2 << 20]
     assert not [path for path in memory.contents() if ".spare" in path]
+
+
+class TakenWhenLookedAt(MemoryFileSystem):
+    """The log's writer takes a spare file just when the segment writer looks how large it is."""
+
+    take: Callable[[], object] | None = None
+
+    def open(self, path: str, *, writable: bool) -> File:
+        if self.take is not None and path.endswith(".spare") and not writable:
+            take, self.take = self.take, None
+            take()
+        return super().open(path, writable=writable)
+
+
+def test_a_spare_may_be_taken_while_a_file_is_dropped() -> None:
+    """Found by killing a process a thousand times: the SegmentWriter crashed."""
+    memory = TakenWhenLookedAt()
+    harness, uid = opened(memory)
+    for index in range(1, 4):
+        harness.write(append(uid, entries(index, index, size_bytes=3000)))
+    memory.take = lambda: harness.write(append(uid, entries(4, 4, size_bytes=3000)))
+    harness.flush()
+    assert memory.take is None, "the spare of the first file was looked at with the second"
+    assert len(log_sizes(memory, ".spare")) == 1
+    assert reopened(harness).store().entries == entries(1, 4, size_bytes=3000)
 
 
 def test_a_used_up_file_is_written_over(memory: MemoryFileSystem) -> None:
