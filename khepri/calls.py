@@ -120,7 +120,7 @@ def call(
     access = node.access(store_id)
     seconds = timeout_seconds(timeout)
     try:
-        return _wait(submit(access, message, decode), seconds)
+        return _wait(access, submit(access, message, decode), seconds)
     except (NoSuchServerError, ServerStoppedError) as error:
         if error.facts.get("outcome", "not_applied") != "not_applied":
             raise
@@ -130,14 +130,14 @@ def call(
             node.access(store_id)  # if it is gone for good, this says so, and why
             raise deadline.error("waiting for the server to be restarted", "not_applied")
         try:
-            return _wait(submit(access, message, decode), deadline.remaining())
+            return _wait(access, submit(access, message, decode), deadline.remaining())
         except (NoSuchServerError, ServerStoppedError) as error:
             if error.facts.get("outcome", "not_applied") != "not_applied":
                 raise
     raise NoSuchServerError(f"the store {store_id!r} does not run here", store_id=store_id)
 
 
-def _wait(future: KhepriFuture[T], seconds: float | None) -> T:
+def _wait(access: StoreAccess, future: KhepriFuture[T], seconds: float | None) -> T:
     """Wait for the result; if it does not come in time, let the server know.
 
     A future that has an outcome tells it that nobody waits any more: what it has not begun by
@@ -145,8 +145,11 @@ def _wait(future: KhepriFuture[T], seconds: float | None) -> T:
     """
     try:
         return future.get(timeout=seconds)
-    except KhepriTimeoutError as error:
-        future.fail(error)
+    except BaseException as error:
+        if not future.done():  # given up, or interrupted: it may be on its way for some time
+            access.unawaited.add()
+            if isinstance(error, KhepriTimeoutError):
+                future.fail(error)
         raise
 
 
