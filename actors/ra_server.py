@@ -264,8 +264,7 @@ class RaServer(KhepriActor):
         if flow.due(core) <= now:
             events.extend(flow.propose_or_forward(core, now))
         effects = core.step(events, now)
-        # Before any effect: a message may tell another member of a commit, let it campaign or
-        # make it a voter, and those who read here must not be the last to know.
+        # Before any effect: by a message another member may learn of a commit, campaign or vote.
         self._access.publish_lease(core.lease_until, core.commit_index)
         for one in effects:
             self._execute(one)
