@@ -84,9 +84,7 @@ class StoreAccess:
     def leased_view(self) -> View | None:
         """Give the tree for a linearizable read at once; None if the server must be asked.
 
-        The order is what makes it right: first the clock, then the lease, then the tree.
-
-        At the moment the clock was read, nobody but the leader here was elected: the others have
+        First the clock, then the lease, then the tree. At the moment the clock was read, nobody but the leader here was elected: the others have
         promised that by time, whatever becomes of this leader afterwards, and however long this
         thread stands still between two lines. So whatever anybody was told before that moment was
         committed by this leader or before it, and the server publishes its commit index *before*
