@@ -163,7 +163,8 @@ class Client:
                 self._pause(0.2)
             return
         key = str(random.randrange(self.world.settings.keys))
-        self.begin(random.choice(self._kinds), key)
+        kind = random.choice(self._kinds)
+        self.begin("read" if self.world.now < self.world.quiet_until else kind, key)
 
     def begin(self, kind: str, key: str) -> Operation:
         """Do one operation now; the node has a server."""

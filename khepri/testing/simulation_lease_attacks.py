@@ -75,9 +75,13 @@ class LeaseAttacks:
     def _forgetful_voters(
         self, leader: SimulatedServer, others: list[SimulatedNode], one: random.Random
     ) -> float:
-        """One member wants an election; the others, who refuse, are restarted."""
-        self._cut_between(leader.node, others[0], 3.0)
-        seconds = 0.4 + one.random() * 0.8
+        """One member wants an election; the others, who refuse, are restarted.
+
+        It can win only if its log is complete, so nobody writes while it waits.
+        """
+        seconds = 0.7 + one.random() * 0.6
+        self._world.quiet_until = self._world.now + seconds
+        self._world.after(0.1, self._cut_between, leader.node, others[0], 3.0)
         for node in others[1:]:
             self._world.after(seconds, self._restart, node)
         return seconds

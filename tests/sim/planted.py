@@ -31,6 +31,8 @@ SLIPPERY = frozenset(
         "a failed batch leaves half of itself",
         "sessions never expire",
         "checksums of payloads are not looked at",
+        "a change of term ends the promise",
+        "a leader that is no voter has a lease",
     }
 )
 """Bugs that took more seeds than anybody has waited for, or that the workload cannot show."""
