@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .server_clock import server_clock
+from .unawaited import UnawaitedWrites
 
 if TYPE_CHECKING:
     from khepri.machine.machine import View
@@ -25,6 +29,21 @@ class MembershipView(NamedTuple):
     leader: ServerId | None
 
 
+class ReadLease(NamedTuple):
+    """Until when which place in the log is enough for a linearizable read here.
+
+    One value, replaced as a whole, so that no reader sees the end of one lease with the commit
+    index of another.
+    """
+
+    until: float
+    """On `server_clock`."""
+    commit_index: int
+
+
+NO_LEASE: Final = ReadLease(-inf, 0)
+
+
 class StoreAccess:
     """The published face of one store on one node."""
 
@@ -33,10 +52,12 @@ class StoreAccess:
         "_is_closed",
         "cluster_id",
         "is_leaving",
+        "lease",
         "membership",
         "server",
         "server_id",
         "store_id",
+        "unawaited",
         "view",
     )
 
@@ -53,8 +74,42 @@ class StoreAccess:
         self._is_closed = False
         self.view: View | None = None
         """The tree as of the last applied entry; None until recovery is done."""
+        self.lease = NO_LEASE
+        """The leader's lease, while the server here leads; see `leased_view`."""
+        self.unawaited = UnawaitedWrites()
+        """What the calling thread has sent without waiting for it."""
         self.membership: MembershipView | None = None
         """What the membership cache last published."""
+
+    def leased_view(self) -> View | None:
+        """Give the tree for a linearizable read at once; None if the server must be asked.
+
+        First the clock, then the lease, then the tree. At the moment the clock was read, nobody but the leader here was elected: the others have
+        promised that by time, whatever becomes of this leader afterwards, and however long this
+        thread stands still between two lines. So whatever anybody was told before that moment was
+        committed by this leader or before it, and the server publishes its commit index *before*
+        anything that could tell anybody leaves it: it is in the lease read afterwards. What
+        happens later makes the tree only fresher.
+        """
+        now = server_clock()
+        lease = self.lease
+        if now >= lease.until:
+            return None
+        view = self.view
+        if view is None or view.index < lease.commit_index or self.unawaited.are_there():
+            return None
+        return view
+
+    def publish_lease(self, until: float, commit_index: int) -> None:
+        """Let threads read by the leader's lease, or no longer (the server's thread)."""
+        if until == -inf:
+            self.lease = NO_LEASE
+        elif self.lease != (until, commit_index):
+            self.lease = ReadLease(until, commit_index)
+
+    def withdraw_lease(self) -> None:
+        """Let nobody read by the lease any more (the server's thread)."""
+        self.lease = NO_LEASE
 
     def publish_server(self, server: ActorReference, view: View) -> None:
         """Say that a server takes commands now (the server's thread)."""

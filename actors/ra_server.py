@@ -20,6 +20,7 @@ How the server starts from its files is in `server_recovery.py`; what becomes of
 from __future__ import annotations
 
 import logging
+import time
 from math import inf
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -37,6 +38,7 @@ from .lent_turns import quick_events
 from .membership_cache import LeaderIs, MembersAre
 from .published_names import Namespace
 from .registry import Register
+from .server_clock import server_clock
 from .server_messages import (
     AskCore,
     ConsistentRead,
@@ -91,7 +93,7 @@ class RaServer(KhepriActor):
             label: who it is.
             setup: everything it needs of others.
         """
-        super().__init__(label)
+        super().__init__(label, clock=server_clock)
         self._setup = setup
         self._access = setup.access
         self._flow = CommandFlow(setup, self.clock)
@@ -108,6 +110,7 @@ class RaServer(KhepriActor):
 
     def on_start(self) -> None:
         """Recover machine and core, publish the tree, take the first step."""
+        self._access.withdraw_lease()
         recovered = recover_server(self._setup)
         self._meta_file = recovered.meta_file
         self._commit_note = recovered.commit_note
@@ -129,6 +132,7 @@ class RaServer(KhepriActor):
     def on_terminate(self, reason: Exit) -> None:
         """Close the files; the log itself belongs to the WalWriter."""
         del reason
+        self._access.withdraw_lease()  # an endless one would outlive the store
         self._note_committed()
         self._commit_note.close()
         self._meta_file.close()
@@ -159,7 +163,7 @@ class RaServer(KhepriActor):
             if self._only_an_entry_is_missing():
                 wall_clock = self._setup.wall_clock_milliseconds()
                 events.append(event.Propose(encode_entry(wall_clock, []), None))
-            self._waiters.forget_abandoned(now)
+            self._waiters.forget_abandoned(time.monotonic())  # the callers' clock
             if self._core.leader is None:
                 self._flow.pump.origin.withdraw_abandoned()
         self._step(events)
@@ -296,7 +300,10 @@ class RaServer(KhepriActor):
         events.extend(self._waiters.reads_to_ask(core))
         if flow.due(core) <= now:
             events.extend(flow.propose_or_forward(core, now))
-        for one in core.step(events, now):
+        effects = core.step(events, now)
+        # Before any effect: by a message another member may learn of a commit, campaign or vote.
+        self._access.publish_lease(core.lease_until, core.commit_index)
+        for one in effects:
             self._execute(one)
         self._setup.network.flush()
 

@@ -11,6 +11,8 @@ from khepri.config import check_store_id, get_default_store_id
 from khepri.errors import InvalidOptionError, WrongTypeError
 from khepri.raft.settings import RaftSettings
 
+from .server_clock import COUNTS_SUSPENSION
+
 _logger = logging.getLogger("khepri.cluster")
 
 
@@ -29,7 +31,11 @@ class RaServerConfig:
             are refused with `OverloadedError`.
         heartbeat_interval_seconds: a leader speaks to each member at least this often.
         election_timeout_min_seconds: how long a follower waits for its leader, at least;
-        election_timeout_max_seconds: and at most.
+        election_timeout_max_seconds: and at most. The same on all members: the leader's lease
+            rests on the shorter one.
+        read_leases: whether a leader serves consistent reads without asking the others, as long
+            as they have promised to elect nobody else. It trusts the clocks of the machines
+            (docs/explanation/guarantees.md).
     """
 
     cluster_name: str
@@ -41,6 +47,7 @@ class RaServerConfig:
     heartbeat_interval_seconds: float = 0.1
     election_timeout_min_seconds: float = 0.6
     election_timeout_max_seconds: float = 1.2
+    read_leases: bool = True
 
     def __post_init__(self) -> None:
         """Check every setting.
@@ -55,6 +62,14 @@ class RaServerConfig:
                 if not isinstance(value, str):
                     raise WrongTypeError(
                         f"{setting.name} is a text, not {value!r}",
+                        option=setting.name,
+                        value=value,
+                    )
+                continue
+            if setting.name == "read_leases":
+                if not isinstance(value, bool):
+                    raise WrongTypeError(
+                        f"read_leases is true or false, not {value!r}",
                         option=setting.name,
                         value=value,
                     )
@@ -82,6 +97,7 @@ class RaServerConfig:
             election_timeout_min_seconds=self.election_timeout_min_seconds,
             election_timeout_max_seconds=self.election_timeout_max_seconds,
             max_uncommitted_bytes=self.max_waiting_bytes,
+            read_leases=self.read_leases and COUNTS_SUSPENSION,
         )
 
 

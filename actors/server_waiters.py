@@ -96,7 +96,11 @@ class ServerWaiters:
         return [ReadRequest(read) for read in reads]
 
     def forget_abandoned(self, now: float) -> None:
-        """Drop those whose callers have given up, so that waiting in vain costs no memory."""
+        """Drop those whose callers have given up, so that waiting in vain costs no memory.
+
+        Args:
+            now: on `time.monotonic`, as the callers' deadlines are.
+        """
         self._confirmed_reads = [it for it in self._confirmed_reads if not it.future.done()]
         self._reads_without_leader = [
             it for it in self._reads_without_leader if not it.future.done()

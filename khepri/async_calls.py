@@ -10,7 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from khepri.errors import KhepriError, NoSuchServerError, ServerStoppedError
+from khepri.errors import (
+    KhepriError,
+    KhepriTimeoutError,
+    NoSuchServerError,
+    ServerStoppedError,
+)
 
 from .calls import submit
 from .sending import Plan
@@ -89,12 +94,30 @@ async def send(
         KhepriError: as `call`.
     """
     plan = Plan(node, store_id, command, options)
-    result = await call(node, store_id, plan.message, decode, plan.deadline)
+    result = await _call_among_others(node, store_id, plan, decode)
     if plan.is_confirmed_elsewhere:
         try:
             await wait_for(plan.ask(), plan.deadline)
         except KhepriError as error:
             raise plan.error(error) from error
+    return result
+
+
+async def _call_among_others(
+    node: Node, store_id: str, plan: Plan, decode: Callable[[Any], Any]
+) -> Any:  # noqa: ANN401 - the command decides
+    """Call, and let the consistent reads of other tasks know that something is under way."""
+    unawaited = plan.access.unawaited
+    unawaited.begin()
+    is_known = False
+    try:
+        result = await call(node, store_id, plan.message, decode, plan.deadline)
+        is_known = True
+    except KhepriError as error:
+        is_known = not isinstance(error, KhepriTimeoutError)
+        raise
+    finally:
+        unawaited.end(is_known=is_known)
     return result
 
 

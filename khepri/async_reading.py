@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from khepri.actors.server_messages import ConsistentRead
+
 from .async_calls import call, wait_for_view
 from .calls import DEFAULT, Deadline, result
 from .options import COUNT, FOLD, MANY, READ, check_unknown
@@ -174,7 +176,14 @@ class AsyncReader:
         options.pop("favor", None)
         options.pop("condition", None)
         if question is not None:
+            if isinstance(question, ConsistentRead):
+                leased = access.leased_view()
+                if leased is not None:
+                    return TreeView(store_id, leased)
+            sent_before = access.unawaited.mark()
             await call(node, store_id, question, result, deadline)
+            if isinstance(question, ConsistentRead):
+                access.unawaited.seen(sent_before)
         access = await wait_for_view(node, store_id, deadline)
         assert access.view is not None
         return TreeView(store_id, access.view)

@@ -120,7 +120,7 @@ def call(
     access = node.access(store_id)
     seconds = timeout_seconds(timeout)
     try:
-        return _wait(submit(access, message, decode), seconds)
+        return _send_and_wait(access, message, decode, seconds)
     except (NoSuchServerError, ServerStoppedError) as error:
         if error.facts.get("outcome", "not_applied") != "not_applied":
             raise
@@ -130,23 +130,30 @@ def call(
             node.access(store_id)  # if it is gone for good, this says so, and why
             raise deadline.error("waiting for the server to be restarted", "not_applied")
         try:
-            return _wait(submit(access, message, decode), deadline.remaining())
+            return _send_and_wait(access, message, decode, deadline.remaining())
         except (NoSuchServerError, ServerStoppedError) as error:
             if error.facts.get("outcome", "not_applied") != "not_applied":
                 raise
     raise NoSuchServerError(f"the store {store_id!r} does not run here", store_id=store_id)
 
 
-def _wait(future: KhepriFuture[T], seconds: float | None) -> T:
-    """Wait for the result; if it does not come in time, let the server know.
+def _send_and_wait(
+    access: StoreAccess, message: object, decode: Callable[[Any], T], seconds: float | None
+) -> T:
+    """Send and wait for the result; if it does not come in time, let the server know.
 
     A future that has an outcome tells it that nobody waits any more: what it has not begun by
     then, it never does (spec ra §9, rule 21).
     """
+    future = submit(access, message, decode)
     try:
         return future.get(timeout=seconds)
-    except KhepriTimeoutError as error:
-        future.fail(error)
+    except BaseException as error:
+        if not future.done():
+            if isinstance(message, bytes):  # a command, which may be on its way for some time
+                access.unawaited.add()
+            if isinstance(error, KhepriTimeoutError):
+                future.fail(error)
         raise
 
 

@@ -326,7 +326,8 @@ class ClusterManager:
 
         No consensus is asked. What was committed and only the lost members had is gone. The
         others must never come back: they do not know, and would go on as a cluster of their own.
-        Delete their data first.
+        Delete their data first. A leader among them that still ran would go on serving consistent
+        reads: no promise reaches across this.
 
         Args:
             store_id: the default store if left out.

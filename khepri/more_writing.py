@@ -246,5 +246,7 @@ class MoreWriter(Viewer):
         if async_:
             if timeout is not DEFAULT:
                 timeout_seconds(timeout)  # nobody waits here, but a mistake is a mistake
-            return submit(node.access(self._store_id), command, decode)
+            access = node.access(self._store_id)
+            access.unawaited.add()
+            return submit(access, command, decode)
         return call(node, self._store_id, command, decode, timeout)

@@ -1,15 +1,16 @@
 """The reads of a store: local, lock-free, from any thread.
 
 A read walks the immutable tree that the server published last; nobody waits for anybody. With
-``favor="consistency"`` the server is asked first for a moment from which on the read is
-linearizable, and the tree is walked after that. Values are decoded for each caller: what a caller
-does with its copy changes nothing.
+``favor="consistency"`` it does so while the server here has the leader's lease
+(`StoreAccess.leased_view`); otherwise the server is asked first for a moment from which on the
+read is linearizable, and the tree is walked after that. Values are decoded for each caller: what
+a caller does with its copy changes nothing.
 """
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from khepri.actors.default_node import default_stores
 from khepri.actors.server_messages import ConsistentRead, WaitUntilApplied
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 A = TypeVar("A")
+
+_ONLY_CONSISTENT: Final = {"favor": "consistency"}
 
 
 class Reader:
@@ -252,12 +255,23 @@ class Reader:
 
     def _view(self, options: ReadOptions) -> View:
         """Give the published tree, after whatever the options wait for."""
-        deadline = Deadline(options.get("timeout", DEFAULT))
         node = self._get_node()
         access: StoreAccess = node.access(self._store_id)
+        if options == _ONLY_CONSISTENT:  # the usual way to ask for it: nothing else to check
+            leased = access.leased_view()
+            if leased is not None:
+                return leased
+        deadline = Deadline(options.get("timeout", DEFAULT))
         question = question_before(options, access.view, deadline.end)
         if question is not None:
+            if isinstance(question, ConsistentRead):
+                leased = access.leased_view()
+                if leased is not None:
+                    return leased
+            sent_before = access.unawaited.mark()
             call(node, self._store_id, question, result, deadline.remaining())
+            if isinstance(question, ConsistentRead):
+                access.unawaited.seen(sent_before)
             access = node.access(self._store_id)
         if access.view is None and access.wait_for_server(deadline.remaining()) is None:
             raise deadline.error("the recovery of the store", "not_applied")

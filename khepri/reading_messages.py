@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from khepri.actors.future import KhepriFuture
+from khepri.actors.server_messages import ConsistentRead
 
 from .calls import DEFAULT, Deadline, result, submit
 from .options import ReadOptions
@@ -45,8 +46,17 @@ class ReadMessage:
         options = ReadOptions(favor=self.favor, condition=self.condition)
         access = store.access
         question = question_before(options, access.view, Deadline(DEFAULT).end)
-        if question is not None:
-            return submit(access, question, lambda reply: (result(reply), self.read(store))[1])
+        is_consistent = isinstance(question, ConsistentRead)
+        if question is not None and not (is_consistent and access.leased_view() is not None):
+            sent_before = access.unawaited.mark()
+
+            def read_now(reply: object) -> Any:  # noqa: ANN401 - the message decides
+                result(reply)
+                if is_consistent:
+                    access.unawaited.seen(sent_before)
+                return self.read(store)
+
+            return submit(access, question, read_now)
         future: KhepriFuture[Any] = KhepriFuture()
         try:
             future.set(self.read(store))

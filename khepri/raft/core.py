@@ -141,14 +141,23 @@ class RaftCore:
         """Elect ourselves if nobody else votes; otherwise wait for a leader.
 
         A fresh member among several waits for ever: it must not disturb a cluster that it may
-        be joining. `TriggerElection` at one of them forms a new cluster.
+        be joining. `TriggerElection` at one of them forms a new cluster. Any other member may
+        have heard a leader the moment before it ended, and keeps what it promised then.
         """
         self._started = True
         server = self._server
         if server.is_only_voter:
             server.become_pre_candidate()
         elif not server.is_fresh:
+            server.heard_at = server.now
             server.role.deadline = server.election_deadline()
+
+    def _trigger_election(self) -> None:
+        """Campaign now; not against a leader that was promised not to, and not as the leader."""
+        server = self._server
+        is_free = server.is_only_voter or not server.hears_leader
+        if server.may_campaign and is_free and not isinstance(server.role, Leader):
+            server.become_pre_candidate()
 
     def _submit(self) -> None:
         """Hand out for writing what came to the log in this step."""
@@ -205,8 +214,7 @@ class RaftCore:
             case AddMember() | RemoveMember() | TransferLeadership() | ForceSingleMember():
                 self._handle_cluster_change(event)
             case TriggerElection():
-                if self._server.may_campaign and not isinstance(self._server.role, Leader):
-                    self._server.become_pre_candidate()
+                self._trigger_election()
             case _:
                 self._handle_snapshot(event)
 
@@ -318,6 +326,15 @@ class RaftCore:
     def commit_index(self) -> Index:
         """The highest index known to be committed."""
         return self._server.commit_index
+
+    @property
+    def lease_until(self) -> float:
+        """The `now` before which a read is linearizable at the commit index, asking nobody.
+
+        `-math.inf` if there is no lease, `math.inf` if this member is the leader and only voter.
+        """
+        role = self._server.role
+        return role.lease_until if isinstance(role, Leader) else -math.inf
 
     @property
     def last_applied(self) -> Index:

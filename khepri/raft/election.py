@@ -35,7 +35,7 @@ def answer_pre_vote(server: Server, sender: ServerId, request: PreVoteRequest) -
     granted = (
         request.next_term > server.term
         and _log_is_good_enough(server, sender, request)
-        and not _hears_leader(server)
+        and not server.hears_leader
     )
     server.send(sender, PreVoteResponse(server.term, request.round_id, granted))
     if isinstance(server.role, Leader):
@@ -52,7 +52,7 @@ def answer_request_vote(server: Server, sender: ServerId, request: RequestVoteRe
     if request.term < server.term:
         server.send(sender, RequestVoteResponse(server.term, granted=False))
         return
-    if _hears_leader(server) and not request.leadership_transfer:
+    if server.hears_leader and not request.leadership_transfer:
         return
     if server.configuration.find(sender) is None and not _log_is_newer(server, request):
         return
@@ -92,15 +92,3 @@ def _log_is_newer(server: Server, request: PreVoteRequest | RequestVoteRequest) 
     """Tell whether the asker's log is better than ours."""
     ours = (server.log.last_term, server.log.last_index)
     return (request.last_log_term, request.last_log_index) > ours
-
-
-def _hears_leader(server: Server) -> bool:
-    """Tell whether there is a leader as far as this member can know."""
-    match server.role:
-        case Leader():
-            return True
-        case Follower() as follower:
-            timeout = server.settings.election_timeout_min_seconds
-            return server.leader is not None and server.now - follower.heard_at < timeout
-        case _:
-            return False

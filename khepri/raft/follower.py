@@ -34,7 +34,6 @@ class Follower(RoleState):
     Attributes:
         deadline: when to stop waiting for the leader; `math.inf` for a fresh member, which
             waits for ever until somebody talks to it.
-        heard_at: when the leader was heard last.
         validated_index: up to here the log is proven to be that of this term's leader. What is
             committed is (leader completeness), so invariant: commit_index <= validated_index <=
             log.last_index. Behind it may lie entries of deposed leaders: not confirmed, not
@@ -49,7 +48,6 @@ class Follower(RoleState):
         self._server = server
         self._reads = ForwardedReads()
         self.deadline = math.inf
-        self.heard_at = -math.inf
         self.validated_index = server.commit_index
         self.reply_due = False
 
@@ -60,7 +58,7 @@ class Follower(RoleState):
             assert server.leader is None, "a term has one leader"
             server.leader = leader
             server.announce_role()
-        self.heard_at = server.now
+        server.heard_at = server.now
         self.deadline = server.election_deadline()
 
     # --- entries ---------------------------------------------------------------------------

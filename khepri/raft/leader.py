@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from .effects import Completed, RejectReason
 from .events import AddMember, Propose, RemoveMember, TransferLeadership
+from .lease import Lease
 from .membership import plan_addition, plan_promotion, plan_removal
 from .messages import ReadIndexResponse, TimeoutNow
 from .peers import Peers
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .events import SnapshotChunkRead
     from .messages import InstallSnapshotResponse
     from .progress import Progress
+    from .reads import ReadRound
     from .server import Server
 
 
@@ -56,10 +58,12 @@ class Leader(RoleState):
         self._reads = LeaderReads()
         self._transfer: Transfer | None = None
         self._change: _Change | None = None
+        self._timeout_now_sent = False
         self._round = 0
         self._first_own_index = Index(server.log.last_index + 1)
         self._unapplied_bytes = _size_of_unapplied(server)
-        self.peers = Peers(server, self._snapshots)
+        self._lease = Lease(server.settings)
+        self.peers = Peers(server, self._snapshots, self._lease)
         self.deadline = server.now if self.peers.all else math.inf
 
     def begin(self) -> None:
@@ -139,12 +143,23 @@ class Leader(RoleState):
         server = self._server
         return self._own_term_committed and server.configurations.index <= server.commit_index
 
+    @property
+    def lease_until(self) -> float:
+        """Until when a read is linearizable at the commit index without asking anybody.
+
+        Before an own entry is committed the commit index may be too low (Raft §8). Whoever was
+        told to campaign does so by every promise, and the message may arrive at any time later.
+        """
+        if self._timeout_now_sent or not self._own_term_committed:
+            return -math.inf
+        return self._lease.until
+
     def on_read_request(self, ticket: object) -> None:
-        """Let the next round of heartbeats confirm a read made here."""
+        """Let the lease or the next round of heartbeats confirm a read made here."""
         self._reads.gathering.tickets.append(ticket)
 
     def on_read_index_request(self, sender: ServerId, read_id: int) -> None:
-        """Let the next round of heartbeats confirm a read made elsewhere."""
+        """Let the lease or the next round of heartbeats confirm a read made elsewhere."""
         self._reads.gathering.remote.append(RemoteReader(sender, read_id))
 
     def transfer_leadership(self, event: TransferLeadership) -> None:
@@ -211,7 +226,15 @@ class Leader(RoleState):
             self._advance_commit_index()
         if self.peers.promotable:
             self._promote()
+        self._decide_about_reads()
+
+    def _decide_about_reads(self) -> None:
+        """Let reads go by the lease, or by a round of heartbeats, or begin one for them."""
         reads = self._reads
+        if self._server.now < self.lease_until:
+            for confirmed in reads.take_all():
+                self._confirmed(confirmed, self._server.commit_index)
+            return
         if reads.under_way is not None:
             self._confirm_reads()
         if reads.under_way is None and reads.gathering and self._own_term_committed:
@@ -256,14 +279,17 @@ class Leader(RoleState):
 
     def _confirm_reads(self) -> None:
         """Let the reads go whose round a majority has answered."""
-        server = self._server
         confirmed = self._reads.take_confirmed(self.peers.majority_answered(self._round))
-        if confirmed is None:
-            return
-        if confirmed.tickets:
-            server.confirmed_reads.add(confirmed.index, confirmed.tickets)
-        for reader in confirmed.remote:
-            server.send(reader.server_id, ReadIndexResponse(reader.read_id, confirmed.index))
+        if confirmed is not None:
+            self._confirmed(confirmed, confirmed.index)
+
+    def _confirmed(self, reads: ReadRound, index: Index) -> None:
+        """Let reads go that are linearizable at `index`."""
+        server = self._server
+        if reads.tickets:
+            server.confirmed_reads.add(index, reads.tickets)
+        for reader in reads.remote:
+            server.send(reader.server_id, ReadIndexResponse(reader.read_id, index))
 
     def speak(self) -> None:
         """Send the peers what they lack; then make way if that is what was wanted."""
@@ -292,6 +318,7 @@ class Leader(RoleState):
     def _send_heartbeats(self) -> None:
         """Begin another round."""
         self._round += 1
+        self._lease.round_sent(self._round, self._server.now)
         interval_seconds = self._server.settings.heartbeat_interval_seconds
         self.deadline = self._server.now + interval_seconds if self.peers.all else math.inf
         for progress in self.peers.all.values():
@@ -313,7 +340,7 @@ class Leader(RoleState):
             and not transfer.timeout_sent
             and progress.match_index == self._server.log.last_index
         ):
-            transfer.timeout_sent = True
+            transfer.timeout_sent = self._timeout_now_sent = True
             self._server.send(transfer.target, TimeoutNow(self._server.term))
 
     def _tick_transfer(self) -> None:

@@ -15,6 +15,7 @@ from .quorum import quorum_size, quorum_value
 from .types import Index, MemberKind
 
 if TYPE_CHECKING:
+    from .lease import Lease
     from .messages import AppendEntriesResponse, HeartbeatResponse
     from .server import Server
     from .snapshot_sender import SnapshotSender
@@ -32,10 +33,11 @@ class Peers:
         recount: whether something that counts for the commit index has moved.
     """
 
-    def __init__(self, server: Server, snapshots: SnapshotSender) -> None:
+    def __init__(self, server: Server, snapshots: SnapshotSender, lease: Lease) -> None:
         """Know the members of the configuration in effect, and nothing about them."""
         self._server = server
         self._snapshots = snapshots
+        self._lease = lease
         self.all: dict[ServerId, Progress] = {}
         self.voters: list[Progress] = []
         self.promotable: list[Progress] = []
@@ -65,6 +67,7 @@ class Peers:
                 self.promotable.append(peer)
         self.counts_itself = server.kind is MemberKind.VOTER
         self.recount = True
+        self._lease.recount(self.voters, counts_itself=self.counts_itself)
 
     def _meet(self, member: Member) -> Progress:
         next_index = Index(self._server.log.last_index + 1)
@@ -125,6 +128,8 @@ class Peers:
         if progress is not None:
             validated_index = min(response.validated_index, self._server.log.last_index)
             progress.answered(response.round, validated_index)
+            self._lease.answered(progress, response.round)
+            self._lease.recount(self.voters, counts_itself=self.counts_itself)
             self._confirmed(progress, response.last_index, response.last_term)
 
     def _confirmed(self, progress: Progress, index: Index, term: Term) -> bool:

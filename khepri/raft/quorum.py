@@ -6,12 +6,14 @@ a leader does with the result (`leader.py`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .types import ServerId
+
+_Number = TypeVar("_Number", int, float)
 
 
 def quorum_size(voter_count: int) -> int:
@@ -19,11 +21,12 @@ def quorum_size(voter_count: int) -> int:
     return voter_count // 2 + 1
 
 
-def quorum_value(values: Iterable[int]) -> int:
+def quorum_value(values: Iterable[_Number]) -> _Number | int:
     """Give the highest value that a majority has reached; 0 if there is no voter at all.
 
     Args:
-        values: one per voter: its match index, or the newest read round it has confirmed.
+        values: one per voter: its match index, the newest read round it has confirmed, or the
+            time its promise began.
     """
     ascending = sorted(values)
     return ascending[(len(ascending) - 1) // 2] if ascending else 0

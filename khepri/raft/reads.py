@@ -1,8 +1,9 @@
-"""Linearizable reads: the read index, without a lease (dissertation §6.4).
+"""Linearizable reads: the read index, where no lease spares it (dissertation §6.4).
 
-A leader may be deposed without knowing. So a read takes the commit index of the moment and waits
-until a majority has answered a heartbeat that went out *later*: then nobody else had been elected
-before, and no write can be committed that this index misses. Two conditions more:
+A leader may be deposed without knowing. So a read takes the commit index of the moment, and
+either the leader has a lease (`lease.py`), so that nobody else can have been elected, or the read
+waits until a majority has answered a heartbeat that went out *later*: then nobody else had been
+elected before. Either way no write can be committed that this index misses. Two conditions more:
 
 - the leader has committed an entry of its own term; before, it does not know how far the log is
   committed (Raft §8);
@@ -12,10 +13,8 @@ Heartbeats are numbered. One round confirms all reads that came before it went o
 round for reads is under way, the reads that come meanwhile share the next. An answer with number
 n confirms the rounds up to n, for its sender, once.
 
-There is no lease: it would save the round trip, but rests on clocks running alike, and the
-monotonic clock of a suspended machine stands still while the others elect.
-
-Here: the queues. Not here: sending and counting (`leader.py`).
+Here: the queues. Not here: sending and counting (`leader.py`), leases (`lease.py`), reads that
+never come here because they are served in the reader's own thread (`actors/access.py`).
 """
 
 from __future__ import annotations

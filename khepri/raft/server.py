@@ -8,6 +8,7 @@ configuration together. Not here: what a role does with a message (`follower.py`
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypeAlias
 
 from .candidate import Candidate, PreCandidate
@@ -70,6 +71,9 @@ class Server:
         configurations: *volatile*, found in snapshot and log. Those in effect since the snapshot.
         kind: *volatile.* How this member takes part in the one in effect; None if it does not.
         leader: *volatile.* The leader of `term`, where known.
+        heard_at: *volatile.* When a leader was heard last, in whatever role and term; only grows.
+            What it promises is not over when the role or the term is; a restart counts as
+            hearing one.
         disk_failure: *volatile.* Why the log cannot be written; None if it can.
         receiver: *volatile.* The snapshot that is coming in.
         confirmed_reads: *volatile.* Reads that only wait for being applied here.
@@ -115,6 +119,7 @@ class Server:
                 self.configurations.add(entry.index, Configuration.decode(entry.data))
         self.kind = kind_of(self.configurations.current, server_id, uid)
         self.leader: ServerId | None = None
+        self.heard_at = -math.inf
         self.disk_failure: str | None = None
         self.receiver = SnapshotReceiver(self)
         self.confirmed_reads = ConfirmedReads()
@@ -136,6 +141,16 @@ class Server:
     def is_only_voter(self) -> bool:
         """Whether this member alone is a majority."""
         return self.kind is MemberKind.VOTER and len(self.configuration.voters) == 1
+
+    @property
+    def hears_leader(self) -> bool:
+        """Whether this member has promised a leader to help nobody against it, itself included.
+
+        Leases rest on this promise (`lease.py`), so it is kept in any role and any term.
+        """
+        if isinstance(self.role, Leader):
+            return True
+        return self.now - self.heard_at < self.settings.election_timeout_min_seconds
 
     @property
     def may_campaign(self) -> bool:

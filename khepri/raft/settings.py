@@ -41,6 +41,8 @@ class RaftSettings:
         trailing_entries: most entries kept in memory below the newest snapshot, so that a
             follower slightly behind needs no snapshot.
         trailing_bytes: most bytes of data kept in them.
+        read_leases: whether a leader answers reads without asking the others, as long as a
+            majority has promised not to elect anybody else; that trusts the clocks (`lease.py`).
     """
 
     heartbeat_interval_seconds: float = 0.1
@@ -61,6 +63,7 @@ class RaftSettings:
     snapshot_backoff_max_seconds: float = 60.0
     trailing_entries: int = 4096
     trailing_bytes: int = 16 << 20
+    read_leases: bool = True
 
     def __post_init__(self) -> None:
         """Check every number and the order among the times.
@@ -70,6 +73,8 @@ class RaftSettings:
         """
         may_be_zero = {"trailing_entries", "trailing_bytes", "promotion_lag_entries"}
         for setting in fields(self):
+            if setting.name == "read_leases":
+                continue
             value: float = getattr(self, setting.name)
             lowest_allowed = value >= 0 if setting.name in may_be_zero else value > 0
             if not math.isfinite(value) or not lowest_allowed:

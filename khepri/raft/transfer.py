@@ -5,6 +5,7 @@ Here: the state of one transfer and whether it may begin. Not here: when the lea
 
 1. The leader stops taking proposals and brings the target's log up to its own.
 2. When the target has *confirmed* the last entry, the leader sends `TimeoutNow` with its term.
+   From then on it has no lease (`lease.py`), even if nothing comes of it.
 3. The target campaigns without pre-vote; its requests say why, so that voters that hear the
    leader all right do not ignore them.
 4. The leader makes way when the higher term reaches it. If that does not happen in time it goes

@@ -67,6 +67,7 @@ class Simulation:
         operations: how many operations clients have begun.
         successes: how many of them succeeded.
         clients_run: whether clients begin new operations.
+        quiet_until: before, clients only read.
         is_healed: whether the first phase is over.
         fault_counts: how often each kind of fault was injected.
     """
@@ -95,6 +96,7 @@ class Simulation:
         self.operations = 0
         self.successes = 0
         self.clients_run = True
+        self.quiet_until = 0.0
         self.is_healed = False
         self.fault_counts: dict[str, int] = {}
         self.random = random.Random(f"{seed}/world")

@@ -20,6 +20,7 @@ from .simulation_server import Command, Outcome
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from khepri.machine.tree import TreeNode
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from .simulation_server import SimulatedServer
 
 KINDS = ("put",) * 8 + ("read",) * 5 + ("local",) + ("cas",) * 3 + ("create", "update", "delete")
+
+_PAUSES = 0.05
+_LONG_PAUSES = 0.004
+"""How often a thread that reads stands still between two lines, and how often for long."""
 
 
 def key_path(key: str) -> Path:
@@ -60,6 +65,7 @@ class Operation:
         status: pending, ok, failed (by its condition), refused (did not happen), unknown.
         index: the log index it took effect at, or was read at.
         seen: the payload a read has found.
+        is_leased: whether it was read by the lease.
         server: who answered.
     """
 
@@ -71,6 +77,7 @@ class Operation:
         "floor",
         "index",
         "invoked_at",
+        "is_leased",
         "key",
         "kind",
         "node",
@@ -102,6 +109,7 @@ class Operation:
         self.status = "pending"
         self.index = 0
         self.seen: bytes | None = None
+        self.is_leased = False
 
     def resolve(self, answer: object, index: int) -> None:
         """Take the answer, unless nobody waits for it any more."""
@@ -113,8 +121,8 @@ class Operation:
         elif isinstance(answer, Rejected):
             self.status = "refused"
         elif self.data is None:
-            assert self.server is not None
-            view = self.server.machine.view
+            view = self.node.access.view
+            assert view is not None
             self.index, self.seen = view.index, payload_at(view.root, self.key)
             self.status = "ok"
         else:
@@ -150,12 +158,13 @@ class Client:
     def next(self) -> None:
         """Do the next operation, or wait for the node to be there."""
         server, random = self.node.server, self._random
-        if server is None or not self.world.clients_run:
+        if server is None or self.node.access.view is None or not self.world.clients_run:
             if self.world.clients_run:
                 self._pause(0.2)
             return
         key = str(random.randrange(self.world.settings.keys))
-        self.begin(random.choice(self._kinds), key)
+        kind = random.choice(self._kinds)
+        self.begin("read" if self.world.now < self.world.quiet_until else kind, key)
 
     def begin(self, kind: str, key: str) -> Operation:
         """Do one operation now; the node has a server."""
@@ -170,10 +179,50 @@ class Client:
             return operation
         self.world.after(self.world.settings.patience_seconds, operation.give_up)
         if operation.data is None:
-            self.node.later(0.0, server.arrive, ReadRequest(operation))
+            self._look_at_the_clock(operation)
         else:
             self.node.later(0.0, server.arrive, Command(operation.data, operation))
         return operation
+
+    # --- linearizable reads, line by line as `StoreAccess.leased_view`
+
+    def _look_at_the_clock(self, operation: Operation) -> None:
+        now = self.node.clock_now()
+        self._go_on(self._look_at_the_lease, operation, now)
+
+    def _look_at_the_lease(self, operation: Operation, now: float) -> None:
+        lease = self.node.access.lease
+        if now < lease.until:
+            self._go_on(self._look_at_the_tree, operation, lease.commit_index)
+        else:
+            self._ask(operation)
+
+    def _look_at_the_tree(self, operation: Operation, needed: int) -> None:
+        view = self.node.access.view
+        if view is not None and view.index >= needed:
+            operation.is_leased = True
+            operation.resolve(None, 0)
+        else:
+            self._ask(operation)
+
+    def _ask(self, operation: Operation) -> None:
+        server = self.node.server
+        if server is not None:
+            self.node.later(0.0, server.arrive, ReadRequest(operation))
+
+    def _go_on(self, line: Callable[..., None], *arguments: object) -> None:
+        """Go on with the next line: at once as a rule, but a thread may stand still anywhere."""
+        luck = self._random.random()
+        seconds = 0.0
+        if luck < _PAUSES:
+            seconds = self._random.random() * (1.5 if luck < _LONG_PAUSES else 0.003)
+        seconds = max(seconds, self.node.suspended_until - self.world.now)
+        if seconds > 0:
+            self.node.later(seconds, line, *arguments)
+        else:
+            line(*arguments)
+
+    # --- writes
 
     def _encode(self, operation: Operation) -> None:
         path = operation.path

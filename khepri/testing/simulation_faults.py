@@ -16,6 +16,7 @@ from khepri.raft import events as event
 from khepri.raft.types import MemberKind
 
 from .simulation_disk import CHANGING
+from .simulation_lease_attacks import LeaseAttacks
 from .simulation_network import NetworkConditions
 from .simulation_operator import Wish
 
@@ -65,6 +66,8 @@ WEIGHTS = {
     "clog": 3,
     "bad_network": 6,
     "clock_rate": 3,
+    "suspend": 3,
+    "lease_attack": 4,
     "wall_clock_jump": 1,
     "add_member": 3,
     "remove_member": 2,
@@ -92,6 +95,7 @@ def plan_faults(
         weights = [weight * one.choice((0, 1, 1, 8)) for weight in weights]
         # A leader that does not know it is deposed is what reads are most in danger of.
         weights[kinds.index("isolated_leader")] += 8
+        weights[kinds.index("lease_attack")] += 4
     count = int(settings.fault_seconds * settings.faults_per_second)
     faults = [
         Fault(
@@ -106,12 +110,28 @@ def plan_faults(
     return sorted(faults)
 
 
+def plan_lease_attacks(seed: int, settings: SimulationSettings) -> list[Fault]:
+    """Give a schedule of hardly anything but attacks on leases; for `under_lease_attack`."""
+    one = random.Random(f"{seed}/lease attacks")
+    faults: list[Fault] = []
+    at = 0.5
+    while at < settings.fault_seconds:
+        kind = one.choice(("lease_attack",) * 8 + ("clock_rate", "process_death", "add_member"))
+        # One who starts alone is joined by others first.
+        if settings.members + len(faults) < 3:  # noqa: PLR2004
+            kind = "add_member"
+        faults.append(Fault(round(at, 4), kind, one.random(), one.random(), 0.5 + one.random()))
+        at += 0.8 if kind == "add_member" else 2.0 + one.random() * 1.5
+    return faults
+
+
 class FaultInjector:
     """Does to a simulation what a schedule says."""
 
     def __init__(self, world: Simulation) -> None:
         """Be ready."""
         self._world = world
+        self._lease_attacks = LeaseAttacks(world)
 
     def inject(self, fault: Fault) -> None:
         """Do one fault, if there is somebody to do it to."""
@@ -298,7 +318,17 @@ class FaultInjector:
     def _clock_rate(self, fault: Fault) -> None:
         node = self._victim(fault)
         if node is not None:
-            node.clock.set_rate(self._world.now, 0.5 + fault.measure * 1.5)
+            settings = self._world.settings
+            slowest, fastest = settings.slowest_clock, settings.fastest_clock
+            node.clock.set_rate(self._world.now, slowest + fault.measure * (fastest - slowest))
+
+    def _suspend(self, fault: Fault) -> None:
+        node = self._victim(fault)
+        if node is not None:
+            node.suspend(fault.seconds)
+
+    def _lease_attack(self, fault: Fault) -> None:
+        self._lease_attacks.inject(fault)
 
     def _wall_clock_jump(self, fault: Fault) -> None:
         node = self._victim(fault)

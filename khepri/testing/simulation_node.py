@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+from khepri.actors.access import StoreAccess
 from khepri.errors import DataCorruptionError, StorageError
 from khepri.log.directory import DataDirectory
 from khepri.log.memory_file_system import SimulatedCrash
@@ -52,6 +53,8 @@ class SimulatedNode:
         slowness: how many times slower than usual its disk is.
         starts: how often a server was started.
         needs_wipe: its disk is found to be damaged: it cannot start.
+        access: what the process publishes to its threads.
+        suspended_until: when the machine goes on.
     """
 
     directory: DataDirectory
@@ -77,6 +80,10 @@ class SimulatedNode:
         self.needs_wipe = False
         self.random = random.Random(f"{world.seed}/{name}")
         self.random_bytes = self.random.randbytes
+        self.access = StoreAccess(STORE_ID, self.server_id, b"")
+        self.suspended_until = 0.0
+        rates = (self.settings.slowest_clock, 1.0, self.settings.fastest_clock)
+        self.clock.set_rate(0.0, self.random.choice(rates))
 
     # --- time
 
@@ -113,6 +120,13 @@ class SimulatedNode:
         """Give how long a turn takes: mostly nothing, now and then long enough for a batch."""
         chance = self.random.random()
         return 0.0 if chance > self.settings.busy_ratio else chance * 0.05
+
+    def suspend(self, seconds: float) -> None:
+        """Let the whole machine stand still for a while; its clock goes on."""
+        self.suspended_until = max(self.suspended_until, self.now + seconds)
+        if self.server is not None:
+            # Afterwards the threads go on in any order.
+            self.server.stall(seconds + self.random.random() * 0.02)
 
     def _act(self, life: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if life != self.life:
@@ -175,6 +189,7 @@ class SimulatedNode:
         for damage in system.damaged.values():
             raise damage
         self.is_up = True
+        self.access = StoreAccess(STORE_ID, self.server_id, b"")
         if STORE_ID not in self.directory.stores:
             self.uid = self.directory.register(STORE_ID)
             system.write_ahead_log.forget(self.uid)
@@ -207,6 +222,7 @@ class SimulatedNode:
 
     def _end_server(self) -> None:
         server, self.server = self.server, None
+        self.access.withdraw_lease()
         if server is not None:
             server.is_over = True
             server.meta_file.close()

@@ -1,8 +1,8 @@
 """The shell of one simulated member: mailbox and clock in front of the real core and machine.
 
 It mirrors `actors/ra_server.py` turn by turn: everything that waits becomes events, all waiting
-commands become one proposal, the core takes one step, its effects are executed in order, the tree
-is published, the replies are given. Only the actor is missing.
+commands become one proposal, the core takes one step, its lease is published, its effects are
+executed in order, the tree is published, the replies are given. Only the actor is missing.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ class SimulatedServer:
         self.cadence = SnapshotCadence(node, self, snapshot_index)
         self.is_over = False
         self.steps = 0
+        self._is_concluded = True
         self._inbox: list[object] = []
         self._busy_until = -math.inf
         self._append_sequence = 0
@@ -135,8 +136,10 @@ class SimulatedServer:
 
     def begin(self) -> None:
         """Take the first step; elect itself if it is the only voter."""
+        self.node.access.withdraw_lease()
         is_alone = self.core.configuration.voters == frozenset({self.node.server_id})
         self._step([event.TriggerElection()] if is_alone else [])
+        self._conclude()
 
     # --- the mailbox
 
@@ -175,7 +178,6 @@ class SimulatedServer:
             if taken is not None:
                 events.append(taken)
         self._step(events)
-        self._busy_until = self.node.now + self.node.busy_seconds()
 
     def _take(self, message: object) -> Any:  # noqa: ANN401, PLR0911 - one case per message
         match message:
@@ -227,6 +229,7 @@ class SimulatedServer:
 
     def _install(self, ready: SnapshotReady) -> Event:
         self.machine = ready.machine
+        self.node.access.view = ready.machine.view
         self.cadence.installed(ready.meta)
         self.node.observer.installed(self, ready.meta)
         for ticket in self.pump.installed(self.machine):
@@ -236,21 +239,40 @@ class SimulatedServer:
     # --- the step
 
     def _step(self, events: list[Event]) -> None:
+        self._conclude()  # if it was called early
         now = self.clock()
         if self.pump.has_work:
             events.extend(self._proposals(now))
         self.steps += 1
         effects = self.core.step(events, now)
+        self._publish_lease()
         executors = self._executors
         for one in effects:
             executors[one.__class__](one)
         self.node.world.trace_step(self, events)
         self.node.observer.stepped(self, events, effects)
+        self._is_concluded = False
+        busy_seconds = self.node.busy_seconds()
+        if busy_seconds:
+            self._busy_until = max(self._busy_until, self.node.now + busy_seconds)
+            self.node.at(self._busy_until, self._conclude)
+        else:
+            self._conclude()
+        self._set_timer()
+
+    def _publish_lease(self) -> None:
+        self.node.access.publish_lease(self.core.lease_until, self.core.commit_index)
+
+    def _conclude(self) -> None:
+        """Publish the tree, then give the replies; the messages may have arrived before."""
+        if self._is_concluded or self.is_over:
+            return
+        self._is_concluded = True
+        self.node.access.view = self.machine.view
         if self._replies:
             replies, self._replies = self._replies, []
             for ticket, answer, index in replies:
                 ticket.resolve(answer, index)
-        self._set_timer()
 
     def _proposals(self, now: float) -> list[Event]:
         core = self.core

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from khepri.raft.lease import CLOCK_RATE_ERROR
 from khepri.raft.settings import RaftSettings
 
 
@@ -54,6 +55,8 @@ class SimulationSettings:
         duplication: probability that a message comes twice, as long as there are faults.
         loss: probability that a message is lost, as long as there are faults.
         readers: so many clients of each node only read: writes that wait do not stop them.
+        slowest_clock: seconds of a monotonic clock per second, at least;
+        fastest_clock: and at most. Leases are for clocks that are wrong by a fifth at most.
         raft: the core's settings.
     """
 
@@ -74,12 +77,31 @@ class SimulationSettings:
     duplication: float = 0.0
     loss: float = 0.0
     readers: int = 0
+    slowest_clock: float = 1 - CLOCK_RATE_ERROR
+    fastest_clock: float = 1 + CLOCK_RATE_ERROR
     raft: RaftSettings = field(default_factory=_small)
+
+    @classmethod
+    def under_lease_attack(cls, seed: int) -> SimulationSettings:
+        """Give settings for `plan_lease_attacks`: clients that read all the time, everywhere."""
+        one = random.Random(f"{seed}/lease settings")
+        return cls(
+            members=one.choice((1, 3, 3, 3, 5)),
+            spare_nodes=2,
+            clients_per_node=2,
+            readers=1,
+            keys=2,
+            think_seconds=0.03,
+            patience_seconds=0.4,
+            snapshot_entries=120,
+            busy_ratio=one.choice((0.0, 0.05, 0.2)),
+        )
 
     @classmethod
     def draw(cls, seed: int, *, fault_seconds: float = 15.0) -> SimulationSettings:
         """Give the settings that belong to a seed."""
         one = random.Random(f"{seed}/settings")
+        trusts_clocks = random.Random(f"{seed}/clocks").random() < 0.8  # noqa: PLR2004 - most runs
         return cls(
             members=one.choice((1, 2, 3, 3, 3, 3, 4, 5, 5)),
             spare_nodes=one.choice((0, 1, 1, 2)),
@@ -96,4 +118,7 @@ class SimulationSettings:
             duplication=one.choice((0.0, 0.0, 0.05, 0.4)),
             loss=one.choice((0.0, 0.0, 0.02, 0.1)),
             readers=one.choice((0, 1, 1)),
+            slowest_clock=1 - CLOCK_RATE_ERROR if trusts_clocks else 0.5,
+            fastest_clock=1 + CLOCK_RATE_ERROR if trusts_clocks else 2.0,
+            raft=replace(_small(), read_leases=trusts_clocks),
         )

@@ -192,16 +192,19 @@ def test_views_and_differences(ref: ServerRef) -> None:
 def test_a_read_that_waits_keeps_no_asker_who_does_not(
     ref: ServerRef, store: khepri.Store
 ) -> None:
-    """The server stands still; only `get` waits for it."""
+    """The server stands still, and has no lease; only `get` waits for it."""
     server = store.access.server
     assert server is not None
-    gate = threading.Event()
+    reached, gate = threading.Event(), threading.Event()
 
     def stand_still(_ticket: object) -> TimePassed:
+        reached.set()
         assert gate.wait(20)
         return TimePassed()
 
     server.cast(AskCore(stand_still))
+    assert reached.wait(20)
+    store.access.withdraw_lease()
     consistent = ref.ask(messages.Get("/a", favor="consistency"), block=False)
     fence = ref.ask(messages.Fence(), block=False)
     later = ref.ask(messages.Put("/a", 2), block=False)

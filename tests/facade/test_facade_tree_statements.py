@@ -85,13 +85,16 @@ def test_a_condition_takes_the_place_of_favor(tree: khepri.Store) -> None:
     here = khepri.applied(view.index, view.term)
     server = tree.access.server
     assert server is not None
-    gate = threading.Event()
+    reached, gate = threading.Event(), threading.Event()
 
     def stand_still(_ticket: object) -> TimePassed:
+        reached.set()
         assert gate.wait(20)
         return TimePassed()
 
     server.cast(AskCore(stand_still))
+    assert reached.wait(20)
+    tree.access.withdraw_lease()
     try:
         assert tree.get("/a", favor="consistency", condition=here, timeout=0.05) == 1
         with pytest.raises(khepri.KhepriTimeoutError):

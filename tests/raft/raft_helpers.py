@@ -7,6 +7,7 @@ what was sent lies in `outbox`, what is to be written waits for `sync`, a snapsh
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -191,6 +192,10 @@ class Node:
         self._boot()
         self.step()
 
+    def forget_promise(self) -> None:
+        """As if no leader had been heard for long, and the start were long ago."""
+        self.core._server.heard_at = -math.inf
+
     def work(self) -> list[Effect]:
         """The snapshot worker does what it was asked for."""
         jobs, self.jobs = self.jobs, []
@@ -336,7 +341,7 @@ def make_node(
     settings: RaftSettings = SETTINGS,
     snapshot: SnapshotMeta | None = None,
 ) -> Node:
-    """A started member of {A, B, C} with that log on disk."""
+    """A member of {A, B, C} with that log on disk, started so long ago that it may vote."""
     listed = log(entries) if isinstance(entries, str) else entries
     machine: list[Entry] = []
     if snapshot is not None:
@@ -349,6 +354,7 @@ def make_node(
     )
     node = Node(name, configuration=configuration or voters("ABC"), disk=disk, settings=settings)
     node.step()
+    node.forget_promise()
     return node
 
 

@@ -109,6 +109,7 @@ def test_e06_a_vote_survives_a_crash() -> None:
     node = make_node("A", term=3)
     node.receive("B", request_vote(4, (0, 0)))
     node.crash_and_restart()
+    node.forget_promise()
     assert node.receive("C", request_vote(4, (0, 0))) == [RequestVoteResponse(Term(4), False)]
     assert node.receive("B", request_vote(4, (0, 0))) == [RequestVoteResponse(Term(4), True)]
 
@@ -125,6 +126,7 @@ def test_e08_a_candidates_own_vote_is_durable_before_its_requests_leave() -> Non
     node = make_candidate(6)
     assert node.effects[0] == PersistHardState(HardState(Term(6), sid("A")))
     node.crash_and_restart()
+    node.forget_promise()
     assert node.receive("B", request_vote(6, (9, 5))) == [RequestVoteResponse(Term(6), False)]
 
 

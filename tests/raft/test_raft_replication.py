@@ -47,6 +47,7 @@ def test_r01_the_logs_of_figure_7_converge() -> None:
     cluster = Cluster("ABCDEFG")
     for name, text in FIGURE_7.items():
         cluster.restart(name, Disk(HardState(Term(7), None), log(text)))
+    cluster.run_for(cluster.settings.election_timeout_min_seconds)
     cluster.elect("A")
     assert {node.log_text for node in cluster.alive} == {FIGURE_7["A"] + " 11:8"}
 

@@ -18,7 +18,9 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.election_timeout_max_seconds == 1.2
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(RaftSettings)])
+@pytest.mark.parametrize(
+    "name", [field.name for field in fields(RaftSettings) if field.name != "read_leases"]
+)
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])
 def test_an_impossible_number_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(InvalidOptionError, match=name) as caught:

@@ -163,6 +163,7 @@ def test_s12_a_conflicting_log_is_replaced_as_a_whole() -> None:
     cluster.crash("C")
     for name in "AB":
         cluster.restart(name, Disk(HardState(Term(4), None)))
+    cluster.run_for(cluster.settings.election_timeout_min_seconds)
     cluster.elect("A")
     for number in range(20):
         cluster.write(b"%d" % number)

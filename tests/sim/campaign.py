@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from khepri.testing.simulation_faults import plan_faults, plan_lease_attacks
 from khepri.testing.simulation_settings import SimulationSettings
 from tests.sim.checkers import Checkers, run_checked
 from tests.sim.marks import MARKS
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from khepri.testing.simulation import Simulation
+    from khepri.testing.simulation_faults import Fault
 
 REPORT_SECONDS = 20.0
+
+LEASE_ATTACKS_EVERY = 5
+"""Every so many seeds there is hardly anything but attacks on leases."""
 
 
 class Campaign:
@@ -59,14 +64,19 @@ class Campaign:
 
     def run_one(self, seed: int) -> None:
         """Run one seed; a failure is printed."""
-        settings = SimulationSettings.draw(seed)
+        if seed % LEASE_ATTACKS_EVERY:
+            settings = SimulationSettings.draw(seed)
+            faults = plan_faults(seed, settings)
+        else:
+            settings = SimulationSettings.under_lease_attack(seed)
+            faults = plan_lease_attacks(seed, settings)
         checkers = Checkers()
         began = time.process_time()
         try:
-            run = run_checked(seed, settings, checkers=checkers)
+            run = run_checked(seed, settings, faults, checkers=checkers)
         except Exception as error:  # noqa: BLE001 - the next seed may find something else
             self.failed.append(seed)
-            self._print_failure(seed, settings, error)
+            self._print_failure(seed, settings, faults, error)
         else:
             self._searched += run.searched_keys
             self._add(run.world, time.process_time() - began)
@@ -82,13 +92,12 @@ class Campaign:
         self._sent += world.network.sent
         self._lost += world.network.lost + world.network.duplicated
 
-    def _print_failure(self, seed: int, settings: SimulationSettings, error: Exception) -> None:
-        from khepri.testing.simulation_faults import plan_faults  # noqa: PLC0415 - rarely needed
-
+    def _print_failure(
+        self, seed: int, settings: SimulationSettings, faults: list[Fault], error: Exception
+    ) -> None:
         print(f"\nFAILED: seed {seed}, commit {commit()}")
         print(f"  {type(error).__name__}: {error}")
         print(f"  again: make soak-simulation SEED={seed} SECONDS=1")
-        faults = plan_faults(seed, settings)
         shorter = shrink_failure(seed, settings, faults, _kind_of(error))
         print(f"  schedule, shortened from {len(faults)} to {len(shorter)} faults:")
         for fault in shorter:

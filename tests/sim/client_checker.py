@@ -152,7 +152,8 @@ class ClientChecker(Observer):
         operation.index = index
         server = operation.server
         if server is not None and not server.is_over:
-            if server.machine.view.index < index:
+            view = server.node.access.view
+            if view is None or view.index < index:
                 raise ViolationError(f"I11: {server.node.name} acknowledges what it does not show")
             self._local[server] = max(self._local.get(server, 0), index)
 

@@ -8,6 +8,7 @@ Long, because it is one list.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,9 @@ MARKS = frozenset(
         "proposal rejected: overloaded",
         "read confirmed at the leader",
         "read confirmed at a follower",
+        "read by the lease",
+        "read by the lease of the only voter",
+        "lease withdrawn while it lasts",
         "read index refused",
         "read rejected",
         "peer goes from replicate to probe",
@@ -158,6 +162,7 @@ class Marks(Observer):
     def __init__(self) -> None:
         self.reached: Counter[str] = Counter()
         self._roles: dict[SimulatedServer, Role] = {}
+        self._leases: dict[SimulatedServer, float] = {}
         self._terms: dict[SimulatedServer, int] = {}
         self._written: dict[SimulatedServer, int] = {}
         self._pieces: dict[tuple[str, int], int] = {}
@@ -204,6 +209,10 @@ class Marks(Observer):
                 self._effect(server, effect, role_before)
         if server.core.role is Role.LEADER:
             self._lead(server)
+        until = server.core.lease_until
+        if until == -math.inf and self._leases.get(server, until) > server.clock():
+            self.add("lease withdrawn while it lasts")
+        self._leases[server] = until
 
     def _log_written(self, server: SimulatedServer, one: LogWritten) -> None:
         if server.core._server.log.term_at(one.index) != one.term:
@@ -390,7 +399,7 @@ class Marks(Observer):
             self.add("crash while a snapshot comes in")
         if server.node.is_up:
             self.add("server crashed alone")
-        for books in (self._roles, self._written):
+        for books in (self._roles, self._written, self._leases):
             books.pop(server, None)
 
     def damaged(self, node: SimulatedNode, error: StorageError) -> None:
@@ -415,6 +424,9 @@ class Marks(Observer):
                 self.add("group applied twice, answered once")
 
     def answered(self, operation: Operation) -> None:
+        if operation.is_leased:
+            is_endless = operation.node.access.lease.until == math.inf
+            self.add(f"read by the lease{' of the only voter' if is_endless else ''}")
         if operation.status == "refused":
             self.add("operation refused")
         elif operation.status == "unknown":

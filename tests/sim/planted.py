@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from khepri.testing.simulation_faults import plan_lease_attacks
 from khepri.testing.simulation_settings import SimulationSettings
 from tests.sim.checkers import Checkers, run_checked
 from tests.sim.planted_core import CORE_BUGS
+from tests.sim.planted_leases import LEASE_BUGS
 from tests.sim.planted_log import LOG_BUGS
 from tests.sim.planted_machine import MACHINE_BUGS
 
@@ -29,11 +31,16 @@ SLIPPERY = frozenset(
         "a failed batch leaves half of itself",
         "sessions never expire",
         "checksums of payloads are not looked at",
+        "a change of term ends the promise",
+        "a leader that is no voter has a lease",
     }
 )
 """Bugs that took more seeds than anybody has waited for, or that the workload cannot show."""
 
-_PLANTED = [*CORE_BUGS, *LOG_BUGS, *MACHINE_BUGS]
+UNDER_ATTACK = frozenset(bug.name for bug in LEASE_BUGS)
+"""Bugs of leases: looked for under attacks made to order."""
+
+_PLANTED = [*CORE_BUGS, *LEASE_BUGS, *LOG_BUGS, *MACHINE_BUGS]
 ALL_BUGS = [bug for bug in _PLANTED if bug.name not in SLIPPERY]
 SLIPPERY_BUGS = [bug for bug in _PLANTED if bug.name in SLIPPERY]
 
@@ -43,9 +50,13 @@ def find(bug: Planted, *, most_seeds: int, first_seed: int = 1) -> tuple[int, st
     for count in range(1, most_seeds + 1):
         seed = first_seed + count - 1
         settings = SimulationSettings.draw(seed, fault_seconds=10.0)
+        faults = None
+        if bug.name in UNDER_ATTACK:
+            settings = SimulationSettings.under_lease_attack(seed)
+            faults = plan_lease_attacks(seed, settings)
         with bug.planted():
             try:
-                run_checked(seed, settings, checkers=Checkers())
+                run_checked(seed, settings, faults, checkers=Checkers())
             except Exception as error:  # noqa: BLE001 - an assert of the product finds bugs, too
                 said = str(error) or repr(error)
                 if isinstance(error, AssertionError) and not said.startswith("I"):

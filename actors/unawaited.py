@@ -1,0 +1,60 @@
+"""What a thread has sent to a store without waiting for it: its consistent reads must see that.
+
+A read by the lease looks at the published tree at once, so it would overtake a command of the same
+thread that still waits in the server's mailbox. A thread that has sent such a command reads
+through the server the next time, which answers behind it. Writes that are waited for leave no
+trace here, and cost nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+
+class Mark(NamedTuple):
+    """How much a thread had sent at some moment."""
+
+    thread_id: int
+    sent: int
+
+
+class UnawaitedWrites(threading.local):
+    """The books of each thread; every thread sees its own only."""
+
+    def __init__(self) -> None:
+        """Begin with nothing sent (called in each thread)."""
+        self._sent = 0
+        self._seen = 0
+        self._under_way = 0
+
+    def add(self) -> None:
+        """Note a command that nobody here waits for, or waits for any more."""
+        self._sent += 1
+
+    def begin(self) -> None:
+        """Note a command that a task of this thread awaits, while other tasks go on."""
+        self._under_way += 1
+
+    def end(self, *, is_known: bool) -> None:
+        """Note that it is awaited no more.
+
+        Args:
+            is_known: whether its outcome is; otherwise it may still be on its way.
+        """
+        self._under_way -= 1
+        if not is_known:
+            self._sent += 1
+
+    def are_there(self) -> bool:
+        """Tell whether this thread may have something on its way to the server."""
+        return self._sent != self._seen or self._under_way > 0
+
+    def mark(self) -> Mark:
+        """Give what an answer of the server to a question asked now will show to be done."""
+        return Mark(threading.get_ident(), self._sent)
+
+    def seen(self, mark: Mark) -> None:
+        """Note that such an answer has come; it says nothing about other threads."""
+        if mark.thread_id == threading.get_ident():
+            self._seen = max(self._seen, mark.sent)
