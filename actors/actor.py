@@ -196,6 +196,7 @@ class KhepriActor(pykka.ThreadingActor):
                 if self._lent_failure is None:
                     self._taken = ()
             if self._exit is not None or (deadline is not None and deadline < self._sleeps_until):
+                self._sleeps_until = -inf
                 self.mailbox.put(_LOOK_AROUND)
             return True
         finally:

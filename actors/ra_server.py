@@ -34,7 +34,7 @@ from .actor import KhepriActor
 from .command_flow import CommandFlow
 from .frozen_heap import FrozenHeap
 from .future import resolve_all
-from .lent_turns import quick_events
+from .lent_turns import confirmations, may_lend
 from .membership_cache import LeaderIs, MembersAre
 from .published_names import Namespace
 from .registry import Register
@@ -187,17 +187,27 @@ class RaServer(KhepriActor):
             self._step(events)
 
     def handle_here(self, envelope: Envelope) -> bool:
-        """Let the thread that brings it handle a confirmation of the leader's writes.
+        """Let the thread that brings it handle a command, or a confirmation of its leader's.
 
         But for what it may have committed: our own thread applies that.
         """
-        message, network = envelope.message, self._setup.network
-        events = quick_events(message, self._core, network, self.clock())
-        if not events:
+        message, core, flow = envelope.message, self._core, self._flow
+        now = self.clock()
+        if not may_lend(core, now):
             return False
-        if isinstance(message, event.LogWritten):
-            self._flow.written(message.sequence)
-        self._decide(events)
+        events: list[Event] = []
+        if message.__class__ is bytes:
+            if not flow.is_for_one_caller:
+                return False  # more than one make longer groups through the mailbox
+            flow.take(message, envelope.reply_to)
+        else:
+            events += confirmations(message, core, self._setup.network)
+            if not events:
+                return False
+            if isinstance(message, event.LogWritten):
+                flow.written(message.sequence)
+        if events or flow.due(core) <= now:
+            self._decide(events)
         if self._to_write is not None:
             self._hand_to_wal_writer()
         self._is_unfinished = bool(

@@ -100,6 +100,19 @@ class ActorReference(pykka.ActorRef[Any]):
         inbox.put(Envelope(message, future))
         return future
 
+    def request_here(
+        self, message: object, decode: Callable[[Any], T] | None = None
+    ) -> KhepriFuture[T]:
+        """Do what `request` does; the message may be handled at once, in this thread.
+
+        It may overtake what this thread has sent a moment before (`KhepriActor.lend`).
+        """
+        future: KhepriFuture[T] = KhepriFuture(decode, self.mailbox)
+        envelope = Envelope(message, future)
+        if not self._lend(envelope):
+            self.mailbox.put(envelope)
+        return future
+
     def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401 - Pykka's signature; `request` is the typed one
         """Send a message and wait for the reply, as in Pykka.
 
