@@ -16,7 +16,7 @@ from khepri.errors import DiskFailedError, DiskFullError
 from .actor import KhepriActor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from khepri.log.interface import ClosedFile
     from khepri.log.interface import SegmentWriter as SegmentFiles
@@ -59,6 +59,7 @@ class SegmentWriter(KhepriActor):
         super().__init__(label)
         self._storage = storage
         self._waiting: deque[ClosedFile] = deque()
+        self._releases: dict[str, Index] = {}
         self._retry_at: float | None = None
         self._segments: SegmentFiles
 
@@ -69,35 +70,46 @@ class SegmentWriter(KhepriActor):
         self._retry_at = self.clock() if left else None
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
-        """Note what the messages say, then move files, oldest first."""
+        """Note what the messages say, then drop what a snapshot covers, then move files."""
         for envelope in envelopes:
             message: SegmentMessage = envelope.message
             if isinstance(message, FlushFile):
                 self._waiting.append(message.closed_file)
             elif isinstance(message, ReleaseEntries):  # pyright: ignore[reportUnnecessaryIsInstance]
-                self._segments.release(message.uid, message.snapshot_index)
+                self._releases[message.uid] = message.snapshot_index
             else:
                 raise TypeError(f"not a message for a SegmentWriter: {message!r}")
         if self._retry_at is None:
-            self._flush()
+            self._work()
 
     def next_deadline(self) -> float | None:
-        """Give the time of the next attempt after a refused write."""
+        """Give the time of the next attempt after the disk has refused something."""
         return self._retry_at
 
     def on_deadline(self) -> None:
         """Try again what the disk refused."""
-        self._flush()
+        self._work()
+
+    def _work(self) -> None:
+        """Do all that is to be done; one thing that fails does not keep the other from it."""
+        self._retry_at = None
+        self._attempt(self._release, "drop what a snapshot covers")
+        self._attempt(self._flush, "move entries to segments")
+
+    def _attempt(self, work: Callable[[], None], what: str) -> None:
+        try:
+            work()
+        except (DiskFullError, DiskFailedError) as error:
+            _logger.warning("%s cannot %s now: %s", self.label, what, error)
+            self._retry_at = self.clock() + RETRY_SECONDS
+
+    def _release(self) -> None:
+        for uid in tuple(self._releases):
+            self._segments.release(uid, self._releases[uid])
+            del self._releases[uid]
 
     def _flush(self) -> None:
-        self._retry_at = None
+        """Move the files, oldest first."""
         while self._waiting:
-            try:
-                self._segments.flush(self._waiting[0])
-            except (DiskFullError, DiskFailedError) as error:
-                _logger.warning(
-                    "%s cannot move %s now: %s", self.label, self._waiting[0].path, error
-                )
-                self._retry_at = self.clock() + RETRY_SECONDS
-                return
+            self._segments.flush(self._waiting[0])
             self._waiting.popleft()
