@@ -84,12 +84,13 @@ class StoreAccess:
     def leased_view(self) -> View | None:
         """Give the tree for a linearizable read at once; None if the server must be asked.
 
-        First the clock, then the lease, then the tree. At the moment the clock was read, nobody but the leader here was elected: the others have
-        promised that by time, whatever becomes of this leader afterwards, and however long this
-        thread stands still between two lines. So whatever anybody was told before that moment was
-        committed by this leader or before it, and the server publishes its commit index *before*
-        anything that could tell anybody leaves it: it is in the lease read afterwards. What
-        happens later makes the tree only fresher.
+        First the clock, then the lease, then the tree. At the moment the clock was read, nobody
+        but the leader here was elected: the others have promised that by time, whatever becomes
+        of this leader afterwards, and however long this thread stands still between two lines.
+        So whatever anybody was told before that moment was committed by this leader or before
+        it, and the server publishes its commit index *before* anything that could tell anybody
+        leaves it: it is in the lease read afterwards. What happens later makes the tree only
+        fresher.
         """
         now = server_clock()
         lease = self.lease

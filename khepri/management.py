@@ -176,7 +176,7 @@ class ClusterManager:
         Args:
             store_id: the default store if left out.
             timeout: for everything.
-            favor: ``"consistency"`` asks a majority; ``"low_latency"`` is `locally_known_members`.
+            favor: ``"consistency"`` asks the leader; ``"low_latency"`` is `locally_known_members`.
 
         Raises:
             NoSuchServerError: the store does not run here.

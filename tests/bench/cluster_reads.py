@@ -1,7 +1,8 @@
 """Linearizable reads of three members on this machine, beside etcd's.
 
-Callers as in `cluster_puts`. khepri confirms with a majority that the leader still leads, once
-for all reads that wait; etcd does the same.
+Callers as in `cluster_puts`. At khepri's leader a caller reads in its own thread while the leader
+has a lease; spread over the members, those elsewhere ask the leader. etcd confirms with a majority
+that the leader still leads, once for all reads that wait.
 """
 
 from __future__ import annotations

@@ -14,11 +14,12 @@ import pytest
 
 import khepri
 from khepri import aio, messages
-from khepri.actors import ra_server_config
+from khepri.actors import ra_server, ra_server_config
 from khepri.actors.access import NO_LEASE, ReadLease
 from khepri.actors.ra_server import RaServer
 from khepri.actors.server_clock import COUNTS_SUSPENSION, choose_clock, server_clock
 from khepri.actors.server_messages import AskCore
+from khepri.actors.server_waiters import ServerWaiters
 from khepri.errors import KhepriTimeoutError, NoSuchServerError, WrongTypeError
 from khepri.raft.effects import Send
 from khepri.raft.events import TimePassed
@@ -324,3 +325,27 @@ def test_where_no_clock_counts_suspension_there_are_no_leases(
 def test_the_clock_of_a_server_goes_on() -> None:
     before = server_clock()
     eventually(lambda: server_clock() > before, "time")
+
+
+def test_a_read_that_waits_for_a_place_is_kept_by_its_callers_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's clock is ahead of the callers' by all the time the machine was suspended."""
+    looked = threading.Event()
+    forget = ServerWaiters.forget_abandoned
+
+    def forget_and_tell(self: ServerWaiters, now: float) -> None:
+        forget(self, now)
+        looked.set()
+
+    monkeypatch.setattr(ra_server, "server_clock", lambda: time.monotonic() + 1e6)
+    monkeypatch.setattr(ServerWaiters, "forget_abandoned", forget_and_tell)
+    store = khepri.Store(khepri.start(tmp_path / "data", "orders"))
+    view = store.view()
+    there = khepri.applied(view.index + 1, view.term)
+    waiting = khepri.server_ref("orders").ask(messages.Exists("/a", condition=there), block=False)
+    with standing_still(store):
+        looked.clear()
+    assert looked.wait(20)
+    store.put("/a", 1)
+    assert waiting.get(timeout=20) is True

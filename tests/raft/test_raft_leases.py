@@ -94,7 +94,7 @@ def test_q14_a_read_under_a_lease_asks_nobody() -> None:
     answer(node, "B", 1, at=0.02)
     node.step(ReadRequest("read"), now=0.3)
     assert ready(node) == ["read"]
-    assert node.sent(Heartbeat) == [] or node.sent(Heartbeat)[0].round == 2  # only the usual one
+    assert {beat.round for beat in node.sent(Heartbeat)} == {2}  # the usual one, which was due
 
 
 def test_q14_a_read_after_the_lease_makes_a_round() -> None:
@@ -201,9 +201,8 @@ def test_the_others_elect_as_soon_as_ever_when_the_leader_has_died() -> None:
     waits: list[float] = []
     for seed in range(20):
         cluster = Cluster("ABC", seed=seed)
-        cluster.elect("A")
+        began = cluster.elect("A").now
         cluster.crash("A")
-        began = cluster.now
         cluster.run_until(lambda one=cluster: one.leader is not None)  # type: ignore[misc]
         waits.append(cluster.now - began)
     assert max(waits) < 2.5
