@@ -149,7 +149,10 @@ class RaServer(KhepriActor):
         return min(core.next_deadline(), self._next_tick, self._flow.due(core), self._notices_due)
 
     def on_deadline(self) -> None:
-        """Let time pass."""
+        """Let time pass; or only finish what a lent turn has left, if that is why we woke."""
+        if self._is_unfinished:
+            self._conclude()
+            return
         events: list[Event] = [event.TimePassed()]
         now = self.clock()
         if now >= self._next_tick:
@@ -316,13 +319,13 @@ class RaServer(KhepriActor):
         for one in effects:
             self._execute(one)
         self._setup.network.flush()
+        self._look_after_notices(now)
 
     def _conclude(self) -> None:
         """Apply what is committed, publish the tree, give the replies."""
         self._is_unfinished = False
         if self._to_apply:
             self._apply_all()
-        self._look_after_notices(self.clock())
         if self._is_recovered:
             self._access.view = self._machine.view
         self._flow.answer(self._core)
