@@ -10,10 +10,6 @@ An actor is a thread that takes batches out of its mailbox (`mailbox.py`) and ha
   `envelope.reply_to.fail(error)`.
 - An actor ends in one way, whoever caused it: close the mailbox, `on_terminate`, answer what is
   still owed, resolve `down`.
-- A turn belongs to who holds the actor's turn lock, mostly its own thread. Another thread that
-  brings a message may handle it at once while the actor sleeps (`lend`): on two cores a thread
-  switch costs as much as all that is done in a short turn. Only an actor that says so does it
-  (`handle_here`), for messages that are surely quick and touch no disk.
 
 What a caller holds is in `reference.py`; who restarts a dead actor is in `supervisor.py`.
 """
@@ -23,7 +19,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -48,19 +43,11 @@ class _StopSelf:
     """The message by which an actor ends itself."""
 
 
-class _LookAround:
-    """The message that wakes an actor whose state another thread has changed in a lent turn."""
-
-
-_LOOK_AROUND = Envelope(_LookAround())
-
-
 class KhepriActor(pykka.ThreadingActor):
     """An actor with a batching mailbox, timers without threads, and a death that is noticed.
 
     `__init__` runs in the starter's thread: keep the arguments there and open files, sockets and
-    the like in `on_start`. All hooks run one at a time, in the actor's thread; only what
-    `handle_here` does, with `next_deadline` after it, may run in another.
+    the like in `on_start`. All hooks run in the actor's thread, one at a time.
     """
 
     use_daemon_thread = True
@@ -80,10 +67,6 @@ class KhepriActor(pykka.ThreadingActor):
         self.label = label
         self.clock = clock
         self._exit: Exit | None = None
-        self._turn_lock = threading.Lock()
-        self._is_lendable = False
-        self._lent_failure: BaseException | None = None
-        self._sleeps_until = -inf  # while it is awake nobody needs to wake it
         # Of the batch in hand: what a hook has seen, and what came after a stop.
         self._taken: Sequence[Envelope] = ()
         self._unseen: Sequence[Envelope] = ()
@@ -127,17 +110,6 @@ class KhepriActor(pykka.ThreadingActor):
         finally:
             resolve_all(replies)
 
-    def handle_here(self, envelope: Envelope) -> bool:
-        """Handle one message at once, in a thread that is not the actor's; or do nothing.
-
-        Only what is quick and waits for nothing, a disk least of all: the thread has other work.
-
-        Returns:
-            whether it is handled. If not, it goes into the mailbox.
-        """
-        del envelope
-        return False
-
     def next_deadline(self) -> float | None:
         """Give the time on `clock` when `on_deadline` is due; None if nothing is planned.
 
@@ -166,41 +138,6 @@ class KhepriActor(pykka.ThreadingActor):
             self.on_failure(type(reason.error), reason.error, reason.error.__traceback__)
         else:
             self.on_stop()
-
-    # --- for whoever brings a message
-
-    def lend(self, envelope: Envelope) -> bool:
-        """Handle a message in the calling thread if the actor sleeps and agrees. Any thread.
-
-        It may overtake what the actor's thread has taken out of the mailbox at that very moment:
-        only for senders whose messages need no order.
-
-        Returns:
-            whether it is handled. If not, it must go into the mailbox.
-        """
-        if not self._is_lendable or not self._turn_lock.acquire(blocking=False):
-            return False
-        try:
-            if self._exit is not None or self._lent_failure is not None or self.mailbox.depth():
-                return False
-            self._taken = (envelope,)
-            try:
-                if not self.handle_here(envelope):
-                    return False
-                deadline = self.next_deadline()
-            except BaseException as error:  # noqa: BLE001 - the actor crashes of it, not the thread
-                self._lent_failure = error
-                self.mailbox.put(_LOOK_AROUND)
-                return True
-            finally:
-                if self._lent_failure is None:
-                    self._taken = ()
-            if self._exit is not None or (deadline is not None and deadline < self._sleeps_until):
-                self._sleeps_until = -inf
-                self.mailbox.put(_LOOK_AROUND)
-            return True
-        finally:
-            self._turn_lock.release()
 
     # --- for subclasses to call, in the actor's thread
 
@@ -254,7 +191,6 @@ class KhepriActor(pykka.ThreadingActor):
         return None
 
     def _run(self) -> Exit:
-        self._is_lendable = True
         try:
             # A closed mailbox: the supervisor has given this actor up while it was stuck.
             while self._exit is None and not self.mailbox.closed:
@@ -262,39 +198,22 @@ class KhepriActor(pykka.ThreadingActor):
         except BaseException as error:
             _logger.exception("%s crashed", self.label)
             return crash(error)
-        finally:
-            self._is_lendable = False
         return self._exit or SHUTDOWN
 
     def _turn(self) -> None:
         """Take one batch, or wait for the deadline; then do what is due."""
-        with self._turn_lock:
-            deadline = self._fall_asleep()
-        if deadline is None:
-            envelopes = self.mailbox.take()
-        else:
-            envelopes = self.mailbox.take(deadline - self.clock())
-        with self._turn_lock:
-            self._sleeps_until = -inf
-            if self._lent_failure is not None:
-                self._unseen = envelopes
-                raise self._lent_failure
-            if envelopes:
-                self._handle(envelopes)
-            deadline = self.next_deadline()  # what was handled may have moved it
-            if self._exit is None and deadline is not None and self.clock() >= deadline:
-                self.on_deadline()
-
-    def _fall_asleep(self) -> float | None:
-        """Give the time until which to sleep; a lent turn that brings it closer wakes us."""
-        if self._lent_failure is not None:
-            raise self._lent_failure
         deadline = self.next_deadline()
-        self._sleeps_until = inf if deadline is None else deadline
-        return deadline
+        if deadline is None:
+            self._handle(self.mailbox.take())
+            return
+        envelopes = self.mailbox.take(deadline - self.clock())
+        if envelopes:
+            self._handle(envelopes)
+            deadline = self.next_deadline()  # what was handled may have moved it
+        if self._exit is None and deadline is not None and self.clock() >= deadline:
+            self.on_deadline()
 
     def _handle(self, envelopes: list[Envelope]) -> None:
-        is_woken = False
         for position, envelope in enumerate(envelopes):
             kind = envelope.message.__class__
             if kind is _ActorStop or kind is _StopSelf:
@@ -302,10 +221,6 @@ class KhepriActor(pykka.ThreadingActor):
                 self._unseen = envelopes[position + 1 :]
                 del envelopes[position:]
                 break
-            if kind is _LookAround:
-                is_woken = True
-        if is_woken:
-            envelopes = [envelope for envelope in envelopes if envelope is not _LOOK_AROUND]
         self._taken = envelopes
         if envelopes:
             self.on_batch(envelopes)
@@ -317,8 +232,7 @@ class KhepriActor(pykka.ThreadingActor):
         notice = StoppedNotice(self.label, reason)
         self.actor_stopped.set()
         pykka.ActorRegistry.unregister(self.reference)
-        with self._turn_lock:  # a turn that was lent is brought to its end
-            self.mailbox.close(notice)
+        self.mailbox.close(notice)
         for envelope in self._unseen:
             fail(envelope.reply_to, notice.not_seen)
         if has_begun:

@@ -95,11 +95,6 @@ class CommandFlow:
         if ticket is not None:
             ticket.resolve(refusal)
 
-    @property
-    def is_for_one_caller(self) -> bool:
-        """Whether nothing waits or is under way, and no more than one caller is expected."""
-        return self.pump.origin.is_idle and self._pacing.expected <= 1
-
     # --- on
 
     def due(self, core: RaftCore) -> float:

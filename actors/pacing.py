@@ -31,12 +31,11 @@ def gather_seconds(callers: int) -> float:
 class Pacing:
     """The pace of one server. One thread."""
 
-    __slots__ = ("_gather_until", "_hold_until", "_not_before", "_under_way", "expected")
+    __slots__ = ("_expected", "_gather_until", "_hold_until", "_not_before", "_under_way")
 
     def __init__(self) -> None:
         """Begin with nothing under way and nobody expected."""
-        self.expected = 0
-        """How many callers were answered together last: so many may come back."""
+        self._expected = 0
         self._under_way = 0
         self._gather_until = 0.0
         self._hold_until = 0.0
@@ -54,13 +53,13 @@ class Pacing:
         Who has not waited, but keeps many commands in flight, is not expected to come back.
         """
         self._under_way = max(0, self._under_way - commands)
-        self.expected = callers
+        self._expected = callers
         self._gather_until = now + gather_seconds(callers)
 
     def due(self, waiting: int, *, is_under_way: bool) -> float:
         """Give the time from which the waiting commands should go; in the past: now."""
         if not is_under_way:
             self._under_way = 0  # whatever became of them
-        if waiting >= (self._under_way if is_under_way else self.expected):
+        if waiting >= (self._under_way if is_under_way else self._expected):
             return self._not_before
         return max(self._hold_until if is_under_way else self._gather_until, self._not_before)

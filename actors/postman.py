@@ -1,8 +1,7 @@
 """The postman: takes the envelopes that come in to whom they are for. The transport's thread.
 
 What is for a store goes straight into its server's mailbox, unopened: the server has the time to
-unpack it, this thread has not. Only small confirmations are handled here (`lent_turns.py`). What
-is for the node goes to the Router.
+unpack it, this thread has not. What is for the node goes to the Router.
 """
 
 from __future__ import annotations
@@ -47,4 +46,4 @@ class Postman:
             elif access.cluster_id != envelope.cluster_id:
                 self.transport.counters.add(Drop.WRONG_CLUSTER)
             else:
-                access.server.deliver(FrameFrom(envelope.from_node, envelope.kind, envelope.body))
+                access.server.cast(FrameFrom(envelope.from_node, envelope.kind, envelope.body))

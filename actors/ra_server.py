@@ -34,7 +34,6 @@ from .actor import KhepriActor
 from .command_flow import CommandFlow
 from .frozen_heap import FrozenHeap
 from .future import resolve_all
-from .lent_turns import confirmations, may_lend
 from .membership_cache import LeaderIs, MembersAre
 from .published_names import Namespace
 from .registry import Register
@@ -103,7 +102,6 @@ class RaServer(KhepriActor):
         self._to_apply: list[Entry] = []
         self._notices_due = inf
         self._next_tick = 0.0
-        self._is_unfinished = False  # a lent turn has left something to conclude
         self._is_recovered = False
 
     # --- life
@@ -143,16 +141,11 @@ class RaServer(KhepriActor):
 
     def next_deadline(self) -> float:
         """Give the core's next timer, the next tick or the next commands, what comes first."""
-        if self._is_unfinished:
-            return -inf
         core = self._core
         return min(core.next_deadline(), self._next_tick, self._flow.due(core), self._notices_due)
 
     def on_deadline(self) -> None:
-        """Let time pass; or only finish what a lent turn has left, if that is why we woke."""
-        if self._is_unfinished:
-            self._conclude()
-            return
+        """Let time pass."""
         events: list[Event] = [event.TimePassed()]
         now = self.clock()
         if now >= self._next_tick:
@@ -188,35 +181,6 @@ class RaServer(KhepriActor):
                     events.append(taken)
         if events or not only_commands or self._flow.due(self._core) <= self.clock():
             self._step(events)
-
-    def handle_here(self, envelope: Envelope) -> bool:
-        """Let the thread that brings it handle a command, or a confirmation of its leader's.
-
-        But for what it may have committed: our own thread applies that.
-        """
-        message, core, flow = envelope.message, self._core, self._flow
-        now = self.clock()
-        if not may_lend(core, now):
-            return False
-        events: list[Event] = []
-        if message.__class__ is bytes:
-            if not flow.is_for_one_caller:
-                return False  # more than one make longer groups through the mailbox
-            flow.take(message, envelope.reply_to)
-        else:
-            events += confirmations(message, core, self._setup.network)
-            if not events:
-                return False
-            if isinstance(message, event.LogWritten):
-                flow.written(message.sequence)
-        if events or flow.due(core) <= now:
-            self._decide(events)
-        if self._to_write is not None:
-            self._hand_to_wal_writer()
-        self._is_unfinished = bool(
-            self._to_apply or self._replies or self._waiters.have_confirmed_reads
-        )
-        return True
 
     # --- messages to events
 
@@ -323,7 +287,6 @@ class RaServer(KhepriActor):
 
     def _conclude(self) -> None:
         """Apply what is committed, publish the tree, give the replies."""
-        self._is_unfinished = False
         if self._to_apply:
             self._apply_all()
         if self._is_recovered:

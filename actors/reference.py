@@ -34,7 +34,6 @@ class ActorReference(pykka.ActorRef[Any]):
     def __init__(self, actor: KhepriActor) -> None:
         """Make the reference; only an actor does."""
         super().__init__(actor)
-        self._lend: Callable[[Envelope], bool] = actor.lend
         self.label = actor.label
         self.mailbox: Mailbox = actor.mailbox
         """The actor's mailbox: `Mailbox.depth` tells how much waits."""
@@ -61,15 +60,6 @@ class ActorReference(pykka.ActorRef[Any]):
         reason to crash.
         """
         self.mailbox.put(Envelope(message))
-
-    def deliver(self, message: object) -> None:
-        """Send a message and forget it, as `cast`; it may be handled at once, in this thread.
-
-        It may overtake what this thread has sent a moment before (`KhepriActor.lend`).
-        """
-        envelope = Envelope(message)
-        if not self._lend(envelope):
-            self.mailbox.put(envelope)
 
     def tell(self, message: object) -> None:
         """Send a message and forget it, as in Pykka.
@@ -98,19 +88,6 @@ class ActorReference(pykka.ActorRef[Any]):
         inbox = self.mailbox
         future: KhepriFuture[Any] = KhepriFuture(decode, inbox)
         inbox.put(Envelope(message, future))
-        return future
-
-    def request_here(
-        self, message: object, decode: Callable[[Any], T] | None = None
-    ) -> KhepriFuture[T]:
-        """Do what `request` does; the message may be handled at once, in this thread.
-
-        It may overtake what this thread has sent a moment before (`KhepriActor.lend`).
-        """
-        future: KhepriFuture[T] = KhepriFuture(decode, self.mailbox)
-        envelope = Envelope(message, future)
-        if not self._lend(envelope):
-            self.mailbox.put(envelope)
         return future
 
     def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401 - Pykka's signature; `request` is the typed one
@@ -180,9 +157,3 @@ class ActorReference(pykka.ActorRef[Any]):
         self.started.fail(start_error(reason.error) or notice.unanswered())
         self.down.resolve(reason)
         self.mailbox.end()
-        self._lend = _lend_nothing  # a reference does not keep a dead actor in memory
-
-
-def _lend_nothing(envelope: Envelope) -> bool:
-    del envelope
-    return False

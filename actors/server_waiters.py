@@ -47,11 +47,6 @@ class ServerWaiters:
         self._to_be_voter: list[KhepriFuture[Any]] = []
         self._for_a_place = ReadersOfAPlace()
 
-    @property
-    def have_confirmed_reads(self) -> bool:
-        """Whether a read may be answerable as soon as all is applied."""
-        return bool(self._confirmed_reads)
-
     def futures(self) -> list[KhepriFuture[Any]]:
         """Give the futures of all, for when there will be no answer."""
         reads = (*self._confirmed_reads, *self._reads_without_leader)

@@ -161,7 +161,6 @@ class WalWriter(KhepriActor):
             self._retry_later(error)
             return
         self._unwritten = []
-        told = set(self._told)
         self._told.clear()
         self._retry_at = None
         # What a server wrote last stands for all it wrote before.
@@ -172,11 +171,7 @@ class WalWriter(KhepriActor):
                 reply_to.cast(LogRecovered())
             else:
                 last = write.entries[-1]
-                written = LogWritten(last.index, last.term, write.sequence)
-                if reply_to in told:
-                    reply_to.cast(written)  # it must not overtake what the server was told before
-                else:
-                    reply_to.deliver(written)
+                reply_to.cast(LogWritten(last.index, last.term, write.sequence))
         self._shared.hand_on_full_files(log)
 
     def _void(self, message: VoidLog, reply_to: Any, log: WriteAheadLog) -> None:  # noqa: ANN401 - a future

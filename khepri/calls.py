@@ -7,7 +7,6 @@ handles bytes and plain values only. What the calls mean is in `store.py` and `c
 from __future__ import annotations
 
 import time
-from threading import get_ident, main_thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from khepri.actors.default_node import default_node
@@ -27,11 +26,8 @@ if TYPE_CHECKING:
     from khepri.actors.access import StoreAccess
     from khepri.actors.future import KhepriFuture
     from khepri.actors.node import Node
-    from khepri.actors.reference import ActorReference
 
 T = TypeVar("T")
-
-_MAIN_THREAD: Final = main_thread().ident
 
 
 class Default:
@@ -99,16 +95,12 @@ def submit(access: StoreAccess, message: object, decode: Callable[[Any], T]) -> 
     Raises:
         NoSuchServerError: the store is only being started.
     """
-    return _running_server(access).request(message, decode)
-
-
-def _running_server(access: StoreAccess) -> ActorReference:
     server = access.server
     if server is None:
         raise NoSuchServerError(
             f"the store {access.store_id!r} is being started", store_id=access.store_id
         )
-    return server
+    return server.request(message, decode)
 
 
 def call(
@@ -153,17 +145,7 @@ def _send_and_wait(
     A future that has an outcome tells it that nobody waits any more: what it has not begun by
     then, it never does (spec ra §9, rule 21).
     """
-    server = _running_server(access)
-    if (
-        isinstance(message, bytes)
-        and get_ident() != _MAIN_THREAD
-        and not access.unawaited.are_there()
-    ):
-        # Nothing sent before can be overtaken. Not in the main thread: there a signal's handler
-        # may raise at any moment, and in a turn of the server that would be the server's crash.
-        future = server.request_here(message, decode)
-    else:
-        future = server.request(message, decode)
+    future = submit(access, message, decode)
     try:
         return future.get(timeout=seconds)
     except BaseException as error:

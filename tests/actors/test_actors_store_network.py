@@ -97,7 +97,7 @@ def test_rule_13_what_another_life_of_the_sender_says_is_dropped_unless_it_leads
 def test_rule_13_what_is_for_another_cluster_is_dropped_and_counted() -> None:
     seen: list[object] = []
     access = StoreAccess(STORE, BOB, CLUSTER)
-    server: Any = SimpleNamespace(deliver=seen.append)
+    server: Any = SimpleNamespace(cast=seen.append)
     access.server = server
     postman = Postman({STORE: access})
     wire: Any = Wire()
