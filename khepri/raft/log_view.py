@@ -125,19 +125,31 @@ class LogView:
         assert found is not None, "the place is held"
         return Index(index), found
 
-    def compact(self, index: Index, max_entries: int, max_bytes: int) -> None:
-        """Forget entries at or below `index`, but for the last few.
+    def compact(
+        self,
+        index: Index,
+        max_entries: int,
+        max_bytes: int,
+        *,
+        first_needed: int,
+        max_needed_bytes: int,
+    ) -> None:
+        """Forget entries at or below `index`, but for the last few and those a peer still needs.
 
         Args:
             index: what a snapshot covers.
             max_entries: how many at or below it may stay.
             max_bytes: how much data they may hold.
+            first_needed: from here on a peer needs them.
+            max_needed_bytes: how much data may stay for its sake.
         """
         kept, kept_bytes = 0, 0
         position = index - self.base_index - 1
-        while position >= 0 and kept < max_entries:
-            kept_bytes += len(self._entries[position].data)
-            if kept_bytes > max_bytes:
+        while position >= 0:
+            entry = self._entries[position]
+            kept_bytes += len(entry.data)
+            is_needed = entry.index >= first_needed and kept_bytes <= max_needed_bytes
+            if not is_needed and (kept >= max_entries or kept_bytes > max_bytes):
                 break
             kept += 1
             position -= 1

@@ -92,6 +92,21 @@ class Peers:
             if knows or unreachable or progress.state is ProgressState.SNAPSHOT:
                 self.forget(progress)
 
+    def first_needed(self) -> int:
+        """Give the first index that a peer needs which is reachable and catches up.
+
+        A peer that a snapshot is on its way to needs what follows it; otherwise the next one might
+        be taken before this one has arrived, and so on for as long as others write.
+        """
+        needed = self._server.log.last_index + 1
+        for progress in self.all.values():
+            if progress.last_contact >= self.heard_since:
+                transfer = progress.transfer
+                held = progress.match_index if transfer is None else transfer.meta.index
+                if held:
+                    needed = min(needed, held + 1)
+        return needed
+
     # --- answers ---------------------------------------------------------------------------
 
     @property

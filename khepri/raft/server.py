@@ -334,7 +334,14 @@ class Server:
         self.snapshot = meta
         self.written.raise_to(meta.index)
         settings = self.settings
-        self.log.compact(meta.index, settings.trailing_entries, settings.trailing_bytes)
+        role = self.role
+        self.log.compact(
+            meta.index,
+            settings.trailing_entries,
+            settings.trailing_bytes,
+            first_needed=role.peers.first_needed() if isinstance(role, Leader) else meta.index + 1,
+            max_needed_bytes=settings.catch_up_bytes,
+        )
         self.configurations.forget_before(meta.index)
 
     def snapshot_installed(self, meta: SnapshotMeta) -> None:

@@ -41,6 +41,8 @@ class RaftSettings:
         trailing_entries: most entries kept in memory below the newest snapshot, so that a
             follower slightly behind needs no snapshot.
         trailing_bytes: most bytes of data kept in them.
+        catch_up_bytes: most bytes of data kept in memory below the newest snapshot for a reachable
+            follower that lacks them, so that it need not be sent one snapshot after the other.
         read_leases: whether a leader answers reads without asking the others, as long as a
             majority has promised not to elect anybody else; that trusts the clocks (`lease.py`).
     """
@@ -63,6 +65,7 @@ class RaftSettings:
     snapshot_backoff_max_seconds: float = 60.0
     trailing_entries: int = 4096
     trailing_bytes: int = 16 << 20
+    catch_up_bytes: int = 64 << 20
     read_leases: bool = True
 
     def __post_init__(self) -> None:
@@ -71,7 +74,12 @@ class RaftSettings:
         Raises:
             InvalidOptionError: one is out of range; names it.
         """
-        may_be_zero = {"trailing_entries", "trailing_bytes", "promotion_lag_entries"}
+        may_be_zero = {
+            "trailing_entries",
+            "trailing_bytes",
+            "catch_up_bytes",
+            "promotion_lag_entries",
+        }
         for setting in fields(self):
             if setting.name == "read_leases":
                 continue

@@ -30,6 +30,7 @@ def _small() -> RaftSettings:
         snapshot_backoff_max_seconds=1.0,
         trailing_entries=12,
         trailing_bytes=1 << 16,
+        catch_up_bytes=1 << 11,
     )
 
 

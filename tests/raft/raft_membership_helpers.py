@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.raft.raft_cluster import Cluster
 
 PROMOTABLE = MemberKind.PROMOTABLE
-SMALL = RaftSettings(trailing_entries=2, snapshot_chunk_bytes=200)
+SMALL = RaftSettings(trailing_entries=2, catch_up_bytes=0, snapshot_chunk_bytes=200)
 
 
 def ready_leader(names: str = "ABC") -> Node:

@@ -19,7 +19,7 @@ from khepri.raft.types import Index, SnapshotMeta, Term
 from tests.raft.raft_helpers import Node, make_leader, propose
 from tests.raft.raft_notation import confirmed, voters
 
-NO_TRAIL = RaftSettings(trailing_entries=0, snapshot_chunk_bytes=100)
+NO_TRAIL = RaftSettings(trailing_entries=0, catch_up_bytes=0, snapshot_chunk_bytes=100)
 
 
 def meta(index: int, term: int = 1, names: str = "ABC") -> SnapshotMeta:
@@ -38,9 +38,9 @@ def piece(
     return InstallSnapshotRequest(Term(term), transfer_id, about, offset, data, done)
 
 
-def sending_leader() -> tuple[Node, ReadSnapshotChunk]:
+def sending_leader(settings: RaftSettings = NO_TRAIL) -> tuple[Node, ReadSnapshotChunk]:
     """A leads; its log begins at 10 and B has nothing, so a snapshot is to be read for B."""
-    node = make_leader("A", settings=NO_TRAIL)
+    node = make_leader("A", settings=settings)
     node.sync()
     propose(node, *(b"%d" % i for i in range(2, 11)))
     node.sync()

@@ -45,13 +45,34 @@ class LogAgainstList(RuleBasedStateMachine):
         del self.all[index - 1 :]
 
     @precondition(lambda self: len(self.all) > self.base)
-    @rule(data=st.data(), trailing=st.integers(0, 5), trailing_bytes=st.integers(0, 9))
-    def compact(self, data: st.DataObject, trailing: int, trailing_bytes: int) -> None:
+    @rule(
+        data=st.data(),
+        trailing=st.integers(0, 5),
+        trailing_bytes=st.integers(0, 9),
+        needed_bytes=st.integers(0, 9),
+    )
+    def compact(
+        self, data: st.DataObject, trailing: int, trailing_bytes: int, needed_bytes: int
+    ) -> None:
         index = data.draw(st.integers(self.base + 1, len(self.all)))
-        self.view.compact(Index(index), trailing, trailing_bytes)
+        needed = data.draw(st.integers(1, len(self.all) + 1))
+        before = self.base
+        self.view.compact(
+            Index(index),
+            trailing,
+            trailing_bytes,
+            first_needed=needed,
+            max_needed_bytes=needed_bytes,
+        )
         kept = list(self.all[self.view.base_index : index])
-        assert len(kept) <= trailing
-        assert sum(len(e.data) for e in kept) <= trailing_bytes
+        kept_bytes = sum(len(e.data) for e in kept)
+        is_trail = len(kept) <= trailing and kept_bytes <= trailing_bytes
+        is_needed = bool(kept) and kept[0].index >= needed and kept_bytes <= needed_bytes
+        assert is_trail or is_needed
+        if self.view.base_index > before:  # one more would have been too many, and not needed
+            one_more = kept_bytes + len(self.all[self.view.base_index - 1].data)
+            assert len(kept) >= trailing or one_more > trailing_bytes
+            assert self.view.base_index < needed or one_more > needed_bytes
         assert self.base <= self.view.base_index <= index
         self.base = self.view.base_index
 

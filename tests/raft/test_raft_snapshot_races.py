@@ -28,7 +28,7 @@ from khepri.raft.messages import (
 from khepri.raft.settings import RaftSettings
 from khepri.raft.types import Index, MemberKind, Role, SnapshotMeta, Term
 from tests.raft.raft_cluster import Cluster
-from tests.raft.raft_helpers import make_node, propose
+from tests.raft.raft_helpers import make_leader, make_node, propose
 from tests.raft.raft_notation import (
     append_entries,
     confirmed,
@@ -140,6 +140,50 @@ def test_s19_writes_faster_than_snapshots_still_let_the_follower_catch_up() -> N
         if number % 10 == 0:
             cluster.wait_for_leader().take_snapshot()
     cluster.settle()
+
+
+def test_s19_what_follows_a_snapshot_on_its_way_is_kept_until_its_receiver_has_it() -> None:
+    """Otherwise a slow receiver would be sent one snapshot after the other, and never be done."""
+    settings = RaftSettings(trailing_entries=0, snapshot_chunk_bytes=100)
+    node, wanted = sending_leader(settings)
+    assert wanted.meta.index == 10
+    propose(node, *(b"%d" % i for i in range(11, 31)))
+    node.sync()
+    node.receive("C", confirmed(30))
+    node.take_snapshot()
+    log = node.core._server.log
+    assert (log.base_index, log.last_index) == (10, 30)
+    # B has the first one; the next is taken while it is sent what follows.
+    node.receive("B", confirmed(10))
+    propose(node, *(b"%d" % i for i in range(31, 41)))
+    node.sync()
+    node.receive("C", confirmed(40))
+    node.receive("B", confirmed(20))
+    node.take_snapshot()
+    assert log.base_index == 20
+    # A peer that is silent is not waited for.
+    for _ in range(3):
+        node.wait(settings.election_timeout_max_seconds / 2)
+        node.receive("C", confirmed(40))
+    propose(node, b"41")
+    node.sync()
+    node.receive("C", confirmed(41))
+    node.take_snapshot()
+    assert log.base_index == 41
+
+
+def test_s19_no_more_is_kept_for_a_slow_receiver_than_the_settings_allow() -> None:
+    settings = RaftSettings(trailing_entries=0, catch_up_bytes=100)
+    node = make_leader("A", settings=settings)
+    node.sync()
+    node.receive("C", confirmed(1))
+    node.receive("B", confirmed(1))
+    propose(node, *(b"x" * 30 for _ in range(2, 11)))
+    node.sync()
+    node.receive("C", confirmed(10))
+    node.take_snapshot()
+    log = node.core._server.log
+    assert log.last_index - log.base_index == 3
 
 
 def test_s20_a_failing_receiver_is_left_alone_longer_each_time() -> None:

@@ -68,5 +68,5 @@ _table_open = SessionTable.open
 
 
 @_plant("nothing is ever dropped from memory", LogView, "compact")
-def _compact(self: Any, index: int, max_entries: int, max_bytes: int) -> None:
-    del self, index, max_entries, max_bytes
+def _compact(self: Any, index: int, max_entries: int, max_bytes: int, **needed: int) -> None:
+    del self, index, max_entries, max_bytes, needed

@@ -53,8 +53,12 @@ def _check_bounds(world: Simulation, server: SimulatedServer) -> None:
     settings = world.settings
     log = core._server.log
     unsnapshotted = core.last_index - server.cadence.last_index
-    bound = settings.raft.trailing_entries + unsnapshotted
-    check(log.last_index - log.base_index <= bound, "I16", f"the log {node.name} has in memory")
+    below = log.between(log.base_index + 1, max(server.cadence.last_index, log.base_index))
+    is_bounded = (
+        len(below) <= settings.raft.trailing_entries
+        or sum(len(entry.data) for entry in below) <= settings.raft.catch_up_bytes
+    )
+    check(is_bounded, "I16", f"the log {node.name} has in memory")
     files = node.disk.contents()
     check(node.segment_writer.waiting <= 2, "I16", f"log files of {node.name} that wait")
     names = [path.rsplit("/", 1)[-1] for path in files]
