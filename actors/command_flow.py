@@ -133,6 +133,22 @@ class CommandFlow:
                 self._setup.network.send_groups(leader, groups)
         return ()
 
+    def entry_for_expiries(self, core: RaftCore, machine: Machine) -> Iterable[Event]:
+        """Give an entry without commands, if tree nodes have expired and nothing is on its way.
+
+        Log time moves with entries only; while commands come, they bring it along.
+        """
+        moment = machine.next_expiry_milliseconds
+        now = self._setup.wall_clock_milliseconds()
+        if (
+            moment is None
+            or moment > now
+            or core.role is not Role.LEADER
+            or core.last_index != machine.view.index
+        ):
+            return ()
+        return (Propose(encode_entry(now, []), None),)
+
     # --- to the disk
 
     def appended(self, append: AppendEntries) -> None:

@@ -21,11 +21,9 @@ from __future__ import annotations
 
 import logging
 import time
-from math import inf
 from typing import TYPE_CHECKING, Any, assert_never
 
 from khepri.encoding import EncodingError
-from khepri.machine.entries import encode_entry
 from khepri.raft import effects as effect
 from khepri.raft import events as event
 from khepri.raft.types import EntryKind, Role
@@ -78,9 +76,6 @@ _logger = logging.getLogger("khepri.actors.ra_server")
 TICK_SECONDS = 0.25
 """How often what is not urgent is looked at: lost groups, the session, the snapshot cadence."""
 
-NOTICE_SECONDS = 0.002
-"""A follower may learn so late what is committed, if nobody there waits for it."""
-
 
 class RaServer(KhepriActor):
     """One member of one store."""
@@ -100,7 +95,6 @@ class RaServer(KhepriActor):
         self._replies: list[tuple[KhepriFuture[Any], object]] = []
         self._to_write: AppendEntries | None = None
         self._to_apply: list[Entry] = []
-        self._notices_due = inf
         self._next_tick = 0.0
         self._is_recovered = False
 
@@ -141,8 +135,8 @@ class RaServer(KhepriActor):
 
     def next_deadline(self) -> float:
         """Give the core's next timer, the next tick or the next commands, what comes first."""
-        core = self._core
-        return min(core.next_deadline(), self._next_tick, self._flow.due(core), self._notices_due)
+        core, notices_due = self._core, self._setup.network.notices_due
+        return min(core.next_deadline(), self._next_tick, self._flow.due(core), notices_due)
 
     def on_deadline(self) -> None:
         """Let time pass."""
@@ -156,9 +150,7 @@ class RaServer(KhepriActor):
             self._heap.consider(self._machine.view.root.size, self._snapshots.applied_bytes)
             self._snapshots.consider(self._machine, self._core)
             self._note_committed()
-            if self._only_an_entry_is_missing():
-                wall_clock = self._setup.wall_clock_milliseconds()
-                events.append(event.Propose(encode_entry(wall_clock, []), None))
+            events += self._flow.entry_for_expiries(self._core, self._machine)
             self._waiters.forget_abandoned(time.monotonic())  # the callers' clock
             if self._core.leader is None:
                 self._flow.pump.origin.withdraw_abandoned()
@@ -282,8 +274,7 @@ class RaServer(KhepriActor):
         self._access.publish_lease(core.lease_until, core.commit_index)
         for one in effects:
             self._execute(one)
-        self._setup.network.flush()
-        self._look_after_notices(now)
+        self._setup.network.flush(now)
 
     def _conclude(self) -> None:
         """Apply what is committed, publish the tree, give the replies."""
@@ -297,16 +288,6 @@ class RaServer(KhepriActor):
         if self._replies:
             replies, self._replies = self._replies, []
             resolve_all(replies)
-
-    def _look_after_notices(self, now: float) -> None:
-        """Tell the others what is committed, if nothing has told them for a moment."""
-        if not self._setup.network.has_notices:
-            self._notices_due = inf
-        elif now >= self._notices_due:
-            self._setup.network.flush_notices()
-            self._notices_due = inf
-        elif self._notices_due == inf:
-            self._notices_due = now + NOTICE_SECONDS
 
     def _execute(self, one: Effect) -> None:  # noqa: C901 - one case per effect
         match one:
@@ -392,19 +373,6 @@ class RaServer(KhepriActor):
         self._flow.pump.lost()
         self._flow.pump.origin.withdraw_abandoned()  # before a leader that was missing gets them
         self._setup.membership_cache.cast(LeaderIs(change.leader))
-
-    def _only_an_entry_is_missing(self) -> bool:
-        """Tell whether tree nodes have expired by our clock and nothing is on its way.
-
-        Log time moves with entries only; while commands come, they bring it along.
-        """
-        moment = self._machine.next_expiry_milliseconds
-        return (
-            moment is not None
-            and self._core.role is Role.LEADER
-            and self._core.last_index == self._machine.view.index
-            and self._setup.wall_clock_milliseconds() >= moment
-        )
 
     def _announce(self, configuration: Configuration) -> None:
         self._setup.network.set_configuration(configuration)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -32,16 +33,16 @@ class Network(Protocol):
         """Forward commands to the leader."""
         ...
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """Have everything on its way that was sent so far, but for notices of what is committed.
 
-        These may wait for something to go with.
+        These may wait for something to go with, until `notices_due`.
         """
         ...
 
     @property
-    def has_notices(self) -> bool:
-        """Whether such a notice waits."""
+    def notices_due(self) -> float:
+        """When `flush` is to be called for their sake; `inf` if none waits."""
         ...
 
     def flush_notices(self) -> None:
@@ -70,13 +71,13 @@ class NoNetwork:
     def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
         """Drop the commands; their origin sends them again."""
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """Nothing waits."""
 
     @property
-    def has_notices(self) -> bool:
+    def notices_due(self) -> float:
         """Nothing waits."""
-        return False
+        return inf
 
     def flush_notices(self) -> None:
         """Nothing waits."""

@@ -7,6 +7,7 @@ the `Postman` the cluster.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from khepri.encoding import EncodingError, pack, unpack
@@ -39,6 +40,9 @@ RAFT: Final = 1
 GROUPS: Final = 2
 """Kind of a parcel with forwarded commands."""
 
+
+NOTICE_SECONDS: Final = 0.002
+"""A follower may learn so late what is committed, if nobody there waits for it."""
 
 PARCEL_BYTES: Final = 1024 * 1024
 """Above this size what goes to one member is split; only a single larger message goes as it is."""
@@ -73,6 +77,8 @@ class StoreNetwork:
         self._address_uids: dict[ServerId, str] = {}
         self._waiting: dict[ServerId, list[Message]] = {}
         self._notices: dict[ServerId, Heartbeat] = {}
+        self.notices_due = inf
+        """When `flush` is to be called for what is held back."""
 
     def set_configuration(self, configuration: Configuration) -> None:
         """Learn the incarnations of the members."""
@@ -83,8 +89,9 @@ class StoreNetwork:
         """Send a Raft message with the next `flush`.
 
         One that only tells how far is committed is held back: it goes with the next message to
-        that member, which mostly says so itself, or with `flush_notices`. To Raft it is a message
-        that is late; each one that is not sent saves its receiver a handful of wake-ups.
+        that member, which mostly says so itself, with `flush_notices`, or with a `flush` once it
+        is due. To Raft it is a message that is late; each one that is not sent saves its receiver
+        a handful of wake-ups.
         """
         if isinstance(message, Heartbeat) and message.round == NO_ANSWER:
             self._notices[to] = message
@@ -98,8 +105,12 @@ class StoreNetwork:
         for portion in _portions(groups, _size_of_group):
             self._post(to, GROUPS, [list(group) for group in portion])
 
-    def flush(self) -> None:
-        """Hand over what `send` has gathered."""
+    def flush(self, now: float) -> None:
+        """Hand over what `send` has gathered.
+
+        Args:
+            now: of the server's clock.
+        """
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
             for to, messages in waiting.items():
@@ -109,13 +120,16 @@ class StoreNetwork:
                 for portion in _portions(messages, _size_of_message):
                     self._post(to, RAFT, [message.to_plain() for message in portion])
 
-    @property
-    def has_notices(self) -> bool:
-        """Whether something is held back."""
-        return bool(self._notices)
+        if not self._notices:
+            self.notices_due = inf
+        elif now >= self.notices_due:
+            self.flush_notices()
+        elif self.notices_due == inf:
+            self.notices_due = now + NOTICE_SECONDS
 
     def flush_notices(self) -> None:
         """Hand over what is held back."""
+        self.notices_due = inf
         notices, self._notices = self._notices, {}
         for to, notice in notices.items():
             self._post(to, RAFT, [notice.to_plain()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,10 @@ import pytest
 from khepri.actors.access import StoreAccess
 from khepri.actors.postman import Postman
 from khepri.actors.server_messages import FrameFrom, MessageFrom
-from khepri.actors.store_network import StoreNetwork
+from khepri.actors.store_network import NOTICE_SECONDS, StoreNetwork
 from khepri.encoding import EncodingError
 from khepri.raft.election_messages import RequestVoteResponse
-from khepri.raft.log_messages import Heartbeat
+from khepri.raft.log_messages import NO_ANSWER, Heartbeat
 from khepri.raft.types import Configuration, Index, Member, MemberKind, ServerId, Term
 from khepri.transport.counters import Counters, Drop
 from khepri.transport.interface import Envelope
@@ -63,7 +64,7 @@ def member(uid_of_ann: str, uid_of_bob: str, *, of: ServerId) -> tuple[StoreNetw
 
 def what_bob_gets(said: Any, ann: StoreNetwork, wire: Wire, bob: StoreNetwork) -> list[Any]:
     ann.send(BOB, said)
-    ann.flush()
+    ann.flush(0.0)
     parcel = wire.parcels.pop()
     return [
         it.message
@@ -113,3 +114,27 @@ def test_what_is_garbled_is_an_error_to_be_told() -> None:
     for kind, body in ((1, b"garbage"), (99, b"\x93\xa0\xa0\x90")):
         with pytest.raises(EncodingError):
             bob.open(FrameFrom("ann", kind, body))
+
+
+# --- what is committed
+
+
+def test_how_far_is_committed_goes_alone_only_after_a_moment() -> None:
+    ann, wire = member("ann-1", "bob-1", of=ANN)
+    notice = Heartbeat(Term(1), Index(7), NO_ANSWER)
+    ann.send(BOB, notice)
+    ann.flush(10.0)
+    assert wire.parcels == []
+    assert ann.notices_due == 10.0 + NOTICE_SECONDS
+    ann.flush(ann.notices_due)
+    assert len(wire.parcels) == 1
+    assert ann.notices_due == inf
+
+
+def test_how_far_is_committed_goes_with_what_is_sent_anyway() -> None:
+    ann, wire = member("ann-1", "bob-1", of=ANN)
+    bob, _ = member("ann-1", "bob-1", of=BOB)
+    notice = Heartbeat(Term(1), Index(7), NO_ANSWER)
+    ann.send(BOB, notice)
+    assert what_bob_gets(VOTE, ann, wire, bob) == [VOTE, notice]
+    assert ann.notices_due == inf
