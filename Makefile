@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: demo test check format lint types imports bench soak soak-simulation soak-processes clean
+.PHONY: demo test check format lint types imports bench soak soak-simulation soak-processes soak-kills clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -37,14 +37,18 @@ imports: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
 
-# Both take SECONDS (600) and SEED (a new one).
-soak: soak-simulation soak-processes
+# They take SEED (a new one), the first two SECONDS (600), the last one KILLS (1000).
+soak: soak-simulation soak-processes soak-kills
 
 soak-simulation: $(STAMP)
 	$(BIN)/python -m tests.sim --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 soak-processes: $(STAMP)
 	$(BIN)/python -m tests.integration --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+soak-kills: $(STAMP)
+	KHEPRI_KILLS=$(or $(KILLS),1000) $(if $(SEED),KHEPRI_SEED=$(SEED)) \
+		$(BIN)/python -m pytest -s tests/integration/test_integration_kill.py
 
 clean:
 	rm -rf .venv build dist *.egg-info
