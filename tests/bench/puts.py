@@ -2,11 +2,16 @@
 
 Every sample is a fresh process with a fresh store: R, the workload, R again, all on the same disk
 within seconds. A put counts when it has returned, which is after its entry was synced to disk.
+
+The multiples depend on the disk: what a put costs in processor time is the same on all, so the
+faster a disk syncs, the smaller they are. `puts_slow_disk` measures the same with slower syncs.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +32,24 @@ if TYPE_CHECKING:
 EXISTING = "existing"
 NEW = "new"
 _WARM_UP_SECONDS = 0.2
+_TITLE = "Durable puts of 128 bytes on one node, operations per second"
 
 
-def measure(plan: Plan) -> Table:
-    """Measure all workloads, on tree nodes that exist and on new ones."""
+def measure(
+    plan: Plan,
+    *,
+    sync_delay_seconds: float = 0.0,
+    title: str = _TITLE,
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """Measure all workloads, on tree nodes that exist and on new ones.
+
+    Args:
+        plan: of the run.
+        sync_delay_seconds: so much longer each sync takes, in the loop and in the store.
+        title: of the table.
+        notes: below the table.
+    """
     subjects = {
         f"{workload.name}, {tree_nodes}": (workload, tree_nodes)
         for workload in (*SINGLE, *BATCHES)
@@ -39,20 +58,23 @@ def measure(plan: Plan) -> Table:
 
     def sample(subject: str) -> Sample:
         workload, tree_nodes = subjects[subject]
-        return measure_in_child(plan, workload, tree_nodes)
+        return measure_in_child(plan, workload, tree_nodes, sync_delay_seconds)
 
     collected = in_rounds(plan, subjects, sample)
     return Table(
-        title="Durable puts of 128 bytes on one node, operations per second",
+        title=title,
         columns=("workload", "tree nodes", "rate", "R", "rate / R", "lowest to highest", "target"),
         rows=tuple(_row(*subjects[subject], samples) for subject, samples in collected.items()),
         notes=(
             "R: `write` and `fdatasync` of one 200-byte record in a loop, beside each sample.",
+            *notes,
         ),
     )
 
 
-def measure_in_child(plan: Plan, workload: Workload, tree_nodes: str) -> Sample:
+def measure_in_child(
+    plan: Plan, workload: Workload, tree_nodes: str, sync_delay_seconds: float = 0.0
+) -> Sample:
     """Take one sample in a fresh process."""
     return in_child(
         put_for_a_while,
@@ -60,15 +82,23 @@ def measure_in_child(plan: Plan, workload: Workload, tree_nodes: str) -> Sample:
         workload_name=workload.name,
         tree_nodes=tree_nodes,
         seconds=plan.seconds,
+        sync_delay_seconds=sync_delay_seconds,
     )
 
 
 def put_for_a_while(
-    *, directory: str, workload_name: str, tree_nodes: str, seconds: float
+    *,
+    directory: str,
+    workload_name: str,
+    tree_nodes: str,
+    seconds: float,
+    sync_delay_seconds: float,
 ) -> Sample:
     """Be the process that takes one sample: ``rate`` and the ``record_rate`` beside it."""
     import khepri  # noqa: PLC0415 - in the measuring process only
 
+    if sync_delay_seconds:
+        _slow_syncs_down(sync_delay_seconds)
     workload = BY_NAME[workload_name]
     with tempfile.TemporaryDirectory(dir=directory, prefix="puts-") as temporary:
         before = records_per_second(Path(temporary), seconds / 2)
@@ -78,6 +108,17 @@ def put_for_a_while(
             operations_per_second = _run(store, workload, path_of, seconds, "measured")
         after = records_per_second(Path(temporary), seconds / 2)
     return {"rate": operations_per_second, "record_rate": (before + after) / 2}
+
+
+def _slow_syncs_down(seconds: float) -> None:
+    """Have every sync of this process take longer; others get on meanwhile, as with a real one."""
+    sync = os.fdatasync
+
+    def slow_sync(file: int) -> None:
+        sync(file)
+        time.sleep(seconds)
+
+    os.fdatasync = slow_sync  # type: ignore[assignment]
 
 
 def _places(store: Store, tree_nodes: str) -> Callable[[str, int, int], str]:
