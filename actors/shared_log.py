@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SLOW_WRITE_SECONDS = 0.05
 """A write that takes longer shows that the disk stalls; half of a heartbeat's interval."""
 
-STALL_SECONDS = 10.0
+STALL_SECONDS = 1.0
 """So long after a slow write no server waits for the disk."""
 
 

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from khepri.actors.segment_writer import FlushFile
-from khepri.actors.shared_log import SharedLog
+from khepri.actors.shared_log import SLOW_WRITE_SECONDS, STALL_SECONDS, SharedLog
 from khepri.errors import DiskFullError
 from khepri.log.interface import Append, ClosedFile, Gap
 from khepri.raft.types import Entry, EntryKind, Index, Term
+from tests.actors.actors_helpers import SetClock
 from tests.facade.facade_helpers import eventually
 
 if TYPE_CHECKING:
@@ -107,6 +108,26 @@ def test_a_file_that_a_server_has_filled_goes_to_the_segment_writer() -> None:
     log.full_files = [full]
     assert _shared(log, handed_on).write_now("uid", _ENTRIES)
     assert handed_on == [FlushFile(full)]
+
+
+def test_after_a_slow_write_no_server_waits_for_the_disk_for_a_while() -> None:
+    clock = SetClock()
+
+    class _Stalling(_Log):
+        stall_seconds = 2 * SLOW_WRITE_SECONDS
+
+        def write(self, appends: Sequence[Append]) -> list[Gap]:
+            clock.now += self.stall_seconds
+            return super().write(appends)
+
+    log = _Stalling()
+    shared = SharedLog(cast("Any", log), lambda: cast("Any", None), clock)
+    assert shared.write_now("uid", _ENTRIES), "what was written slowly is durable all the same"
+    assert not shared.write_now("uid", _ENTRIES)
+    clock.now += STALL_SECONDS
+    log.stall_seconds = SLOW_WRITE_SECONDS / 2
+    assert shared.write_now("uid", _ENTRIES)
+    assert shared.write_now("uid", _ENTRIES)
 
 
 def test_a_closed_log_is_written_by_nobody() -> None:

@@ -8,13 +8,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from khepri.actors.default_node import default_node
+from khepri.actors.server_messages import AskCore
 from khepri.actors.supervision import which_children
 from khepri.errors import NoSuchServerError, ServerStoppedError
+from khepri.raft.events import TimePassed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from khepri.actors.reference import ActorReference
+    from khepri.store import Store
 
 PATIENCE_SECONDS = 20.0
 
@@ -29,6 +32,26 @@ def eventually(condition: Callable[[], object], what: str = "it") -> Any:
             return found
         assert time.monotonic() < end, f"{what} did not happen within {PATIENCE_SECONDS} s"
         pause.wait(0.005)
+
+
+@contextlib.contextmanager
+def standing_still(store: Store) -> Generator[None]:
+    """Let the server of a store do nothing as long as the block lasts."""
+    reached, gate = threading.Event(), threading.Event()
+
+    def stand(_ticket: object) -> TimePassed:
+        reached.set()
+        assert gate.wait(30)
+        return TimePassed()
+
+    server = store.access.server
+    assert server is not None
+    server.cast(AskCore(stand))
+    assert reached.wait(20)
+    try:
+        yield
+    finally:
+        gate.set()
 
 
 def actors_of(store_id: str) -> dict[str, ActorReference]:

@@ -13,7 +13,6 @@ import pytest
 
 import khepri
 from khepri import aio
-from khepri.actors.server_messages import AskCore
 from khepri.errors import (
     InvalidOptionError,
     InvalidPathError,
@@ -25,34 +24,13 @@ from khepri.errors import (
     NotAMemberError,
     ServerStoppedError,
 )
-from khepri.raft.events import TimePassed
 from khepri.testing.local_cluster import LocalCluster
-from tests.facade.facade_helpers import actors_of, eventually
+from tests.facade.facade_helpers import actors_of, eventually, standing_still
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Coroutine
 
 Path = khepri.Path
-
-
-@contextlib.contextmanager
-def standing_still(store: khepri.Store) -> Generator[None]:
-    """Let the server of a store do nothing as long as the block lasts."""
-    reached, gate = threading.Event(), threading.Event()
-
-    def stand(_ticket: object) -> TimePassed:
-        reached.set()
-        assert gate.wait(30)
-        return TimePassed()
-
-    server = store.access.server
-    assert server is not None
-    server.cast(AskCore(stand))
-    assert reached.wait(20)
-    try:
-        yield
-    finally:
-        gate.set()
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

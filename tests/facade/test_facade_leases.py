@@ -22,37 +22,17 @@ from khepri.actors.server_messages import AskCore
 from khepri.actors.server_waiters import ServerWaiters
 from khepri.errors import KhepriTimeoutError, NoSuchServerError, WrongTypeError
 from khepri.raft.effects import Send
-from khepri.raft.events import TimePassed
 from khepri.testing.local_cluster import LocalCluster
-from tests.facade.facade_helpers import actors_of, eventually
+from tests.facade.facade_helpers import actors_of, eventually, standing_still
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
+
+    from khepri.raft.events import TimePassed
 
 SOON = 0.05
 
 pytestmark = pytest.mark.skipif(not COUNTS_SUSPENSION, reason="there are no leases here")
-
-
-@contextlib.contextmanager
-def standing_still(store: khepri.Store) -> Generator[None]:
-    """Let the server of a store do nothing as long as the block lasts."""
-    reached, gate = threading.Event(), threading.Event()
-
-    def stand(_ticket: object) -> TimePassed:
-        reached.set()
-        assert gate.wait(30)
-        return TimePassed()
-
-    server = store.access.server
-    assert server is not None
-    server.cast(AskCore(stand))
-    assert reached.wait(20)
-    try:
-        yield
-    finally:
-        gate.set()
 
 
 def in_another_thread(function: Any) -> Any:
