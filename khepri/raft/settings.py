@@ -65,7 +65,7 @@ class RaftSettings:
     snapshot_backoff_max_seconds: float = 60.0
     trailing_entries: int = 4096
     trailing_bytes: int = 16 << 20
-    catch_up_bytes: int = 64 << 20
+    catch_up_bytes: int = 16 << 20
     read_leases: bool = True
 
     def __post_init__(self) -> None:
