@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import zmq
 
+from khepri.transport.address import Address
 from khepri.transport.counters import Counters, Drop, Traffic
 from khepri.transport.frame_sender import FrameSender
 from khepri.transport.interface import NodeIncarnation
 from khepri.transport.outbox import Outbox
+from khepri.transport.peer_link import PeerLink
 from khepri.transport.settings import TransportSettings
 from tests.transport.transport_helpers import text
 
@@ -140,3 +142,21 @@ def test_after_the_close_nothing_touches_the_socket_and_the_frame_in_hand_is_cou
     link.sender.flush()
     assert link.socket.frames == []
     assert link.outbox.has_waiting
+
+
+def test_large_frames_are_left_to_the_io_thread() -> None:
+    settings = TransportSettings()
+    given: list[Callable[[], None]] = []
+    services: Any = SimpleNamespace(
+        settings=settings, reactor=SimpleNamespace(call_soon=given.append)
+    )
+    link = PeerLink(THERE.node, Address("127.0.0.1", 2), services, lambda _link: None)
+    flushed: list[int] = []
+    link._sender = cast("Any", SimpleNamespace(flush=lambda: flushed.append(1)))
+    link.outbox.put([text(b"small")])
+    assert (len(flushed), given) == (1, [])
+    link.outbox.take(settings.queue_bytes, 1)
+    link.outbox.put([text(bytes(settings.batch_bytes + 1))])
+    assert (len(flushed), len(given)) == (1, 1)
+    given[0]()
+    assert len(flushed) == 2
