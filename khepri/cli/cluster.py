@@ -41,8 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _members(guest: Guest, arguments: argparse.Namespace) -> None:
     """Tell the members, as a majority has just confirmed them."""
-    guest.ask("has_quorum")
-    status: dict[str, Any] = guest.ask("status")
+    status = _confirmed_status(guest)
     leader = status["leader"]
     if arguments.output == "json":
         print(as_json([{"node": name, "leads": name == leader} for name in status["members"]]))
@@ -90,7 +89,17 @@ def _transfer(guest: Guest, arguments: argparse.Namespace) -> None:
     except NotDoneError as error:
         if error.facts.get("reason") != "already_leader":
             raise
-    print(f"{guest.ask('status')['leader']} leads")
+    print(f"{_confirmed_status(guest)['leader']} leads")
+
+
+def _confirmed_status(guest: Guest) -> dict[str, Any]:
+    """Describe the member asked once the leader has answered it: it knows that leader now.
+
+    Just after a change of leader the member may still name the old one, or none.
+    """
+    guest.ask("has_quorum")
+    status: dict[str, Any] = guest.ask("status")
+    return status
 
 
 _ACTIONS: dict[str, tuple[str, Callable[[Guest, argparse.Namespace], None]]] = {
