@@ -193,25 +193,27 @@ class KhepriActor(pykka.ThreadingActor):
     def _run(self) -> Exit:
         try:
             # A closed mailbox: the supervisor has given this actor up while it was stuck.
+            deadline = self.next_deadline()
             while self._exit is None and not self.mailbox.closed:
-                self._turn()
+                deadline = self._turn(deadline)
         except BaseException as error:
             _logger.exception("%s crashed", self.label)
             return crash(error)
         return self._exit or SHUTDOWN
 
-    def _turn(self) -> None:
-        """Take one batch, or wait for the deadline; then do what is due."""
-        deadline = self.next_deadline()
+    def _turn(self, deadline: float | None) -> float | None:
+        """Take one batch, or wait for the deadline; then do what is due. Give the next one."""
         if deadline is None:
             self._handle(self.mailbox.take())
-            return
+            return self.next_deadline()
         envelopes = self.mailbox.take(deadline - self.clock())
         if envelopes:
             self._handle(envelopes)
             deadline = self.next_deadline()  # what was handled may have moved it
         if self._exit is None and deadline is not None and self.clock() >= deadline:
             self.on_deadline()
+            deadline = self.next_deadline()
+        return deadline
 
     def _handle(self, envelopes: list[Envelope]) -> None:
         for position, envelope in enumerate(envelopes):

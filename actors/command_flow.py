@@ -103,8 +103,8 @@ class CommandFlow:
         ready_at = pump.ready_at
         if ready_at == inf:
             return inf
-        is_alone = len(core.configuration.members) == 1
         if core.role is Role.LEADER:
+            is_alone = len(core.configuration.members) == 1
             unwritten = self._append_sequence - self._written_sequence
             if unwritten >= (1 if is_alone else MAX_UNWRITTEN_APPENDS):
                 return inf
@@ -122,7 +122,7 @@ class CommandFlow:
             self._proposes_foreign |= pump.has_foreign
             time_milliseconds = self._setup.wall_clock_milliseconds()
             entries = pump.entries_to_propose(now)
-            self._pacing.sent(_commands_in(group for groups in entries for group in groups), now)
+            self._pacing.sent(sum([_commands_in(groups) for groups in entries]), now)
             return [Propose(encode_entry(time_milliseconds, groups), None) for groups in entries]
         pump.drop_foreign()
         leader = core.leader
@@ -237,7 +237,7 @@ class CommandFlow:
 
 
 def _commands_in(groups: Iterable[Group]) -> int:
-    return sum(len(group.commands) for group in groups)
+    return sum([len(group.commands) for group in groups])
 
 
 def _with_outcome(error: StorageError, outcome: str) -> StorageError:

@@ -70,22 +70,17 @@ class CommandPump:
     @property
     def has_work(self) -> bool:
         """Whether there is something to send."""
-        return bool(self._foreign) or self._has_own
+        origin = self.origin
+        return bool(self._foreign or origin.has_something_to_send or self.low.is_ready(origin))
 
     @property
     def ready_at(self) -> float:
         """From when on it can be sent; `inf` if there is nothing."""
-        if self._foreign:
-            return -inf
-        if not self._has_own:
+        if not self.has_work:
             return inf
-        if self.origin.session_id is not None or not self._nonce:
+        if self._foreign or self.origin.session_id is not None or not self._nonce:
             return -inf
         return self._nonce_sent_at + RESEND_SECONDS  # the session is being opened
-
-    @property
-    def _has_own(self) -> bool:
-        return self.origin.has_something_to_send or self.low.is_ready(self.origin)
 
     @property
     def has_foreign(self) -> bool:
@@ -95,7 +90,10 @@ class CommandPump:
     @property
     def waiting_commands(self) -> int:
         """How many commands a leader could propose now."""
-        return self.origin.unsent_commands + sum(len(group.commands) for group in self._foreign)
+        own = self.origin.unsent_commands
+        if not self._foreign:
+            return own
+        return own + sum([len(group.commands) for group in self._foreign])
 
     @property
     def is_forwarding(self) -> bool:

@@ -171,8 +171,7 @@ class RaServer(KhepriActor):
                 taken = self._take(message, envelope.reply_to)
                 if taken is not None:
                     events.append(taken)
-        if events or not only_commands or self._flow.due(self._core) <= self.clock():
-            self._step(events)
+        self._step(events, only_if_due=only_commands and not events)
 
     # --- messages to events
 
@@ -245,29 +244,49 @@ class RaServer(KhepriActor):
 
     # --- the step
 
-    def _step(self, events: list[Event]) -> None:
-        self._decide(events)
+    def _step(self, events: list[Event], *, only_if_due: bool = False) -> None:
+        """Go once through what events lead to.
+
+        Args:
+            events: what has happened.
+            only_if_due: whether to do nothing if no command is to go now.
+        """
+        now, core, flow = self.clock(), self._core, self._flow
+        is_due = flow.due(core) <= now
+        if only_if_due and not is_due:
+            return
+        self._decide(events, now, is_due=is_due)
+        log, has_written = self._setup.storage.shared_log, False
         while self._to_write is not None:
             append = self._to_write
-            if not self._flow.may_write_here(append, self._core):
+            if not flow.may_write_here(append, core):
                 self._hand_to_wal_writer()
                 break
-            if self._core.role is Role.LEADER:
+            if core.role is Role.LEADER and self._owes_something:
                 self._conclude()  # who waits has the reply before this thread waits for the disk
-            if self._setup.storage.shared_log.write_now(self._setup.uid, append.entries):
-                self._to_write = None
-                self._flow.written(append.sequence)
-                last = append.entries[-1]
-                self._decide([event.LogWritten(last.index, last.term, append.sequence)])
-            else:
+            if not log.write_now(self._setup.uid, append.entries):
                 self._hand_to_wal_writer()
+                break
+            self._to_write, has_written = None, True
+            flow.written(append.sequence)
+            last = append.entries[-1]
+            written = event.LogWritten(last.index, last.term, append.sequence)
+            now = self.clock()
+            self._decide([written], now, is_due=flow.due(core) <= now)
         self._conclude()
+        if has_written:
+            log.confirm()
 
-    def _decide(self, events: list[Event]) -> None:
+    @property
+    def _owes_something(self) -> bool:
+        return bool(self._to_apply or self._replies or self._waiters.are_there)
+
+    def _decide(self, events: list[Event], now: float, *, is_due: bool) -> None:
         """Have the core take one step, and do everything it wants but apply."""
-        now, core, flow = self.clock(), self._core, self._flow
-        events.extend(self._waiters.reads_to_ask(core))
-        if flow.due(core) <= now:
+        core, flow = self._core, self._flow
+        if self._waiters.are_there:
+            events.extend(self._waiters.reads_to_ask(core))
+        if is_due:
             events.extend(flow.propose_or_forward(core, now))
         effects = core.step(events, now)
         # Before any effect: by a message another member may learn of a commit, campaign or vote.
@@ -283,8 +302,9 @@ class RaServer(KhepriActor):
         if self._is_recovered:
             self._access.view = self._machine.view
         self._flow.answer(self._core)
-        settled = self._flow.pump.origin.settled
-        self._replies += self._waiters.take_answerable(self._core, settled, self._access.view)
+        if self._waiters.are_there:
+            settled = self._flow.pump.origin.settled
+            self._replies += self._waiters.take_answerable(self._core, settled, self._access.view)
         if self._replies:
             replies, self._replies = self._replies, []
             resolve_all(replies)

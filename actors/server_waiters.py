@@ -37,10 +37,15 @@ class Read(NamedTuple):
 
 
 class ServerWaiters:
-    """All who wait at one server. One thread."""
+    """All who wait at one server. One thread.
+
+    Attributes:
+        are_there: false if surely nobody waits; most steps serve commands only.
+    """
 
     def __init__(self) -> None:
         """Begin with nobody."""
+        self.are_there = False
         self._confirmed_reads: list[Read] = []
         self._reads_without_leader: list[Read] = []
         self._for_leader: list[KhepriFuture[Any]] = []
@@ -59,27 +64,32 @@ class ServerWaiters:
 
     def wait_for_leader(self, future: KhepriFuture[Any]) -> None:
         """Reply once a leader is known."""
+        self.are_there = True
         self._for_leader.append(future)
 
     def wait_to_be_voter(self, future: KhepriFuture[Any]) -> None:
         """Reply once this member is a voter that knows its leader."""
+        self.are_there = True
         self._to_be_voter.append(future)
 
     def wait_for_place(self, place: WaitUntilApplied, future: KhepriFuture[Any]) -> bool:
         """Reply once the published tree covers a place; false if too many wait already."""
         if len(self._for_a_place) >= MAX_PARKED_READS:
             return False
+        self.are_there = True
         self._for_a_place.add(place, future)
         return True
 
     def wait_to_read(self, read: Read) -> None:
         """Reply to a read that the core has confirmed."""
+        self.are_there = True
         self._confirmed_reads.append(read)
 
     def wait_to_ask(self, read: Read) -> bool:
         """Ask for the read again once there is a leader; false if too many wait already."""
         if len(self._reads_without_leader) >= MAX_PARKED_READS:
             return False
+        self.are_there = True
         self._reads_without_leader.append(read)
         return True
 
@@ -126,4 +136,11 @@ class ServerWaiters:
             self._to_be_voter = []
         if self._for_a_place and view is not None:
             replies += self._for_a_place.take_answerable(view)
+        self.are_there = bool(
+            self._confirmed_reads
+            or self._reads_without_leader
+            or self._for_leader
+            or self._to_be_voter
+            or self._for_a_place
+        )
         return replies

@@ -62,18 +62,23 @@ class SharedLog:
 
     @contextmanager
     def turn(self) -> Generator[WriteAheadLog]:
-        """Have the log to oneself: the WalWriter, which goes before any server."""
+        """Have the log to oneself: the WalWriter, which goes before any server.
+
+        What it writes is confirmed at the end of the turn.
+        """
         self._is_wanted = True
         with self._lock:
             self._is_wanted = False
-            assert self._log is not None, "the WalWriter has not closed it"
-            yield self._log
+            log = self._log
+            assert log is not None, "the WalWriter has not closed it"
+            yield log
+            log.confirm()
 
     def write_now(self, uid: str, entries: Sequence[Entry]) -> bool:
         """Write entries in this thread if nobody else wants the log; a server.
 
         Only with all that this store had written before confirmed: nothing of it may be on its
-        way to the WalWriter.
+        way to the WalWriter. To be followed by `confirm`, after all that others wait for.
 
         Returns:
             whether they are durable. If not, the WalWriter is to write them: it will see what is
@@ -88,7 +93,8 @@ class SharedLog:
             return False
         try:
             log = self._log
-            if log is None or log.write([Append(uid, entries[0].index, entries)]):
+            append = Append(uid, entries[0].index, entries)
+            if log is None or log.write([append], confirm=False):
                 return False
             ended = self._clock()
             if ended - started > SLOW_WRITE_SECONDS:
@@ -99,6 +105,15 @@ class SharedLog:
         finally:
             self._lock.release()
         return True
+
+    def confirm(self) -> None:
+        """Confirm what was written last; whoever has the turn at the moment will do it itself."""
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._log is not None:
+                    self._log.confirm()
+            finally:
+                self._lock.release()
 
     def hand_on_full_files(self, log: WriteAheadLog) -> None:
         """Give the files that are full to the SegmentWriter; by whoever has the turn."""

@@ -155,7 +155,8 @@ class WalWriter(KhepriActor):
         writes = self._unwritten
         try:
             gaps = log.write(
-                [Append(write.uid, write.entries[0].index, write.entries) for write in writes]
+                [Append(write.uid, write.entries[0].index, write.entries) for write in writes],
+                confirm=False,
             )
         except (DiskFullError, DiskFailedError) as error:
             self._retry_later(error)

@@ -83,7 +83,7 @@ class RecoveredStore:
 class WriteAheadLog(Protocol):
     """The one log of a Ra system, shared by its stores. Owner: the WalWriter actor."""
 
-    def write(self, appends: Sequence[Append]) -> list[Gap]:
+    def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
         """Make one batch durable: one pwrite and one fdatasync for all stores in it.
 
         On return every append is on disk, except those of the returned gaps, of which nothing
@@ -93,10 +93,23 @@ class WriteAheadLog(Protocol):
         opened and the same batch is written there. Only when that fails too it raises. What
         raised is *not acknowledged*; after a crash it may be there or not.
 
+        Args:
+            appends: of any stores, oldest first.
+            confirm: whether to call `confirm` at once.
+
         Raises:
             DiskFullError: no space. Nothing changed; a later call works when there is space.
             DiskFailedError: the disk refuses writes. A later call tries again with a new file.
             ValueTooLargeError: the batch is beyond what one frame can carry.
+        """
+        ...
+
+    def confirm(self) -> None:
+        """Note in the file that the newest batch was synced; nothing if that is noted already.
+
+        The note proves, should the batch be damaged later, that it was acknowledged and no torn
+        tail. Any later batch proves it too, so a writer may answer first who waits, and write the
+        note then. Never raises: the batch is durable all the same.
         """
         ...
 

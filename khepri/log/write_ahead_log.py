@@ -6,7 +6,8 @@ The life of a batch:
 2. The rest becomes one frame, written behind the last one with a single pwrite.
 3. One fdatasync. When it returns the batch is durable: this is the moment of acknowledgement.
 4. The confirmed frame is written behind it, not synced: it proves after the death of the process
-   that the batch was acknowledged, and the next batch overwrites it.
+   that the batch was acknowledged, and the next batch overwrites it. Who writes may first answer
+   those who wait for the batch.
 
 When the batch does not fit, the next file is made first; the filled one goes to the segment
 writer. When a write or sync fails, the file is never written again (a later fdatasync would say
@@ -75,9 +76,10 @@ class WriteAheadLog:
         folder.wanted_spare_bytes = self._file_bytes
         self._current: NewLogFile | None = None
         self._offset = DATA_OFFSET
+        self._is_confirmed = True
         self._closed: list[ClosedFile] = []
 
-    def write(self, appends: Sequence[Append]) -> list[Gap]:
+    def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
         """See `interface.WriteAheadLog.write`."""
         accepted: list[Append] = []
         gaps: list[Gap] = []
@@ -98,7 +100,21 @@ class WriteAheadLog:
         if accepted:
             self._write_batch(accepted)
             self._last_indexes.update(reached)
+            if confirm:
+                self.confirm()
         return gaps
+
+    def confirm(self) -> None:
+        """See `interface.WriteAheadLog.confirm`."""
+        current = self._current
+        if self._is_confirmed or current is None:
+            return
+        self._is_confirmed = True
+        newest = self._folder.next_batch - 1
+        try:
+            current.file.pwrite(encode_confirmation(newest, current.header.salt), self._offset)
+        except StorageError:
+            self._retire_current()  # the batch is durable all the same
 
     def take_closed_files(self) -> list[ClosedFile]:
         """See `interface.WriteAheadLog.take_closed_files`."""
@@ -118,6 +134,7 @@ class WriteAheadLog:
 
     def close(self) -> None:
         """See `interface.WriteAheadLog.close`."""
+        self.confirm()
         current, self._current = self._current, None
         if current is not None:
             with suppress(StorageError):  # all batches are durable, only the last proof is not
@@ -162,22 +179,17 @@ class WriteAheadLog:
         self._write_frame(new, encode_batch(self._folder.next_batch, new.header.salt, appends))
 
     def _write_frame(self, current: NewLogFile, frame: bytes) -> None:
-        """Write, sync, confirm. A file that fails once is never written again."""
+        """Write and sync. A file that fails once is never written again."""
         file = current.file
         try:
             file.pwrite(frame, self._offset)
             file.fdatasync()
-            self._offset += len(frame)
-            self._folder.next_batch += 1
         except StorageError:
             self._retire_current()
             raise
-        try:
-            file.pwrite(
-                encode_confirmation(self._folder.next_batch - 1, current.header.salt), self._offset
-            )
-        except StorageError:
-            self._retire_current()  # the batch is durable all the same
+        self._offset += len(frame)
+        self._folder.next_batch += 1
+        self._is_confirmed = False
 
     def _grown(self, size_bytes: int) -> int:
         return min(size_bytes * _GROWTH, self._max_file_bytes)

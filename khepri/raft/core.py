@@ -130,7 +130,8 @@ class RaftCore:
         self._submit()
         server.role.speak()
         self._apply()
-        server.confirmed_reads.serve(server.last_applied, server.effects)
+        if server.confirmed_reads.waiting:
+            server.confirmed_reads.serve(server.last_applied, server.effects)
         if server.hard_state_changed:
             server.hard_state_changed = False
             hard_state = HardState(server.term, server.voted_for)

@@ -226,7 +226,8 @@ class Leader(RoleState):
             self._advance_commit_index()
         if self.peers.promotable:
             self._promote()
-        self._decide_about_reads()
+        if self._reads.are_there:
+            self._decide_about_reads()
 
     def _decide_about_reads(self) -> None:
         """Let reads go by the lease, or by a round of heartbeats, or begin one for them."""

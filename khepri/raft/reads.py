@@ -75,6 +75,12 @@ class LeaderReads:
         self.gathering = ReadRound()
         self.under_way: ReadRound | None = None
 
+    @property
+    def are_there(self) -> bool:
+        """Whether anybody reads."""
+        gathering = self.gathering
+        return bool(self.under_way is not None or gathering.tickets or gathering.remote)
+
     def start_round(self, number: int, index: Index) -> None:
         """Put what was gathered under way."""
         assert self.under_way is None, "one round at a time"
@@ -141,24 +147,26 @@ class ForwardedReads:
 
 
 class ConfirmedReads:
-    """Reads whose index is confirmed, waiting until it is applied here. Any role; volatile."""
+    """Reads whose index is confirmed, waiting until it is applied here. Any role; volatile.
+
+    Attributes:
+        waiting: the tickets with their indexes.
+    """
 
     def __init__(self) -> None:
         """Start with none."""
-        self._waiting: deque[tuple[Index, list[object]]] = deque()
+        self.waiting: deque[tuple[Index, list[object]]] = deque()
 
     def add(self, index: Index, tickets: list[object]) -> None:
         """Let these wait until `index` is applied."""
-        self._waiting.append((index, tickets))
+        self.waiting.append((index, tickets))
 
     def serve(self, last_applied: Index, effects: list[Effect]) -> None:
         """Let those go that need no more than `last_applied`."""
-        if not self._waiting:
-            return
         still_waiting: deque[tuple[Index, list[object]]] = deque()
-        for index, tickets in self._waiting:
+        for index, tickets in self.waiting:
             if index <= last_applied:
                 effects.extend(ReadReady(ticket, index) for ticket in tickets)
             else:
                 still_waiting.append((index, tickets))
-        self._waiting = still_waiting
+        self.waiting = still_waiting

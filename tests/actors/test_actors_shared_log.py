@@ -29,12 +29,17 @@ class _Log:
         self.gaps: list[Gap] = []
         self.full_files: list[ClosedFile] = []
         self.is_closed = False
+        self.is_confirmed = True
 
-    def write(self, appends: Sequence[Append]) -> list[Gap]:
+    def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
         if self.error is not None:
             raise self.error
         self.written += appends
+        self.is_confirmed = confirm
         return self.gaps
+
+    def confirm(self) -> None:
+        self.is_confirmed = True
 
     def take_closed_files(self) -> list[ClosedFile]:
         full, self.full_files = self.full_files, []
@@ -53,6 +58,20 @@ def test_a_server_writes_while_nobody_else_does() -> None:
     log = _Log()
     assert _shared(log).write_now("uid", _ENTRIES)
     assert log.written == [Append("uid", Index(1), _ENTRIES)]
+
+
+def test_what_a_server_has_written_is_confirmed_when_it_says_so_or_when_a_turn_ends() -> None:
+    log = _Log()
+    shared = _shared(log)
+    assert shared.write_now("uid", _ENTRIES)
+    assert not log.is_confirmed, "who waits is answered first"
+    with shared.turn():
+        shared.confirm()
+        assert not log.is_confirmed, "the log belongs to who has the turn"
+    assert log.is_confirmed
+    assert shared.write_now("uid", _ENTRIES)
+    shared.confirm()
+    assert log.is_confirmed
 
 
 def test_a_server_leaves_it_to_the_wal_writer_whose_turn_it_is() -> None:
@@ -75,10 +94,10 @@ def test_a_wal_writer_that_waits_goes_before_the_next_server() -> None:
     wal_writer = threading.Thread(target=take_a_turn)
 
     class _SlowLog(_Log):
-        def write(self, appends: Sequence[Append]) -> list[Gap]:
+        def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
             wal_writer.start()
             eventually(lambda: shared._is_wanted, "the WalWriter waits")
-            return super().write(appends)
+            return super().write(appends, confirm=confirm)
 
     slow_log = _SlowLog()
     shared._log = cast("Any", slow_log)
@@ -116,9 +135,9 @@ def test_after_a_slow_write_no_server_waits_for_the_disk_for_a_while() -> None:
     class _Stalling(_Log):
         stall_seconds = 2 * SLOW_WRITE_SECONDS
 
-        def write(self, appends: Sequence[Append]) -> list[Gap]:
+        def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
             clock.now += self.stall_seconds
-            return super().write(appends)
+            return super().write(appends, confirm=confirm)
 
     log = _Stalling()
     shared = SharedLog(cast("Any", log), lambda: cast("Any", None), clock)

@@ -130,13 +130,16 @@ def test_w04_damage_in_the_middle_is_refused(file_system: FileSystem, folder: st
     assert (caught.value.path, caught.value.offset) == (place.path, place.start)
 
 
+@pytest.mark.parametrize("is_confirmed_later", [False, True])
 def test_damage_in_the_last_confirmed_batch_is_refused_not_cut(
-    file_system: FileSystem, folder: str
+    file_system: FileSystem, folder: str, is_confirmed_later: bool
 ) -> None:
     """The process was killed, not the power cut: the proof of the sync is in the cache."""
     harness = LogHarness(file_system, folder)
     uid = harness.register()
-    harness.write(append(uid, entries(1, 3)))
+    log = harness.system.write_ahead_log
+    log.write([append(uid, entries(1, 3))], confirm=not is_confirmed_later)
+    log.confirm()
     place = batches_of(file_system, folder)[0]
     overwrite(file_system, place.path, place.end - 1, b"?")
     harness.directory.close()

@@ -92,6 +92,25 @@ def test_one_batch_costs_one_write_and_one_sync(memory: MemoryFileSystem) -> Non
     assert names == ["pwrite", "fdatasync", "pwrite"], "the second is the confirmation, unsynced"
 
 
+def test_a_batch_can_be_confirmed_later_by_a_note_by_the_next_batch_or_at_the_end(
+    memory: MemoryFileSystem,
+) -> None:
+    harness, uid = opened(memory)
+    harness.write(append(uid, entries(1, 1)))
+    seen: list[str] = []
+    memory.hook = lambda operation: seen.append(operation.name)
+    log = harness.system.write_ahead_log
+    log.write([append(uid, entries(2, 2))], confirm=False)
+    log.write([append(uid, entries(3, 3))], confirm=False)
+    assert seen == ["pwrite", "fdatasync"] * 2
+    log.confirm()
+    log.confirm()
+    assert seen[4:] == ["pwrite"], "once"
+    log.write([append(uid, entries(4, 4))], confirm=False)
+    log.close()
+    assert seen[5:] == ["pwrite", "fdatasync", "pwrite", "fdatasync"]
+
+
 def test_w34_a_thousand_stores_share_one_sync(memory: MemoryFileSystem) -> None:
     harness = LogHarness(memory, "/data", max_log_file_bytes=1 << 20)
     uids = [f"UID{number}" for number in range(1000)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from khepri.errors import StorageError
 from khepri.log import block_file, framing, segments
-from khepri.log.log_file import encode_confirmation, read_log_file
+from khepri.log.log_file import read_log_file
 from khepri.log.log_folder import LogFolder
 from khepri.log.log_tail import LogTail, Source
 from khepri.log.meta import MetaFile
@@ -36,9 +36,7 @@ def _write_frame_and_hope(self: Any, current: Any, frame: bytes) -> None:
         current.file.fdatasync()
     self._offset += len(frame)
     self._folder.next_batch += 1
-    with suppress(StorageError):
-        confirmation = encode_confirmation(self._folder.next_batch - 1, current.header.salt)
-        current.file.pwrite(confirmation, self._offset)
+    self._is_confirmed = False
 
 
 @_plant("a file is written on after its sync has failed", WriteAheadLog, "_write_frame")
@@ -53,8 +51,8 @@ def _write_frame_again(self: Any, current: Any, frame: bytes) -> None:
 
 
 @_plant("a truncation is not written", WriteAheadLog, "write")
-def _write(self: Any, appends: Sequence[Any]) -> Any:
-    return _log_write(self, [append for append in appends if append.entries])
+def _write(self: Any, appends: Sequence[Any], **options: Any) -> Any:
+    return _log_write(self, [append for append in appends if append.entries], **options)
 
 
 _log_write = WriteAheadLog.write
