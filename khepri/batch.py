@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from khepri.errors import MisuseError
 from khepri.machine import commands
-from khepri.machine.paths import resolve_path
+from khepri.machine.paths import Path, resolve_path
 from khepri.machine.values import encode_value
 
 from .calls import result
@@ -76,10 +76,14 @@ class Batch:
         ttl: float | None = None,
     ) -> None:
         """Add a `Store.put`."""
+        where, payload = resolve_path(path), encode_value(data)
+        if keep_while is None and ttl is None and type(where) is Path:
+            self._add(commands.plain_put(where, payload))
+            return
         self._add(
             commands.put(
-                resolve_path(path),
-                encode_value(data),
+                where,
+                payload,
                 keep_while=keep_while,
                 ttl_milliseconds=ttl_milliseconds(ttl),
             )

@@ -92,6 +92,7 @@ __all__ = [
     "increment",
     "move",
     "open_session",
+    "plain_put",
     "put",
     "touch",
     "update",
@@ -292,6 +293,11 @@ def encode(operation: Operation) -> bytes:
 def encode_put(path: Path, payload: bytes) -> bytes:
     """Give the command bytes of the most frequent operation, a put without options."""
     return pack((PUT, path, payload))
+
+
+def plain_put(path: Path, payload: bytes) -> Operation:
+    """Ask for the same as a part of a batch."""
+    return [PUT, path, payload]
 
 
 # --- parts ---

@@ -321,9 +321,18 @@ class Machine:
         _code, operations = operation
         change_count = len(self._changes)
         replies: list[Reply] = []
+        put_in_place, wants_changes = self._working.put, self.wants_changes
         try:
             for part in operations:
-                reply = self._run_part(part)
+                if part[0] == commands.PUT and not wants_changes:  # as in `_execute`
+                    _code, names, payload = part
+                    "".join(names)
+                    if type(payload) is bytes and payload and put_in_place(tuple(names), payload):
+                        replies.append(DONE)
+                        continue
+                if part[0] == commands.BATCH:
+                    raise TypeError("a batch in a batch")  # noqa: TRY301 - undone below like any
+                reply = self._run(part)
                 if is_error(reply):
                     break
                 replies.append(reply)
@@ -335,16 +344,6 @@ class Machine:
             raise
         self._go_back(state, change_count)
         return outcome
-
-    def _run_part(self, part: Operation) -> Reply:
-        if part[0] == commands.BATCH:
-            raise TypeError("a batch in a batch")
-        if part[0] == commands.PUT and not self.wants_changes:
-            _code, names, payload = part
-            "".join(names)
-            if type(payload) is bytes and payload and self._working.put(tuple(names), payload):
-                return DONE
-        return self._run(part)
 
     def _go_back(self, state: TreeState, change_count: int) -> None:
         self._working.go_back(state)
