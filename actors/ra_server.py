@@ -245,12 +245,7 @@ class RaServer(KhepriActor):
     # --- the step
 
     def _step(self, events: list[Event], *, only_if_due: bool = False) -> None:
-        """Go once through what events lead to.
-
-        Args:
-            events: what has happened.
-            only_if_due: whether to do nothing if no command is to go now.
-        """
+        """Go once through all that events lead to; or only if a command is to go now."""
         now, core, flow = self.clock(), self._core, self._flow
         is_due = flow.due(core) <= now
         if only_if_due and not is_due:
@@ -262,7 +257,8 @@ class RaServer(KhepriActor):
             if not flow.may_write_here(append, core):
                 self._hand_to_wal_writer()
                 break
-            if core.role is Role.LEADER and self._owes_something:
+            owes = self._to_apply or self._replies or self._waiters.are_there
+            if owes and core.role is Role.LEADER:
                 self._conclude()  # who waits has the reply before this thread waits for the disk
             if not log.write_now(self._setup.uid, append.entries):
                 self._hand_to_wal_writer()
@@ -276,10 +272,6 @@ class RaServer(KhepriActor):
         self._conclude()
         if has_written:
             log.confirm()
-
-    @property
-    def _owes_something(self) -> bool:
-        return bool(self._to_apply or self._replies or self._waiters.are_there)
 
     def _decide(self, events: list[Event], now: float, *, is_due: bool) -> None:
         """Have the core take one step, and do everything it wants but apply."""

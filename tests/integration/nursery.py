@@ -70,8 +70,10 @@ def acknowledge_before_the_write() -> None:
     write = WriteAheadLog.write
     waiting: list[Sequence[Append]] = []
 
-    def write_what_waited(log: WriteAheadLog, appends: Sequence[Append]) -> list[Gap]:
-        gaps = [gap for one in waiting for gap in write(log, one)]
+    def write_what_waited(
+        log: WriteAheadLog, appends: Sequence[Append], *, confirm: bool = True
+    ) -> list[Gap]:
+        gaps = [gap for one in waiting for gap in write(log, one, confirm=confirm)]
         waiting[:] = [appends]
         return gaps
 
