@@ -56,6 +56,7 @@ class CommandFlow:
         """
         self.pump = CommandPump()
         self._setup = setup
+        self._max_waiting_bytes = setup.config.max_waiting_bytes
         self._clock = clock
         self._pacing = Pacing()
         self._disk_error: StorageError | None = None
@@ -81,16 +82,16 @@ class CommandFlow:
 
         Those of low priority find less room, so that normal ones have theirs.
         """
-        queue = self.pump.low if is_low else self.pump.origin
-        waiting_bytes = self.pump.origin.waiting_bytes
+        pump = self.pump
+        waiting_bytes = pump.origin.waiting_bytes
         if is_low:
-            waiting_bytes += self.pump.low.waiting_bytes
+            waiting_bytes += pump.low.waiting_bytes
         if self._disk_error is not None:
             refusal: object = self._disk_error
-        elif waiting_bytes + len(command) > self._setup.max_waiting_bytes:
+        elif waiting_bytes + len(command) > self._max_waiting_bytes:
             refusal = Refusal(RejectReason.OVERLOADED, None, "")
         else:
-            queue.add(command, ticket)
+            (pump.low if is_low else pump.origin).add(command, ticket)
             return
         if ticket is not None:
             ticket.resolve(refusal)

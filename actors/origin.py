@@ -13,6 +13,7 @@ Here are only queues and numbers: no actor, no clock, no log.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -99,27 +100,27 @@ class Origin:
     def take_group(self) -> Group:
         """Give the next commands to send, in order; new ones get their numbers now."""
         assert self.session_id is not None
-        position = self._sent
         commands: list[bytes] = []
-        size_bytes = 0
         in_flight, unsent = self._in_flight, self._unsent
-        # Those in flight before `position` are on their way; walk from there.
-        while len(commands) < GROUP_COMMANDS:
-            if position < len(in_flight):
-                command = in_flight[position][0]
-            elif unsent:
-                command = unsent[0][0]
-            else:
+        # Those in flight before `_sent` are on their way; what is repeated comes after them.
+        again = islice(in_flight, self._sent, None) if self._sent < len(in_flight) else ()
+        repeated, room_bytes = 0, GROUP_BYTES
+        for command, _ in again:
+            room_bytes -= len(command)
+            if commands and (room_bytes < 0 or repeated == GROUP_COMMANDS):
                 break
-            size_bytes += len(command)
-            if commands and size_bytes > GROUP_BYTES:
-                break
-            if position == len(in_flight):
-                in_flight.append(unsent.popleft())
-            position += 1
             commands.append(command)
+            repeated += 1
+        if self._sent + repeated == len(in_flight):
+            for _ in range(min(len(unsent), GROUP_COMMANDS - repeated)):
+                command = unsent[0][0]
+                room_bytes -= len(command)
+                if commands and room_bytes < 0:
+                    break
+                in_flight.append(unsent.popleft())
+                commands.append(command)
         first = self._first_in_flight + self._sent
-        self._sent = position
+        self._sent += len(commands)
         return Group(self.session_id, first, self._first_in_flight, commands)
 
     def keep_alive(self) -> Group:
@@ -143,19 +144,19 @@ class Origin:
         if first_sequence > self._first_in_flight:
             return []
         answered: list[tuple[KhepriFuture[Any], object]] = []
-        in_flight = self._in_flight
-        for reply in replies[max(0, self._first_in_flight - first_sequence) :]:
-            if not in_flight:
-                break
+        in_flight, size_bytes = self._in_flight, 0
+        fresh = replies[max(0, self._first_in_flight - first_sequence) :]
+        count = min(len(fresh), len(in_flight))
+        for reply in fresh[:count]:
             command, ticket = in_flight.popleft()
-            self.waiting_bytes -= len(command)
-            self.finished += 1
-            self._first_in_flight += 1
-            self._sent -= 1
-            self._unseen = max(0, self._unseen - 1)
+            size_bytes += len(command)
             if ticket is not None:
                 answered.append((ticket, reply))
-        self._sent = max(0, self._sent)
+        self.waiting_bytes -= size_bytes
+        self.finished += count
+        self._first_in_flight += count
+        self._sent = max(0, self._sent - count)
+        self._unseen = max(0, self._unseen - count)
         return answered
 
     def open_session(self, session_id: int) -> None:

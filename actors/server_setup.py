@@ -133,8 +133,3 @@ class ServerSetup:
     def wal_writer(self) -> ActorReference:
         """The WalWriter of the Ra system, as of now."""
         return self.storage.wal_writer
-
-    @property
-    def max_waiting_bytes(self) -> int:
-        """Above this many bytes of commands that are not applied, new ones are refused."""
-        return self.config.max_waiting_bytes

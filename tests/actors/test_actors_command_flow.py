@@ -20,7 +20,7 @@ def append(sequence: int, size_bytes: int = 10) -> AppendEntries:
 
 
 def flow_with(*appends: AppendEntries) -> CommandFlow:
-    setup: Any = None
+    setup: Any = SimpleNamespace(config=SimpleNamespace(max_waiting_bytes=1_000_000))
     flow = CommandFlow(setup, lambda: 0.0)
     for one in appends:
         flow.appended(one)
