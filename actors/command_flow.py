@@ -22,7 +22,7 @@ from .pacing import Pacing
 from .server_messages import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from khepri.errors import StorageError
     from khepri.machine.entries import Group
@@ -74,6 +74,19 @@ class CommandFlow:
     def tickets(self) -> list[KhepriFuture[Any] | None]:
         """Give the tickets of all commands that are not applied."""
         return [*self.pump.origin.tickets(), *self.pump.low.tickets()]
+
+    def take_all(self, commands: Sequence[tuple[bytes, KhepriFuture[Any] | None]]) -> None:
+        """Queue commands in their order, or refuse those for which there is no room."""
+        origin = self.pump.origin
+        size_bytes = sum([len(command) for command, _ in commands])
+        if (
+            self._disk_error is None
+            and origin.waiting_bytes + size_bytes <= self._max_waiting_bytes
+        ):
+            origin.add_all(commands, size_bytes)
+            return
+        for command, ticket in commands:
+            self.take(command, ticket)
 
     def take(
         self, command: bytes, ticket: KhepriFuture[Any] | None, *, is_low: bool = False

@@ -97,6 +97,12 @@ class Origin:
         self.added += 1
         self._unsent.append((command, ticket))
 
+    def add_all(self, commands: Sequence[tuple[bytes, Ticket]], size_bytes: int) -> None:
+        """Put new commands, of so many bytes together, behind all others."""
+        self.waiting_bytes += size_bytes
+        self.added += len(commands)
+        self._unsent.extend(commands)
+
     def take_group(self) -> Group:
         """Give the next commands to send, in order; new ones get their numbers now."""
         assert self.session_id is not None

@@ -159,18 +159,22 @@ class RaServer(KhepriActor):
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Take one turn with everything that waits."""
         events: list[Event] = []
+        commands: list[tuple[bytes, KhepriFuture[Any] | None]] = []
         only_commands = True
         for envelope in envelopes:
             message = envelope.message
             if message.__class__ is bytes:
-                self._flow.take(message, envelope.reply_to)
+                commands.append((message, envelope.reply_to))
             elif message.__class__ is FrameFrom:
                 self._open(message, events)
             else:
+                self._flow.take_all(commands)  # a read waits for the commands before it
+                commands.clear()
                 only_commands = False
                 taken = self._take(message, envelope.reply_to)
                 if taken is not None:
                     events.append(taken)
+        self._flow.take_all(commands)
         self._step(events, only_if_due=only_commands and not events)
 
     # --- messages to events

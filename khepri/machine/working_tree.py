@@ -143,7 +143,16 @@ class WorkingTree:
             parent.child_list_version += 1
             self._grow(parent_path, 1)
         elif node.payload != payload:
-            self._set_payload(path, parent, node, payload)
+            if node.children:
+                self._set_payload(path, parent, node, payload)
+            else:  # never owned: as there, without the call
+                parent.children[name] = TreeNode(  # type: ignore[index]  # owned
+                    payload,
+                    node.payload_version + 1,
+                    node.child_list_version,
+                    node.children,
+                    node.keep_while,
+                )
         self._puts.append((path, payload))
         return True
 
