@@ -12,9 +12,8 @@ It decides nothing about Raft and nothing about trees. A turn is always the same
 A follower writes small appends itself and confirms them before it applies anything: its leader
 waits for the confirmation, and for the rest nobody does.
 
-How the server starts from its files is in `server_recovery.py`; what becomes of commands is in
-`command_flow.py`, who waits for something else in `server_waiters.py`, snapshots are in
-`server_snapshots.py`.
+The start from files is in `server_recovery.py`, commands are in `command_flow.py`, who waits for
+something else is in `server_waiters.py`, snapshots are in `server_snapshots.py`.
 """
 
 from __future__ import annotations
