@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from khepri.actors.default_node import default_node
 from khepri.machine import commands
 
 from .calls import DEFAULT, Timeout, call, check_size, result, submit, timeout_seconds
@@ -240,7 +241,7 @@ class MoreWriter(Viewer):
     ) -> Any:  # noqa: ANN401 - a future, or what the command gives
         if len(command) > _SMALL_BYTES:
             check_size(command)
-        node = self._get_node()
+        node = self._node or default_node()
         if options and is_special(options):
             return send(node, self._store_id, command, decode, options, async_=async_)
         if async_:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from khepri import config
 from khepri.actors.default_node import default_node
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,7 @@ def examples_of(text: str) -> str:
 def test_the_examples_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    config.reload()
     program = compile(examples_of(document.read_text("utf-8")), str(document), "exec")
     try:
         exec(program, {"__name__": "__example__"})  # noqa: S102 - our own documents

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import khepri
+from khepri import config
 from khepri.actors.default_node import default_node
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("DEFAULT_TIMEOUT", "DEFAULT_STORE_ID", "DEFAULT_RA_SYSTEM", "MAX_COMMAND_BYTES"):
         monkeypatch.delenv(f"KHEPRI_{name}", raising=False)
+    config.reload()
     yield tmp_path
     default_node().stop()
     assert default_node().stores == {}

@@ -41,6 +41,8 @@ def test_the_process_wins_over_the_environment_and_that_over_the_file(
     config.config_file().write_text('default_store_id = "from_file"\n')
     assert config.get_default_store_id() == "from_file"
     monkeypatch.setenv("KHEPRI_DEFAULT_STORE_ID", "from_environment")
+    assert config.get_default_store_id() == "from_file", "a name is looked up once"
+    config.reload()
     assert config.get_default_store_id() == "from_environment"
     config.set_env("default_store_id", "from_process")
     assert config.get_default_store_id() == "from_process"
@@ -64,6 +66,7 @@ def test_infinity_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     config.set_env("default_timeout", None, persistent=True)
     config.unset_env("default_timeout")
     monkeypatch.delenv("KHEPRI_DEFAULT_TIMEOUT")
+    config.reload()
     assert config.get_default_timeout() is None
 
 
