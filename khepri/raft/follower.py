@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 from .effects import RejectReason
+from .lease import promise_milliseconds
 from .messages import (
     NO_ANSWER,
     AppendEntriesRequest,
@@ -142,7 +143,10 @@ class Follower(RoleState):
             return
         assert server.leader is not None, "it has just spoken"
         index, term = self._confirmed()
-        answer = HeartbeatResponse(server.term, heartbeat.round, self.validated_index, index, term)
+        promise = promise_milliseconds(server.settings)
+        answer = HeartbeatResponse(
+            server.term, heartbeat.round, self.validated_index, index, term, promise
+        )
         server.send(server.leader, answer)
         overdue = server.now - server.settings.heartbeat_interval_seconds
         for read_id in self._reads.unanswered(overdue, server.now):

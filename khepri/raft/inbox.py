@@ -135,7 +135,7 @@ def _refuse_deposed_leader(server: Server, sender: ServerId, message: _FromLeade
                 last_term=no_term,
             )
         case Heartbeat():
-            answer = HeartbeatResponse(server.term, message.round, nothing, nothing, no_term)
+            answer = HeartbeatResponse(server.term, message.round, nothing, nothing, no_term, 0)
         case InstallSnapshotRequest():
             answer = InstallSnapshotResponse(
                 server.term, message.transfer_id, next_offset=0, accepted=False

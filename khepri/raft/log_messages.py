@@ -159,6 +159,8 @@ class HeartbeatResponse:
         validated_index: up to here the log is proven to be the leader's, durable or not.
         last_index: as in a successful `AppendEntriesResponse`.
         last_term: as there.
+        promise_milliseconds: so long the follower helps nobody against the leader, from when the
+            heartbeat reached it (`lease.py`).
     """
 
     tag: ClassVar[int] = 8
@@ -167,6 +169,7 @@ class HeartbeatResponse:
     validated_index: Index
     last_index: Index
     last_term: Term
+    promise_milliseconds: int
 
     def to_plain(self) -> list[object]:
         """Give the fields as a list behind the tag."""
@@ -177,18 +180,22 @@ class HeartbeatResponse:
             self.validated_index,
             self.last_index,
             self.last_term,
+            self.promise_milliseconds,
         ]
 
     @classmethod
     def from_plain(cls, plain: object) -> HeartbeatResponse:
         """Give back what `to_plain` was called on; `EncodingError` if it is something else."""
-        _, term, number, validated, index, last_term = as_list(plain, 6, "HeartbeatResponse")
+        _, term, number, validated, index, last_term, promise = as_list(
+            plain, 7, "HeartbeatResponse"
+        )
         return cls(
             Term(as_natural(term, "term")),
             as_natural(number, "round"),
             Index(as_natural(validated, "validated_index")),
             Index(as_natural(index, "last_index")),
             Term(as_natural(last_term, "last_term")),
+            as_natural(promise, "promise_milliseconds"),
         )
 
 

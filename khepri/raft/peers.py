@@ -143,7 +143,7 @@ class Peers:
         if progress is not None:
             validated_index = min(response.validated_index, self._server.log.last_index)
             progress.answered(response.round, validated_index)
-            self._lease.answered(progress, response.round)
+            self._lease.answered(progress, response.round, response.promise_milliseconds)
             self._lease.recount(self.voters, counts_itself=self.counts_itself)
             self._confirmed(progress, response.last_index, response.last_term)
 

@@ -45,7 +45,7 @@ class Progress:
         last_contact: when it last answered in this term; when the term began, before that.
         heard: whether it has answered in this term at all.
         read_round: the newest heartbeat round it has answered in this term.
-        promised_since: when the newest round it has answered was sent; see `lease.py`.
+        trusted_until: so long its promise to elect nobody else can be trusted; see `lease.py`.
         commit_sent: the commit index it was last told.
         transfer: the snapshot on its way; set exactly in SNAPSHOT.
         backoff_seconds: how long the pause after the next failed snapshot will be.
@@ -66,7 +66,7 @@ class Progress:
         self.last_contact = now
         self.heard = False
         self.read_round = 0
-        self.promised_since = -math.inf
+        self.trusted_until = -math.inf
         self.commit_sent = Index(0)
         self.transfer: SnapshotTransfer | None = None
         self.backoff_seconds = 0.0

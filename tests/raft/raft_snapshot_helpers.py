@@ -47,7 +47,7 @@ def sending_leader(settings: RaftSettings = NO_TRAIL) -> tuple[Node, ReadSnapsho
     node.receive("C", confirmed(10))
     node.take_snapshot()
     node.receive("B", AppendEntriesResponse(Term(1), False, Index(0), Index(0), Term(0)))
-    node.receive("B", HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0)))
+    node.receive("B", HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0), 600))
     (wanted,) = [e for e in node.history if isinstance(e, ReadSnapshotChunk)]
     return node, wanted
 
@@ -72,5 +72,5 @@ def answer_heartbeats_for(node: Node, seconds: float) -> None:
         for name, index in (("B", 0), ("C", 10)):
             term = Term(1 if index else 0)
             node.receive(
-                name, HeartbeatResponse(Term(1), newest, Index(index), Index(index), term)
+                name, HeartbeatResponse(Term(1), newest, Index(index), Index(index), term, 600)
             )

@@ -134,7 +134,7 @@ HIGHER_TERM_ANSWERS: list[Message] = [
     AppendEntriesResponse(Term(9), False, Index(0), Index(0), Term(0)),
     RequestVoteResponse(Term(9), False),
     PreVoteResponse(Term(9), 1, False),
-    HeartbeatResponse(Term(9), 1, Index(0), Index(0), Term(0)),
+    HeartbeatResponse(Term(9), 1, Index(0), Index(0), Term(0), 600),
     InstallSnapshotResponse(Term(9), 1, 0, False),
 ]
 

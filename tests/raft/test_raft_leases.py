@@ -21,7 +21,7 @@ from khepri.raft.events import (
     TransferLeadership,
     TriggerElection,
 )
-from khepri.raft.lease import lease_seconds
+from khepri.raft.lease import lease_seconds, promise_milliseconds
 from khepri.raft.messages import (
     AppendEntriesResponse,
     Heartbeat,
@@ -41,7 +41,8 @@ from tests.raft.raft_helpers import SETTINGS, Node, make_leader, make_node
 from tests.raft.raft_notation import append_entries, log, member, request_vote, sid, voters
 
 PROMISE = SETTINGS.election_timeout_min_seconds
-LEASE = lease_seconds(SETTINGS)
+PROMISED = promise_milliseconds(SETTINGS)
+LEASE = lease_seconds(PROMISED)
 
 
 def leader_of(names: str = "ABC", settings: RaftSettings = SETTINGS) -> Node:
@@ -54,11 +55,13 @@ def leader_of(names: str = "ABC", settings: RaftSettings = SETTINGS) -> Node:
     return node
 
 
-def answer(node: Node, names: str, round_number: int, at: float) -> None:
+def answer(
+    node: Node, names: str, round_number: int, at: float, promised: int = PROMISED
+) -> None:
     """Those answer that round, and the answers arrive at that time."""
     node.now = at
     index = node.core.last_written
-    response = HeartbeatResponse(Term(1), round_number, index, index, Term(1))
+    response = HeartbeatResponse(Term(1), round_number, index, index, Term(1), promised)
     node.receive_all(*((name, response) for name in names))
 
 
@@ -114,6 +117,30 @@ def test_q14_leases_can_be_switched_off() -> None:
     assert ready(node) == []
 
 
+def test_q14_a_lease_is_as_short_as_the_promises_it_rests_on() -> None:
+    """Whoever is given a shorter election timeout than the leader promises less."""
+    node = leader_of("ABCDE")
+    answer(node, "B", 1, at=0.02, promised=PROMISED // 2)
+    answer(node, "C", 1, at=0.03)
+    assert node.core.lease_until == pytest.approx(LEASE / 2)
+    answer(node, "D", 1, at=0.04, promised=PROMISED * 2)
+    assert node.core.lease_until == pytest.approx(LEASE), "B is not needed any more"
+
+
+def test_q14_a_member_promises_what_it_keeps() -> None:
+    shorter = RaftSettings(election_timeout_min_seconds=0.3505)
+    node = make_node("C", entries="1:1", term=1, settings=shorter)
+    node.receive("B", append_entries(1, (1, 1)))
+    (said,) = (
+        message
+        for message in node.receive("B", Heartbeat(Term(1), Index(0), 1))
+        if isinstance(message, HeartbeatResponse)
+    )
+    assert said.promise_milliseconds == 350
+    node.now += said.promise_milliseconds / 1000
+    assert not helps(node)
+
+
 def test_a_lease_counts_from_the_sending_of_the_round() -> None:
     node = leader_of()
     answer(node, "B", 1, at=0.09)
@@ -145,7 +172,7 @@ def test_a_lease_needs_a_majority() -> None:
 def test_a_leader_without_a_committed_entry_of_its_own_has_no_lease() -> None:
     node = make_leader("A")
     node.sync()
-    nothing_yet = HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0))
+    nothing_yet = HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0), PROMISED)
     node.receive_all(("B", nothing_yet), ("C", nothing_yet))
     assert node.core.lease_until == -math.inf
     node.receive("B", AppendEntriesResponse(Term(1), True, Index(0), Index(1), Term(1)))
@@ -384,7 +411,7 @@ def test_a_stopped_leader_finds_its_lease_over() -> None:
 
 def test_answers_that_lay_in_the_mailbox_renew_no_lease() -> None:
     node = leader_of()
-    late = HeartbeatResponse(Term(1), 1, Index(1), Index(1), Term(1))
+    late = HeartbeatResponse(Term(1), 1, Index(1), Index(1), Term(1), PROMISED)
     node.step(MessageReceived(sid("B"), late), ReadRequest("read"), now=1.0)
     assert ready(node) == []
 

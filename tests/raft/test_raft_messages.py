@@ -54,7 +54,7 @@ MESSAGES: list[Message] = [
     append_entries(0, (0, 0)),
     AppendEntriesResponse(Term(5), True, Index(0), Index(4), Term(3)),
     Heartbeat(Term(5), Index(4), 12),
-    HeartbeatResponse(Term(5), 12, Index(5), Index(4), Term(3)),
+    HeartbeatResponse(Term(5), 12, Index(5), Index(4), Term(3), 600),
     InstallSnapshotRequest(Term(5), 8, META, 100, b"piece", done=False),
     InstallSnapshotResponse(Term(5), 8, 105, accepted=True),
     TimeoutNow(Term(5)),

@@ -38,7 +38,7 @@ def answer(node: Node, name: str, round_number: int, *, term: int | None = None)
     node.receive(
         name,
         HeartbeatResponse(
-            node.core.term if term is None else Term(term), round_number, index, index, Term(1)
+            node.core.term if term is None else Term(term), round_number, index, index, Term(1), 600
         ),
     )
 
@@ -140,7 +140,7 @@ def test_q07_a_read_that_comes_after_a_pause_makes_a_round_of_its_own() -> None:
     node = reading_leader()
     early = ask(node, "before")
     mail = [
-        MessageReceived(sid(name), HeartbeatResponse(Term(1), early, Index(1), Index(1), Term(1)))
+        MessageReceived(sid(name), HeartbeatResponse(Term(1), early, Index(1), Index(1), Term(1), 600))
         for name in "BC"
     ]
     node.step(*mail, ReadRequest("after"))

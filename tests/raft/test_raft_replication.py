@@ -300,7 +300,7 @@ def test_r23_a_peer_that_lost_its_disk_is_not_counted_for_less() -> None:
     """Its new uid keeps it out before the core; the core itself never lowers what it knows."""
     node = _replicating_leader(10)
     node.receive("B", confirmed(10, 1))
-    node.receive("B", HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0)))
+    node.receive("B", HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0), 600))
     node.receive("B", refused(1, 10, (0, 0)))
     assert node.match_index("B") == 10
     assert all(m.previous_log_index == 10 for m in node.sent(AppendEntriesRequest))

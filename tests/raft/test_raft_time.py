@@ -68,7 +68,7 @@ def test_k05_a_message_that_waits_wins_over_a_timer() -> None:
 
 def test_k05_answers_that_wait_keep_a_late_leader() -> None:
     node = make_leader("A")
-    answer = HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0))
+    answer = HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0), 600)
     node.step(TimePassed(), MessageReceived(sid("B"), answer), now=node.now + 5)
     assert node.is_leader
     node.step(now=node.now + 5)

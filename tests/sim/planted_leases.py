@@ -7,7 +7,7 @@ under attacks made to order: by chance too few things come together within a lea
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from khepri.raft import lease
 from khepri.raft.core import RaftCore
@@ -18,9 +18,6 @@ from khepri.testing.simulation_clients import Client
 from khepri.testing.simulation_node import SimulatedNode
 from khepri.testing.simulation_server import SimulatedServer
 from tests.sim.planting import Planted, planted
-
-if TYPE_CHECKING:
-    from khepri.raft.settings import RaftSettings
 
 _lease_recount = Lease.recount
 
@@ -77,14 +74,14 @@ LEASE_BUGS[-1] = LEASE_BUGS[-1]._replace(replacement=property(_lease_before_comm
 
 
 @_plant("a lease counts from the arrival of the answer", Lease, "answered")
-def _answered(self: Any, progress: Any, number: int) -> None:
+def _answered(self: Any, progress: Any, number: int, promise_milliseconds: int) -> None:
     del self, number
-    progress.promised_since = progress.last_contact
+    progress.trusted_until = progress.last_contact + lease.lease_seconds(promise_milliseconds)
 
 
 @_plant("a lease leaves no margin for wrong clocks", lease, "lease_seconds")
-def _lease_seconds(settings: RaftSettings) -> float:
-    return settings.election_timeout_min_seconds
+def _lease_seconds(promise_milliseconds: int) -> float:
+    return promise_milliseconds / 1000
 
 
 @_plant("an endless lease outlives the only voter", Lease, "recount")
