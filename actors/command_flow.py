@@ -192,6 +192,16 @@ class CommandFlow:
         self._written_sequence = max(self._written_sequence, sequence)
         self._disk_error = None
 
+    def awaits_disk(self, core: RaftCore) -> bool:
+        """Tell whether the notice of a write could set something going by itself.
+
+        Not so for a leader none of whose followers has answered: its own disk makes no majority.
+        """
+        if core.role is not Role.LEADER or self._disk_error is not None:
+            return True
+        unwritten = self._append_sequence - self._written_sequence
+        return unwritten >= MAX_UNWRITTEN_APPENDS or core.waits_for_own_disk
+
     def disk_recovered(self) -> None:
         """Note that the disk works again, though something has to be written once more."""
         self._disk_error = None

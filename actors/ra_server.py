@@ -35,6 +35,7 @@ from .membership_cache import LeaderIs, MembersAre
 from .published_names import Namespace
 from .registry import Register
 from .server_clock import server_clock
+from .server_log import ServerLog
 from .server_messages import (
     AskCore,
     ConsistentRead,
@@ -55,7 +56,7 @@ from .server_recovery import recover_server
 from .server_snapshots import ServerSnapshots
 from .server_status import server_status
 from .server_waiters import Read, ServerWaiters
-from .wal_writer import WriteEntries, WriteFailed
+from .wal_writer import WriteFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,6 +92,7 @@ class RaServer(KhepriActor):
         self._access = setup.access
         self._flow = CommandFlow(setup, self.clock)
         self._waiters = ServerWaiters()
+        self._log = ServerLog(setup, self._flow)
         self._replies: list[tuple[KhepriFuture[Any], object]] = []
         self._to_write: AppendEntries | None = None
         self._to_apply: list[Entry] = []
@@ -194,8 +196,7 @@ class RaServer(KhepriActor):
     def _take(self, message: object, ticket: Any) -> Event | None:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case per message
         match message:
             case event.LogWritten():
-                self._flow.written(message.sequence)
-                return message
+                pass  # only to wake us: the step takes it from the notice
             case LowPriority():
                 self._flow.take(message.command, ticket, is_low=True)
             case ConsistentRead():
@@ -249,32 +250,29 @@ class RaServer(KhepriActor):
 
     def _step(self, events: list[Event], *, only_if_due: bool = False) -> None:
         """Go once through all that events lead to; or only if a command is to go now."""
-        now, core, flow = self.clock(), self._core, self._flow
+        now, core, flow, log = self.clock(), self._core, self._flow, self._log
+        written = log.take_written()
+        if written is not None:
+            events.append(written)
         is_due = flow.due(core) <= now
-        if only_if_due and not is_due:
+        if only_if_due and not is_due and written is None:
             return
         self._decide(events, now, is_due=is_due)
-        log, has_written = self._setup.storage.shared_log, False
         while self._to_write is not None:
-            append = self._to_write
+            append, self._to_write = self._to_write, None
             if not flow.may_write_here(append, core):
-                self._hand_to_wal_writer()
+                log.hand_on(append, self.reference)
                 break
             owes = self._to_apply or self._replies or self._waiters.are_there
             if owes and core.role is Role.LEADER:
                 self._conclude()  # who waits has the reply before this thread waits for the disk
-            if not log.write_now(self._setup.uid, append.entries):
-                self._hand_to_wal_writer()
-                break
-            self._to_write, has_written = None, True
-            flow.written(append.sequence)
-            last = append.entries[-1]
-            written = event.LogWritten(last.index, last.term, append.sequence)
-            now = self.clock()
-            self._decide([written], now, is_due=flow.due(core) <= now)
+            written = log.write(append, self.reference)
+            if written is not None:
+                now = self.clock()
+                self._decide([written], now, is_due=flow.due(core) <= now)
         self._conclude()
-        if has_written:
-            log.confirm()
+        if log.end_turn(core):
+            self._step([])
 
     def _decide(self, events: list[Event], now: float, *, is_due: bool) -> None:
         """Have the core take one step, and do everything it wants but apply."""
@@ -337,13 +335,6 @@ class RaServer(KhepriActor):
                 self._snapshots.pass_on(one)
             case _:
                 assert_never(one)
-
-    def _hand_to_wal_writer(self) -> None:
-        append, self._to_write = self._to_write, None
-        assert append is not None, "something was appended"
-        self._setup.wal_writer.cast(
-            WriteEntries(self._setup.uid, append.entries, append.sequence, self.reference)
-        )
 
     def _apply_all(self) -> None:
         entries, self._to_apply = self._to_apply, []

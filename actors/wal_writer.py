@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .label import ActorLabel
     from .reference import ActorReference
     from .storage import Storage
+    from .written_notice import WrittenNotice
 
 _logger = logging.getLogger("khepri.actors.wal_writer")
 
@@ -40,12 +41,16 @@ RETRY_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class WriteEntries:
-    """Make entries durable; answered by `LogWritten` to `reply_to`, or by `WriteFailed`."""
+    """Make entries durable; answered by a notice, or by `WriteFailed` to `reply_to`.
+
+    A notice that is awaited is sent to `reply_to` as well.
+    """
 
     uid: str
     entries: Sequence[Entry]
     sequence: int
     reply_to: ActorReference
+    notice: WrittenNotice
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,9 @@ class WalWriter(KhepriActor):
                 reply_to.cast(LogRecovered())
             else:
                 last = write.entries[-1]
-                reply_to.cast(LogWritten(last.index, last.term, write.sequence))
+                written = LogWritten(last.index, last.term, write.sequence)
+                if write.notice.leave(written):
+                    reply_to.cast(written)
         self._shared.hand_on_full_files(log)
 
     def _void(self, message: VoidLog, reply_to: Any, log: WriteAheadLog) -> None:  # noqa: ANN401 - a future

@@ -338,6 +338,12 @@ class RaftCore:
         return role.lease_until if isinstance(role, Leader) else -math.inf
 
     @property
+    def waits_for_own_disk(self) -> bool:
+        """Whether the notice of a write could move the commit index of this leader."""
+        role = self._server.role
+        return isinstance(role, Leader) and role.peers.somebody_is_ahead
+
+    @property
     def last_applied(self) -> Index:
         """The highest index handed out for applying."""
         return self._server.last_applied

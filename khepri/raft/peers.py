@@ -185,6 +185,15 @@ class Peers:
 
     # --- majorities ------------------------------------------------------------------------
 
+    @property
+    def somebody_is_ahead(self) -> bool:
+        """Whether a voter, if there is another, holds more than is committed."""
+        committed = self._server.commit_index
+        for progress in self.voters:
+            if progress.match_index > committed:
+                return True
+        return not self.voters
+
     def majority_holds(self) -> Index:
         """Give the highest index that a majority of the voters has on disk.
 

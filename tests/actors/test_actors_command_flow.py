@@ -1,17 +1,25 @@
-"""Which appends a server writes in its own thread."""
+"""Which appends a server writes itself, and when it waits for those of the WalWriter."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
 
-from khepri.actors.command_flow import MAX_BYTES_WRITTEN_HERE, CommandFlow
+from khepri.actors.command_flow import (
+    MAX_BYTES_WRITTEN_HERE,
+    MAX_UNWRITTEN_APPENDS,
+    CommandFlow,
+)
+from khepri.errors import DiskFullError
 from khepri.raft.effects import AppendEntries
 from khepri.raft.types import Entry, EntryKind, Index, Role, Term
 
 
-def core(role: Role, members: int) -> Any:
-    return SimpleNamespace(role=role, configuration=SimpleNamespace(members=range(members)))
+def core(role: Role, members: int, *, waits_for_own_disk: bool = False) -> Any:
+    configuration = SimpleNamespace(members=range(members))
+    return SimpleNamespace(
+        role=role, configuration=configuration, waits_for_own_disk=waits_for_own_disk
+    )
 
 
 def append(sequence: int, size_bytes: int = 10) -> AppendEntries:
@@ -48,3 +56,24 @@ def test_nothing_overtakes_what_is_on_its_way_to_the_wal_writer() -> None:
     flow.written(2)
     flow.appended(third)
     assert flow.may_write_here(third, follower)
+
+
+def test_a_leader_is_not_woken_for_its_own_disk_while_nothing_depends_on_it() -> None:
+    leader = core(Role.LEADER, 3)
+    assert not flow_with(append(1)).awaits_disk(leader)
+    assert flow_with(append(1)).awaits_disk(core(Role.LEADER, 3, waits_for_own_disk=True))
+
+
+def test_a_leader_that_holds_commands_back_for_its_disk_is_woken() -> None:
+    appends = [append(sequence) for sequence in range(1, MAX_UNWRITTEN_APPENDS + 1)]
+    flow = flow_with(*appends)
+    assert flow.awaits_disk(core(Role.LEADER, 3))
+    flow.written(1)
+    assert not flow.awaits_disk(core(Role.LEADER, 3))
+
+
+def test_followers_and_whoever_has_a_failed_disk_are_woken() -> None:
+    assert flow_with().awaits_disk(core(Role.FOLLOWER, 3))
+    flow = flow_with(append(1))
+    flow.disk_failed(DiskFullError("full", path="/data"))
+    assert flow.awaits_disk(core(Role.LEADER, 3))

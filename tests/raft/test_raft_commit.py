@@ -42,6 +42,20 @@ def test_c01_figure_8_an_entry_of_an_earlier_term_is_not_committed_by_counting()
     assert node.core.commit_index == 3
 
 
+def test_a_leader_waits_for_its_own_disk_once_a_follower_holds_more_than_is_committed() -> None:
+    node = make_leader("A", configuration=voters("ABC"), supporters="BC")
+    assert not node.core.waits_for_own_disk, "its own copy alone commits nothing"
+    confirm(node, 1, "B")
+    assert node.core.waits_for_own_disk
+    node.sync()
+    assert (node.core.commit_index, node.core.waits_for_own_disk) == (1, False)
+
+
+def test_the_only_voter_always_waits_for_its_own_disk_and_a_follower_has_no_majority() -> None:
+    assert make_leader("A", configuration=voters("A"), supporters="").core.waits_for_own_disk
+    assert not make_node("B").core.waits_for_own_disk
+
+
 def test_c02_the_first_own_entry_commits_what_went_before() -> None:
     cluster = Cluster("ABC")
     for name in "ABC":

@@ -1,0 +1,73 @@
+"""The way of one server's entries to the disk: in its own thread, or by the WalWriter.
+
+Which of the two is said in `command_flow.py`; who writes the log when is in `shared_log.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from khepri.raft.events import LogWritten
+
+from .wal_writer import WriteEntries
+from .written_notice import WrittenNotice
+
+if TYPE_CHECKING:
+    from khepri.raft.core import RaftCore
+    from khepri.raft.effects import AppendEntries
+
+    from .command_flow import CommandFlow
+    from .reference import ActorReference
+    from .server_setup import ServerSetup
+
+
+class ServerLog:
+    """What a server has written, and what the WalWriter has for it. The server's thread."""
+
+    def __init__(self, setup: ServerSetup, flow: CommandFlow) -> None:
+        """Begin with nothing written.
+
+        Args:
+            setup: of the server.
+            flow: told what is durable.
+        """
+        self._setup = setup
+        self._flow = flow
+        self._notice = WrittenNotice()
+        self._has_written = False
+
+    def take_written(self) -> LogWritten | None:
+        """Give what the WalWriter has made durable since the last time."""
+        written = self._notice.take()
+        if written is not None:
+            self._flow.written(written.sequence)
+        return written
+
+    def write(self, append: AppendEntries, server: ActorReference) -> LogWritten | None:
+        """Make entries durable here and now; None if the WalWriter will do it after all."""
+        if not self._setup.storage.shared_log.write_now(self._setup.uid, append.entries):
+            self.hand_on(append, server)
+            return None
+        self._has_written = True
+        self._flow.written(append.sequence)
+        last = append.entries[-1]
+        return LogWritten(last.index, last.term, append.sequence)
+
+    def hand_on(self, append: AppendEntries, server: ActorReference) -> None:
+        """Have the WalWriter make entries durable."""
+        self._setup.wal_writer.cast(
+            WriteEntries(self._setup.uid, append.entries, append.sequence, server, self._notice)
+        )
+
+    def end_turn(self, core: RaftCore) -> bool:
+        """Confirm what was written here, now that who waited for it has the reply.
+
+        Returns:
+            whether the WalWriter has left something that the server has to look at before it
+            sleeps: it was left before it was awaited.
+        """
+        if self._has_written:
+            self._has_written = False
+            self._setup.storage.shared_log.confirm()
+        self._notice.is_awaited = awaited = self._flow.awaits_disk(core)
+        return awaited and self._notice.is_there
