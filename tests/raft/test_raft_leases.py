@@ -55,9 +55,7 @@ def leader_of(names: str = "ABC", settings: RaftSettings = SETTINGS) -> Node:
     return node
 
 
-def answer(
-    node: Node, names: str, round_number: int, at: float, promised: int = PROMISED
-) -> None:
+def answer(node: Node, names: str, round_number: int, at: float, promised: int = PROMISED) -> None:
     """Those answer that round, and the answers arrive at that time."""
     node.now = at
     index = node.core.last_written

@@ -38,7 +38,12 @@ def answer(node: Node, name: str, round_number: int, *, term: int | None = None)
     node.receive(
         name,
         HeartbeatResponse(
-            node.core.term if term is None else Term(term), round_number, index, index, Term(1), 600
+            node.core.term if term is None else Term(term),
+            round_number,
+            index,
+            index,
+            Term(1),
+            600,
         ),
     )
 
@@ -139,10 +144,8 @@ def test_q07_a_read_that_comes_after_a_pause_makes_a_round_of_its_own() -> None:
     """Answers to older rounds lie in the mailbox when the paused leader goes on."""
     node = reading_leader()
     early = ask(node, "before")
-    mail = [
-        MessageReceived(sid(name), HeartbeatResponse(Term(1), early, Index(1), Index(1), Term(1), 600))
-        for name in "BC"
-    ]
+    answer = HeartbeatResponse(Term(1), early, Index(1), Index(1), Term(1), 600)
+    mail = [MessageReceived(sid(name), answer) for name in "BC"]
     node.step(*mail, ReadRequest("after"))
     assert ready(node) == ["before"]
     assert node.sent(Heartbeat)[-1].round > early
