@@ -17,6 +17,7 @@ from .tables import Table, for_markdown, for_terminal
 
 BENCHMARKS = {
     "puts": "durable puts, as multiples of a write + fdatasync loop",
+    "puts_bare": "the same by the barest program of that shape",
     "puts_slow_disk": "the same with slower syncs",
     "peer": "the same puts and PySyncObj",
     "local_get": "local reads, as multiples of unpacking the value",
