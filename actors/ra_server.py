@@ -141,7 +141,7 @@ class RaServer(KhepriActor):
 
     def on_deadline(self) -> None:
         """Let time pass."""
-        events: list[Event] = [event.TimePassed()]
+        events: list[Event] = [event.TimePassed(), *self._log.news()]
         now = self.clock()
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
@@ -159,7 +159,7 @@ class RaServer(KhepriActor):
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Take one turn with everything that waits."""
-        events: list[Event] = []
+        events = self._log.news()  # older than any message about the disk
         commands: list[tuple[bytes, KhepriFuture[Any] | None]] = []
         only_commands = True
         for envelope in envelopes:
@@ -196,7 +196,8 @@ class RaServer(KhepriActor):
     def _take(self, message: object, ticket: Any) -> Event | None:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case per message
         match message:
             case event.LogWritten():
-                pass  # only to wake us: the step takes it from the notice
+                self._flow.written(message.sequence)
+                return message
             case LowPriority():
                 self._flow.take(message.command, ticket, is_low=True)
             case ConsistentRead():
@@ -251,11 +252,8 @@ class RaServer(KhepriActor):
     def _step(self, events: list[Event], *, only_if_due: bool = False) -> None:
         """Go once through all that events lead to; or only if a command is to go now."""
         now, core, flow, log = self.clock(), self._core, self._flow, self._log
-        written = log.take_written()
-        if written is not None:
-            events.append(written)
         is_due = flow.due(core) <= now
-        if only_if_due and not is_due and written is None:
+        if only_if_due and not is_due:
             return
         self._decide(events, now, is_due=is_due)
         while self._to_write is not None:
@@ -272,7 +270,7 @@ class RaServer(KhepriActor):
                 self._decide([written], now, is_due=flow.due(core) <= now)
         self._conclude()
         if log.end_turn(core):
-            self._step([])
+            self._step(log.news())
 
     def _decide(self, events: list[Event], now: float, *, is_due: bool) -> None:
         """Have the core take one step, and do everything it wants but apply."""

@@ -15,6 +15,7 @@ from .written_notice import WrittenNotice
 if TYPE_CHECKING:
     from khepri.raft.core import RaftCore
     from khepri.raft.effects import AppendEntries
+    from khepri.raft.events import Event
 
     from .command_flow import CommandFlow
     from .reference import ActorReference
@@ -36,12 +37,13 @@ class ServerLog:
         self._notice = WrittenNotice()
         self._has_written = False
 
-    def take_written(self) -> LogWritten | None:
-        """Give what the WalWriter has made durable since the last time."""
+    def news(self) -> list[Event]:
+        """Give the event, if the WalWriter has made something durable since the last time."""
         written = self._notice.take()
-        if written is not None:
-            self._flow.written(written.sequence)
-        return written
+        if written is None:
+            return []
+        self._flow.written(written.sequence)
+        return [written]
 
     def write(self, append: AppendEntries, server: ActorReference) -> LogWritten | None:
         """Make entries durable here and now; None if the WalWriter will do it after all."""

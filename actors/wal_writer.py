@@ -43,7 +43,7 @@ RETRY_SECONDS = 0.2
 class WriteEntries:
     """Make entries durable; answered by a notice, or by `WriteFailed` to `reply_to`.
 
-    A notice that is awaited is sent to `reply_to` as well.
+    A notice that is awaited, or that comes after a `WriteFailed`, is sent to `reply_to` as well.
     """
 
     uid: str
@@ -166,8 +166,8 @@ class WalWriter(KhepriActor):
         except (DiskFullError, DiskFailedError) as error:
             self._retry_later(error)
             return
+        told, self._told = self._told, set()
         self._unwritten = []
-        self._told.clear()
         self._retry_at = None
         # What a server wrote last stands for all it wrote before.
         newest = {write.reply_to: write for write in writes}
@@ -178,7 +178,8 @@ class WalWriter(KhepriActor):
             else:
                 last = write.entries[-1]
                 written = LogWritten(last.index, last.term, write.sequence)
-                if write.notice.leave(written):
+                # Whoever was told of a failure learns in the order of messages that it is over.
+                if write.notice.leave(written) or reply_to in told:
                     reply_to.cast(written)
         self._shared.hand_on_full_files(log)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
+from typing import Any
 
+from khepri.actors.label import ActorLabel
+from khepri.actors.wal_writer import WalWriter, WriteEntries, WriteFailed
 from khepri.actors.written_notice import WrittenNotice
+from khepri.errors import DiskFullError
 from khepri.raft.events import LogWritten
-from khepri.raft.types import Index, Term
+from khepri.raft.types import Entry, EntryKind, Index, Term
 
 ROUNDS = 2_000
 
@@ -60,3 +65,53 @@ def test_no_notice_is_missed_when_leaving_it_races_awaiting_it() -> None:
         notice.take()
     disk.join()
     assert all(map(max, seen[1:], woken[1:]))
+
+
+class _Server:
+    """Remembers what the WalWriter has sent it."""
+
+    def __init__(self) -> None:
+        self.received: list[object] = []
+
+    def cast(self, message: object) -> None:
+        self.received.append(message)
+
+
+class _Log:
+    """A log on a disk that may be full."""
+
+    is_full = False
+
+    def write(self, appends: object, *, confirm: bool) -> list[object]:
+        del appends, confirm
+        if self.is_full:
+            raise DiskFullError("full", path="/data")
+        return []
+
+
+def _write(writer: WalWriter, log: _Log, server: _Server, notice: WrittenNotice, at: int) -> None:
+    entry = Entry(Index(at), Term(1), EntryKind.COMMANDS, b"")
+    reply_to: Any = server
+    writer._unwritten.append(WriteEntries("uid", (entry,), at, reply_to, notice))
+    any_log: Any = log
+    writer._write(any_log)
+
+
+def test_whoever_was_told_of_a_failure_is_told_in_turn_that_it_is_over() -> None:
+    """A notice has no place among messages: it could be taken before the failure it ends."""
+    storage: Any = None
+    writer = WalWriter(ActorLabel("wal-writer"), storage)
+    shared: Any = SimpleNamespace(hand_on_full_files=lambda _log: None)
+    writer._shared = shared
+    log, server, notice = _Log(), _Server(), WrittenNotice()
+    notice.is_awaited = False
+    _write(writer, log, server, notice, 1)
+    assert server.received == []
+    log.is_full = True
+    _write(writer, log, server, notice, 2)
+    assert [type(message) for message in server.received] == [WriteFailed]
+    log.is_full = False
+    _write(writer, log, server, notice, 3)
+    assert server.received[1:] == [_written(3)]
+    _write(writer, log, server, notice, 4)
+    assert server.received[2:] == [], "and that is the end of it"
