@@ -101,7 +101,8 @@ def test_whoever_was_told_of_a_failure_is_told_in_turn_that_it_is_over() -> None
     """A notice has no place among messages: it could be taken before the failure it ends."""
     storage: Any = None
     writer = WalWriter(ActorLabel("wal-writer"), storage)
-    shared: Any = SimpleNamespace(hand_on_full_files=lambda _log: None)
+    no_files: list[object] = []
+    shared: Any = SimpleNamespace(hand_on_full_files=no_files.append)
     writer._shared = shared
     log, server, notice = _Log(), _Server(), WrittenNotice()
     notice.is_awaited = False
