@@ -198,10 +198,10 @@ class Leader(RoleState):
             self._snapshots.on_chunk_read(progress, chunk)
 
     def on_chunk_unreadable(self, transfer_id: int) -> None:
-        """Try again later, with the snapshot that is the newest then."""
+        """Try again with the newest snapshot: at once if it is another one, later if not."""
         progress = self._find_transfer(transfer_id)
         if progress is not None:
-            self._snapshots.fail(progress)
+            self._snapshots.on_unreadable(progress)
 
     def _find_transfer(self, transfer_id: int) -> Progress | None:
         for progress in self.peers.all.values():

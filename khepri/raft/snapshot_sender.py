@@ -129,6 +129,20 @@ class SnapshotSender:
         elif server.now >= transfer.resend_at and self._answers(progress):
             self._read(transfer)
 
+    def on_unreadable(self, progress: Progress) -> None:
+        """Send the snapshot that has replaced this one, at once; if there is none, try later.
+
+        The peer has done nothing wrong. To leave it alone for a while would be to miss the next
+        snapshots too, where they are taken faster than that.
+        """
+        assert progress.transfer is not None, "the caller found the transfer"
+        if progress.transfer.meta == self._server.snapshot:
+            self.fail(progress)
+            return
+        self.end(progress)
+        progress.become_probe(progress.next_index)
+        self.start(progress)
+
     def fail(self, progress: Progress) -> None:
         """Give this attempt up and leave the peer alone for a while, longer each time."""
         settings = self._server.settings

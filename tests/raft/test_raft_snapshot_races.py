@@ -103,6 +103,24 @@ def test_s17_a_snapshot_that_cannot_be_read_is_tried_again_later() -> None:
     assert fresh.transfer_id > wanted.transfer_id
 
 
+def test_s17_a_snapshot_that_a_newer_one_has_replaced_is_followed_by_that_at_once() -> None:
+    """Whoever takes snapshots faster than the pause is long would miss each of them in turn."""
+    node, wanted = sending_leader()
+    for index in (11, 12, 13):
+        propose(node, b"%d" % index)
+        node.sync()
+        node.receive("C", confirmed(index))
+        node.take_snapshot()
+        node.step(SnapshotReadFailed(wanted.transfer_id, "a newer one has replaced it"))
+        assert node.done(EndSnapshotSend) == [EndSnapshotSend(wanted.transfer_id)]
+        (fresh,) = node.done(ReadSnapshotChunk)
+        assert (fresh.meta.index, fresh.offset) == (index, 0)
+        assert fresh.transfer_id > wanted.transfer_id
+        wanted = fresh
+    node.step(SnapshotReadFailed(wanted.transfer_id, "EIO"))
+    assert node.done(ReadSnapshotChunk) == [], "it is the newest: later"
+
+
 def test_s18_a_follower_that_falls_below_the_log_is_switched_to_a_snapshot() -> None:
     cluster = Cluster("ABC", settings=NO_TRAIL)
     cluster.elect("A")
