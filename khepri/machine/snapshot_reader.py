@@ -224,10 +224,10 @@ class _Reader:
         ttl: Any = rest[1] if rest else None
         is_implicit = bool(rest and rest[2])
         node = self._root
+        if node is None:
+            raise ValueError("what a node lives under comes before the tree")
         for name in names:
-            assert node is not None
             node = node.children[name]
-        assert node is not None
         watches = tuple(
             Watch(
                 resolve_path([component_from_plain(part) for part in pattern]),

@@ -145,7 +145,7 @@ class WorkingTree:
         elif node.payload != payload:
             if node.children:
                 self._set_payload(path, parent, node, payload)
-            else:  # never owned: as there, without the call
+            else:  # never owned, and the most frequent: in place of a call
                 parent.children[name] = TreeNode(  # type: ignore[index]  # owned
                     payload,
                     node.payload_version + 1,
@@ -201,8 +201,9 @@ class WorkingTree:
             owned[path[:depth]].size += count
 
     def _set_payload(self, path: Names, parent: TreeNode, node: TreeNode, payload: bytes) -> None:
+        """Change the payload of a node with children; only such a node can be owned."""
         version = node.payload_version + 1
-        if node.children and path in self._owned:
+        if path in self._owned:
             node.payload = payload
             node.payload_version = version
             return

@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from khepri.encoding import pack
@@ -221,6 +221,8 @@ def sealed(records: object, checksum: int = 0) -> bytes:
         max_leaves=30,
     )
 )
+@example([[3, [], None, None, None, None]])  # what nodes live under, before there is one
+@example([[3, ["a"], None, None, None, None]])
 @settings(max_examples=120, deadline=None)
 def test_records_of_any_shape_are_refused_or_restored(records: object) -> None:
     """Even with a right checksum."""
