@@ -44,7 +44,7 @@ class ForkedActorError(ForkedProcessError, pykka.ActorDeadError):
 
 
 class ReplyTimeoutError(KhepriTimeoutError, pykka.Timeout):
-    """No answer came in time. Facts: ``timeout_seconds``, ``outcome`` (``"unknown"``)."""
+    """No answer came in time. Facts: as of its base; the outcome is ``"unknown"``."""
 
 
 def without_frames(error: BaseException | None) -> None:

@@ -10,21 +10,19 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from khepri.errors import ServerStoppedError
+from khepri.errors import OverloadedError, ServerStoppedError
 from khepri.machine.entries import encode_entry
-from khepri.raft.effects import RejectReason
 from khepri.raft.events import LogWriteFailed, Propose
 from khepri.raft.types import Role
 
 from .command_pump import CommandPump
 from .future import resolve_all
 from .pacing import Pacing
-from .server_messages import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from khepri.errors import StorageError
+    from khepri.errors import KhepriError, StorageError
     from khepri.machine.entries import Group
     from khepri.machine.machine import Applied, Machine
     from khepri.raft.core import RaftCore
@@ -100,9 +98,16 @@ class CommandFlow:
         if is_low:
             waiting_bytes += pump.low.waiting_bytes
         if self._disk_error is not None:
-            refusal: object = self._disk_error
+            refusal: KhepriError = self._disk_error
         elif waiting_bytes + len(command) > self._max_waiting_bytes:
-            refusal = Refusal(RejectReason.OVERLOADED, None, "")
+            waiting_bytes += len(command)
+            refusal = OverloadedError(
+                f"{waiting_bytes} bytes of commands would wait, the limit is"
+                f" {self._max_waiting_bytes}; this one was not applied",
+                store_id=self._setup.store_id,
+                waiting_bytes=waiting_bytes,
+                limit_bytes=self._max_waiting_bytes,
+            )
         else:
             (pump.low if is_low else pump.origin).add(command, ticket)
             return

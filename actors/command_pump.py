@@ -195,8 +195,10 @@ class CommandPump:
         """
         origin = self.origin
         self.lost()
+        if origin.session_id is None:
+            return []  # nothing in flight has a number yet, so nothing of it is applied
         origin.entries_went_by()
-        if origin.session_id is None or machine.has_session(origin.session_id):
+        if machine.has_session(origin.session_id):
             return []
         return origin.give_up_in_flight()
 

@@ -34,7 +34,7 @@ from . import asyncio_bridge
 from .actor_errors import ReplyTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
     from .mailbox import Mailbox
@@ -236,9 +236,8 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
 
     def _publish(self, outcome: object) -> None:
         self._outcome = outcome
-        observers = self._observers
-        while observers:
-            observers.pop(0)()
+        for observer in _taken(self._observers):
+            observer()
 
     def _observe(self, observer: Callable[[], object]) -> None:
         """Have `observer` called once, now or by the thread that resolves."""
@@ -265,7 +264,8 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
                     with contextlib.suppress(ValueError):  # it is resolved at this moment
                         self._observers.remove(wake)
                     raise ReplyTimeoutError(
-                        f"no answer within {timeout} seconds",
+                        f"no answer within {round(timeout or 0.0, 3)} seconds",
+                        operation="the call",
                         timeout_seconds=timeout,
                         outcome="unknown",
                     )
@@ -291,12 +291,21 @@ def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> int:
         except AttributeError:
             continue
         future._outcome = value  # noqa: SLF001
-        observers = future._observers  # noqa: SLF001
-        while observers:
-            woken.append(observers.pop(0))
+        if future._observers:  # noqa: SLF001 - most have none
+            woken += _taken(future._observers)  # noqa: SLF001
     for wake in woken:
         wake()
     return len(woken)
+
+
+def _taken(observers: list[Callable[[], object]]) -> Iterator[Callable[[], object]]:
+    """Take all observers, of whom one may be taking itself back at this moment."""
+    while True:
+        try:
+            observer = observers.pop(0)
+        except IndexError:
+            return
+        yield observer
 
 
 def _call_back(callback: Callable[[KhepriFuture[T]], object], future: KhepriFuture[T]) -> None:

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, assert_never
 
 from khepri.encoding import EncodingError
+from khepri.errors import OverloadedError
 from khepri.raft import effects as effect
 from khepri.raft import events as event
 from khepri.raft.types import EntryKind, Role
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from .exit_reason import Exit
     from .future import KhepriFuture
     from .label import ActorLabel
+    from .server_recovery import RecoveredServer
     from .server_setup import ServerSetup
 
 _logger = logging.getLogger("khepri.actors.ra_server")
@@ -109,6 +112,12 @@ class RaServer(KhepriActor):
         self._commit_note = recovered.commit_note
         self._machine = recovered.machine
         self._core = recovered.core
+        with ExitStack() as undo:  # an actor whose start fails is not asked to terminate
+            undo.callback(self._close_files)
+            self._start_with(recovered)
+            undo.pop_all()
+
+    def _start_with(self, recovered: RecoveredServer) -> None:
         self._snapshots = ServerSnapshots(self._setup, recovered)
         self._heap = FrozenHeap(self._machine.view.root.size)
         self._next_tick = self.clock() + TICK_SECONDS
@@ -127,6 +136,9 @@ class RaServer(KhepriActor):
         del reason
         self._access.withdraw_lease()  # an endless one would outlive the store
         self._note_committed()
+        self._close_files()
+
+    def _close_files(self) -> None:
         self._commit_note.close()
         self._meta_file.close()
 
@@ -208,7 +220,7 @@ class RaServer(KhepriActor):
                 self._waiters.wait_for_leader(ticket)
             case WaitUntilApplied():
                 if not self._waiters.wait_for_place(message, ticket):
-                    ticket.resolve(Refusal(effect.RejectReason.OVERLOADED, None, ""))
+                    ticket.resolve(OverloadedError("too many calls wait for a place in the log"))
             case WaitUntilVoter():
                 self._waiters.wait_to_be_voter(ticket)
             case GetStatus():

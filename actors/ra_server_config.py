@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from khepri.config import check_store_id, get_default_store_id
@@ -38,7 +38,7 @@ class RaServerConfig:
             (docs/explanation/guarantees.md).
     """
 
-    cluster_name: str
+    cluster_name: str = field(default_factory=get_default_store_id)
     friendly_name: str = ""
     snapshot_bytes: int = 20 * 1024 * 1024
     snapshot_entries: int = 65536

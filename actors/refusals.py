@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from khepri.errors import (
     AlreadyMemberError,
@@ -10,11 +10,20 @@ from khepri.errors import (
     DiskFailedError,
     KhepriError,
     NotDoneError,
-    OverloadedError,
 )
 from khepri.raft.effects import RejectReason
 
 from .server_messages import Refusal
+
+_SENTENCES: Final = {
+    RejectReason.NOT_MEMBER: "there is no such member, or no other voter that answers",
+    RejectReason.LAST_VOTER: "the last voter cannot be removed; khepri.cluster.reset ends it",
+    RejectReason.NON_VOTER: "the member is no voter yet",
+    RejectReason.TRANSFER_TIMED_OUT: "the member did not take over in time",
+    RejectReason.CLUSTER_CHANGE_NOT_PERMITTED: "another change of the members is under way",
+    RejectReason.ALREADY_MEMBER: "the member is one already",
+}
+"""What a person is told about the reasons that need more than their name."""
 
 
 def value_or_error(reply: object) -> Any:  # noqa: ANN401 - the question decides
@@ -33,14 +42,12 @@ def value_or_error(reply: object) -> Any:  # noqa: ANN401 - the question decides
 
 def refusal_error(refusal: Refusal) -> KhepriError:
     """Make the error for a refusal."""
-    text = f"the server answered {refusal.reason.value}"
+    text = _SENTENCES.get(refusal.reason, f"the server answered {refusal.reason.value}")
     if refusal.detail:
         text = f"{text}: {refusal.detail}"
     leader = None if refusal.leader is None else refusal.leader.node
     facts: dict[str, Any] = {"reason": refusal.reason.value, "leader": leader}
     match refusal.reason:
-        case RejectReason.OVERLOADED:
-            return OverloadedError("too many commands wait; this one was not applied", **facts)
         case RejectReason.DISK_FAILED:
             return DiskFailedError(text, **facts)
         case RejectReason.CLUSTER_CHANGE_NOT_PERMITTED:

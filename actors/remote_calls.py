@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from khepri import errors
-from khepri.encoding import pack, unpack
+from khepri.encoding import EncodingError, pack, unpack
 from khepri.errors import KhepriError
 from khepri.raft.plain import as_list, as_natural, as_sequence, as_text
 
@@ -76,6 +76,8 @@ class Answer:
         name, message, facts = as_list(value, 3, "error")
         pairs = [as_list(pair, 2, "fact") for pair in as_sequence(facts, "facts")]
         known = {as_text(fact, "fact"): told for fact, told in pairs}
+        if not known.keys().isdisjoint({"self", "message"}):
+            raise EncodingError("a fact has a name that facts cannot have")
         error = _error(as_text(name, "error"), as_text(message, "message"), known)
         return cls(number, None, error)
 

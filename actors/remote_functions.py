@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .access import StoreAccess
     from .router import Functions
-    from .server_status import ServerStatus
+    from .server_status import PeerStatus, ServerStatus
 
 QUESTION_LIFE_SECONDS = 10.0
 """Who has waited so long whether there is a majority has given up, or asked again."""
@@ -157,7 +157,19 @@ def _plain_status(status: ServerStatus) -> dict[str, Any]:
         "last_index": status.last_index,
         "last_written": status.last_written,
         "snapshot_index": status.snapshot_index,
+        "snapshot_bytes": status.snapshot_bytes,
         "tree_nodes": status.tree_nodes,
+        "peers": [_plain_peer(peer) for peer in status.peers],
+    }
+
+
+def _plain_peer(peer: PeerStatus) -> dict[str, Any]:
+    return {
+        "node": peer.server_id.node,
+        "kind": peer.kind,
+        "match_index": peer.match_index,
+        "state": peer.state,
+        "is_reachable": peer.is_reachable,
     }
 
 

@@ -75,7 +75,7 @@ class RunningStores:
     def no_such_store(self, store_id: str) -> NoSuchServerError:
         """Make the error for a store that does not run; it has the reason if the store gave up."""
         failure = self._failures.get(store_id)
-        why = "" if failure is None else f": {failure}"
+        why = "; khepri.start(directory) starts it" if failure is None else f": {failure}"
         return NoSuchServerError(
             f"the store {store_id!r} does not run on {self._node_name}{why}",
             store_id=store_id,

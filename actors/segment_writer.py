@@ -11,7 +11,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from khepri.errors import DiskFailedError, DiskFullError
+from khepri.errors import (
+    DataCorruptionError,
+    DirectoryAccessError,
+    DiskFailedError,
+    DiskFullError,
+    UnknownFormatError,
+)
 
 from .actor import KhepriActor
 
@@ -76,7 +82,8 @@ class SegmentWriter(KhepriActor):
             if isinstance(message, FlushFile):
                 self._waiting.append(message.closed_file)
             elif isinstance(message, ReleaseEntries):  # pyright: ignore[reportUnnecessaryIsInstance]
-                self._releases[message.uid] = message.snapshot_index
+                known = self._releases.get(message.uid, message.snapshot_index)
+                self._releases[message.uid] = max(known, message.snapshot_index)
             else:
                 raise TypeError(f"not a message for a SegmentWriter: {message!r}")
         if self._retry_at is None:
@@ -99,13 +106,17 @@ class SegmentWriter(KhepriActor):
     def _attempt(self, work: Callable[[], None], what: str) -> None:
         try:
             work()
-        except (DiskFullError, DiskFailedError) as error:
+        except (DiskFullError, DiskFailedError, DirectoryAccessError) as error:
             _logger.warning("%s cannot %s now: %s", self.label, what, error)
             self._retry_at = self.clock() + RETRY_SECONDS
 
     def _release(self) -> None:
         for uid in tuple(self._releases):
-            self._segments.release(uid, self._releases[uid])
+            try:
+                self._segments.release(uid, self._releases[uid])
+            except (DataCorruptionError, UnknownFormatError) as error:
+                # Of one store, which says so itself when it is started; the others go on.
+                _logger.error("%s leaves damaged segments alone: %s", self.label, error)  # noqa: TRY400 - no bug
             del self._releases[uid]
 
     def _flush(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,29 +42,33 @@ def recover_server(setup: ServerSetup) -> RecoveredServer:
     """Read everything a server starts from.
 
     Raises:
-        StorageError: the files cannot be read, or are not what was written.
+        StorageError: the files cannot be read, or are not what was written; none is open.
     """
     stored: RecoveredStore = setup.wal_writer.request(ReadStore(setup.store_id)).get(
         timeout=RECOVERY_PATIENCE_SECONDS
     )
     directory = setup.storage.directory
-    commit_note = directory.commit_note(setup.uid)
-    machine, snapshot_bytes = restore_machine(directory.snapshots(setup.uid))
-    core = RaftCore(
-        server_id=setup.server_id,
-        uid=setup.uid,
-        hard_state=stored.hard_state,
-        snapshot=stored.snapshot,
-        entries=stored.entries,
-        configuration=setup.initial_configuration,
-        settings=setup.config.raft_settings(),
-        random=setup.random,
-        committed=commit_note.found,
-    )
+    with ExitStack() as undo:
+        commit_note = directory.commit_note(setup.uid)
+        undo.callback(commit_note.close)
+        machine, snapshot_bytes = restore_machine(directory.snapshots(setup.uid))
+        core = RaftCore(
+            server_id=setup.server_id,
+            uid=setup.uid,
+            hard_state=stored.hard_state,
+            snapshot=stored.snapshot,
+            entries=stored.entries,
+            configuration=setup.initial_configuration,
+            settings=setup.config.raft_settings(),
+            random=setup.random,
+            committed=commit_note.found,
+        )
+        meta_file = directory.meta(setup.uid)
+        undo.pop_all()
     return RecoveredServer(
         machine=machine,
         core=core,
-        meta_file=directory.meta(setup.uid),
+        meta_file=meta_file,
         commit_note=commit_note,
         snapshot_index=0 if stored.snapshot is None else stored.snapshot.index,
         snapshot_bytes=snapshot_bytes,

@@ -14,6 +14,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """Another member, as the leader sees it.
+
+    Attributes:
+        server_id: which.
+        kind: ``voter``, or ``promotable`` while it catches up to become one.
+        match_index: up to here it has the leader's log on its disk, as far as it has said.
+        state: ``replicate``, or ``probe`` while the leader finds out where their logs part, or
+            ``snapshot`` while it is sent one.
+        is_reachable: whether it has answered within the longest election timeout.
+    """
+
+    server_id: ServerId
+    kind: str
+    match_index: int
+    state: str
+    is_reachable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ServerStatus:
     """One server at one moment.
 
@@ -30,6 +50,8 @@ class ServerStatus:
         snapshot_index: the index of its newest snapshot, 0 without.
         snapshot_bytes: the size of that snapshot's file.
         tree_nodes: how many tree nodes there are, the root included.
+        peers: the other members, sorted, with how far they are; the leader alone knows, so it is
+            empty elsewhere.
     """
 
     server_id: ServerId
@@ -44,6 +66,7 @@ class ServerStatus:
     snapshot_index: int
     snapshot_bytes: int
     tree_nodes: int
+    peers: tuple[PeerStatus, ...]
 
 
 def server_status(access: StoreAccess, core: RaftCore, snapshots: ServerSnapshots) -> ServerStatus:
@@ -63,4 +86,20 @@ def server_status(access: StoreAccess, core: RaftCore, snapshots: ServerSnapshot
         snapshot_index=snapshots.last_index,
         snapshot_bytes=snapshots.last_bytes,
         tree_nodes=view.root.size,
+        peers=_peers(core),
+    )
+
+
+def _peers(core: RaftCore) -> tuple[PeerStatus, ...]:
+    known = core.peers
+    return tuple(
+        PeerStatus(
+            member.server_id,
+            member.kind.name.lower(),
+            peer.match_index,
+            peer.state,
+            peer.is_reachable,
+        )
+        for member in core.configuration.members
+        if (peer := known.get(member.server_id)) is not None
     )

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from khepri.errors import StorageError
+from khepri.errors import KhepriTimeoutError, StorageError
 from khepri.raft import effects as effect
 from khepri.raft.events import SnapshotAcceptFailed, SnapshotTaken
 
@@ -149,6 +149,6 @@ class SnapshotWorker(KhepriActor):
             acceptor.commit()
             self._setup.wal_writer.cast(SetLastIndex(uid, index))
             machine, size_bytes = restore_machine(self._snapshots)
-        except StorageError as error:
+        except (StorageError, KhepriTimeoutError) as error:
             return SnapshotAcceptFailed(one.transfer_id, str(error))
         return SnapshotReady(one.meta, machine, size_bytes)

@@ -149,9 +149,10 @@ class StoreNetwork:
         sender = ServerId(self._store_id, frame.node)
         sender_uid, receiver_uid, content = as_list(unpack(frame.body), 3, "parcel of a store")
         parts = as_sequence(content, "content of a parcel")
-        if receiver_uid not in {"", self._uid}:
+        uid = as_text(sender_uid, "uid of a sender")
+        if as_text(receiver_uid, "uid of a receiver") not in {"", self._uid}:
             return []
-        is_known = self._uids.get(sender) in {None, sender_uid}
+        is_known = self._uids.get(sender) in {None, uid}
         if frame.kind == RAFT:
             # A member that was made again, and leads, is known to us only by what it sends as
             # leader; its term says whether that counts. It must be answered by its new name.
@@ -161,8 +162,7 @@ class StoreNetwork:
                 if is_known or isinstance(message, _FROM_A_LEADER)
             ]
             if messages:
-                self._address_uids[sender] = as_text(sender_uid, "uid")
-            uid = as_text(sender_uid, "uid")
+                self._address_uids[sender] = uid
             return [MessageFrom(sender, message, uid) for message in messages]
         if frame.kind == GROUPS:
             return [GroupsFrom(sender, [_group_from_plain(part) for part in parts])]

@@ -14,7 +14,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from khepri.errors import DiskFailedError, DiskFullError, StorageError
+from khepri.errors import StorageError
 from khepri.log.interface import Append
 from khepri.raft.events import LogRecovered, LogWritten
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from khepri.raft.types import Entry, Index
 
     from .envelope import Envelope
+    from .future import KhepriFuture
     from .label import ActorLabel
     from .reference import ActorReference
     from .storage import Storage
@@ -125,7 +126,7 @@ class WalWriter(KhepriActor):
             elif isinstance(message, ReadStore):
                 self._write(log)
                 assert envelope.reply_to is not None
-                envelope.reply_to.set(self._storage.read_store(message.store_id))
+                self._read_store(message, envelope.reply_to)
             elif isinstance(message, SetLastIndex):
                 self._write(log)
                 log.set_last_index(message.uid, message.last_index)
@@ -163,7 +164,7 @@ class WalWriter(KhepriActor):
                 [Append(write.uid, write.entries[0].index, write.entries) for write in writes],
                 confirm=False,
             )
-        except (DiskFullError, DiskFailedError) as error:
+        except StorageError as error:
             self._retry_later(error)
             return
         told, self._told = self._told, set()
@@ -183,9 +184,19 @@ class WalWriter(KhepriActor):
                     reply_to.cast(written)
         self._shared.hand_on_full_files(log)
 
+    def _read_store(self, message: ReadStore, reply_to: KhepriFuture[Any]) -> None:
+        try:
+            reply_to.resolve(self._storage.read_store(message.store_id))
+        except StorageError as error:  # damage of one store is no business of the others
+            reply_to.fail(error)
+
     def _void(self, message: VoidLog, reply_to: Any, log: WriteAheadLog) -> None:  # noqa: ANN401 - a future
         # What the disk has refused until now must not come after the void.
+        dropped = {write.reply_to for write in self._unwritten if write.uid == message.uid}
         self._unwritten = [write for write in self._unwritten if write.uid != message.uid]
+        for server in dropped:  # it waits for a notice of what was refused
+            self._told.discard(server)
+            server.cast(LogRecovered())
         try:
             log.write([Append(message.uid, message.first_index, ())])
         except StorageError as error:

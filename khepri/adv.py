@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from khepri.config import get_default_store_id
 
 from .advanced import AdvancedStore
+from .docstrings import tell_as_methods
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -172,3 +173,6 @@ def touch(
 ) -> Properties:
     """See `AdvancedStore.touch`."""
     return _store(store_id).touch(path, ttl=ttl, **options)
+
+
+tell_as_methods(globals(), AdvancedStore)

@@ -20,8 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from khepri.config import get_default_store_id
 
+from .advanced import AdvancedStore
 from .async_advanced import AsyncAdvancedStore
+from .async_reading import AsyncReader
 from .async_writing import AsyncBatch, AsyncWriter
+from .docstrings import tell_as_methods, with_options_of
+from .reading import Reader
+from .store import Store as BlockingStore
+from .writing import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +98,7 @@ class Store(AsyncWriter):
     """
 
     __slots__ = ("_node",)
+    __doc__ = with_options_of(__doc__, Reader, Writer)
 
     def __init__(self, store_id: str, node: Node | None = None) -> None:
         """Make a handle; nothing is started and nothing has to run yet.
@@ -366,3 +373,9 @@ async def touch(
 async def fence(*, store_id: str | None = None, **options: Unpack[TimeoutOption]) -> None:
     """See `khepri.Store.fence`."""
     await _store(store_id).fence(**options)
+
+
+tell_as_methods(globals(), BlockingStore)
+for _part in (AsyncReader, AsyncWriter):
+    tell_as_methods(vars(_part), BlockingStore)
+tell_as_methods(vars(AsyncAdvancedStore), AdvancedStore)

@@ -53,7 +53,10 @@ async def wait_for(future: KhepriFuture[T], deadline: Deadline) -> T:
         # A reply may be a KhepriTimeoutError, which is a TimeoutError too.
         if not scope.expired() or isinstance(error, KhepriError):
             raise
-    raise deadline.error("waiting for the answer", "unknown")
+    # Who sees that nobody waits any more never begins what it has not begun.
+    late = deadline.error("the call", "unknown")
+    future.fail(late)
+    raise late
 
 
 async def call(

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from khepri.actors.server_messages import ConsistentRead
-from khepri.errors import MisuseError
+from khepri.errors import MisuseError, WrongTypeError
 
 from .async_calls import call, send
 from .async_reading import AsyncReader
@@ -49,7 +49,8 @@ class CoroutineWriter(Writer):
         decode: Callable[[Any], Any] = result,
         options: WriteOptions | None = None,
     ) -> Coroutine[Any, Any, Any]:
-        assert not async_, "it is awaited in any case"
+        if async_:
+            raise WrongTypeError("khepri.aio takes no async_", option="async_", value=async_)
         check_size(command)
         how: WriteOptions = {**(options or {}), "timeout": timeout}
         return send(self._get_node(), self._store_id, command, decode, how)

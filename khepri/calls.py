@@ -78,8 +78,9 @@ class Deadline:
 
     def error(self, operation: str, outcome: str) -> KhepriTimeoutError:
         """Make the error for a budget that is spent."""
+        assert self.budget_seconds is not None
         return KhepriTimeoutError(
-            f"{operation} was not done within {self.budget_seconds} seconds",
+            f"{operation} was not done within {round(self.budget_seconds, 3)} seconds",
             operation=operation,
             timeout_seconds=self.budget_seconds,
             outcome=outcome,

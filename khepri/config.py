@@ -91,7 +91,7 @@ def check_timeout(value: object, option: str = "timeout") -> float | None:
         raise InvalidOptionError(
             f"{option} is 0 or more seconds, not {value!r}", option=option, value=value
         )
-    return None if math.isinf(value) else float(value)
+    return None if math.isinf(value) else min(float(value), threading.TIMEOUT_MAX)
 
 
 def _ra_system(value: object) -> str | RaSystemName:

@@ -151,7 +151,7 @@ class KeepWhileConditionsNotMetError(KhepriError):
 
 
 class NoSuchServerError(KhepriError):
-    """The store does not run on this node. Facts: ``store_id``."""
+    """The store does not run on this node. Facts: ``store_id``, ``reason`` if it gave up."""
 
 
 class NotAKhepriStoreError(KhepriError):
@@ -161,12 +161,13 @@ class NotAKhepriStoreError(KhepriError):
 class JoinError(KhepriError):
     """The remote node could not be joined; local data are untouched.
 
-    Facts: ``store_id``, ``node``.
+    Facts: ``store_id``, ``node``, ``reason``: for instance that nobody answers at the address, or
+    that the cookie there differs.
     """
 
 
 class ClusterChangeNotPermittedError(KhepriError):
-    """Another membership change is under way. Facts: ``store_id``."""
+    """Another membership change is under way. Facts: ``reason``, ``leader``."""
 
 
 class AlreadyMemberError(KhepriError):
@@ -174,7 +175,7 @@ class AlreadyMemberError(KhepriError):
 
 
 class NotAMemberError(KhepriError):
-    """A write was to be answered by a node that has no member of the store (``reply_from``).
+    """A node has no member of the store: one that a write was to be answered by, or be removed.
 
     Nothing was sent if ``outcome`` is ``"not_applied"``. If it is ``"applied"``, the write was
     done, and the member was removed from the cluster meanwhile. Facts: ``store_id``, ``member``,
@@ -205,9 +206,9 @@ class ServerStoppedError(KhepriError):
 
 
 class OverloadedError(KhepriError):
-    """Too many bytes wait to be committed; this command was refused and not applied.
+    """Too much waits; this command was refused and not applied.
 
-    Facts: ``store_id``, ``waiting_bytes``, ``limit_bytes``.
+    Facts: ``store_id``, ``waiting_bytes`` (with this command), ``limit_bytes``.
     """
 
 

@@ -14,7 +14,7 @@ from khepri.actors.ra_server_config import complete_config
 from khepri.actors.registry import GetStoreIds, IsStoreRunning
 from khepri.actors.server_messages import AskCore, ConsistentRead, GetStatus, WaitForLeader
 from khepri.config import RaSystemName, StoreId, get_default_store_id, get_env
-from khepri.errors import NotAKhepriStoreError, NotDoneError
+from khepri.errors import NotAKhepriStoreError, NotAMemberError, NotDoneError
 from khepri.raft.events import ForceSingleMember
 from khepri.raft.types import ServerId
 
@@ -158,8 +158,11 @@ class ClusterManager:
             timeout: for everything.
 
         Raises:
-            JoinError: the remote node cannot be reached; local data are untouched.
+            JoinError: the remote node cannot be reached, its ``reason`` says why; local data are
+                untouched.
             NotAKhepriStoreError: no such store runs here.
+            NoSuchServerError: no such store runs there.
+            KhepriTimeoutError: it was not done in time; call it again to go on.
             InvalidOptionError, WrongTypeError: impossible arguments.
         """
         deadline = Deadline(timeout)
@@ -222,19 +225,24 @@ class ClusterManager:
         """Wait until the store has a leader that this node knows (Khepri's wait_for_leader/0..2).
 
         Args:
-            store_id_or_member: the default store if left out.
+            store_id_or_member: the default store if left out. A member on another node is asked
+                there, and waited for until a majority confirms the leader it knows.
             timeout: for everything.
 
         Raises:
-            NoSuchServerError: the store does not run here.
+            NoSuchServerError: the store does not run here, or there.
+            JoinError: the other node cannot be reached.
             KhepriTimeoutError: no leader within the time, as without a majority.
         """
-        store_id = (
-            store_id_or_member.store_id
-            if isinstance(store_id_or_member, ServerId)
-            else store_id_or_member
-        )
-        call(self._node, checked_store_id(store_id), WaitForLeader(), result, timeout)
+        asked = self._node.name
+        if isinstance(store_id_or_member, ServerId):
+            asked = store_id_or_member.node
+            store_id_or_member = store_id_or_member.store_id
+        store_id = checked_store_id(store_id_or_member)
+        if asked == self._node.name:
+            call(self._node, store_id, WaitForLeader(), result, timeout)
+        else:
+            ask_cluster(self._node, store_id, asked, "has_quorum", (), Deadline(timeout))
 
     def get_store_ids(self) -> list[StoreId]:
         """Give the ids of the stores that run here, sorted; answered by the registry."""
@@ -265,7 +273,7 @@ class ClusterManager:
         """Remove a member that will not come back from the store's cluster.
 
         A member that lives should leave by itself, with `reset`: one that is removed while it
-        lives keeps its data and serves local reads of the past.
+        lives keeps its data and serves local reads of the past, until `reset` or `join` there.
 
         Args:
             member: the name of its node, or its server id.
@@ -275,11 +283,20 @@ class ClusterManager:
         Raises:
             NoSuchServerError: the store does not run here.
             KhepriTimeoutError: no majority agreed in time.
+            NotAMemberError: it is no member; nothing was done.
             NotDoneError: it is the last voter.
         """
         deadline = Deadline(timeout)
         wanted, name = checked_member(member, store_id)
-        self._node.access(wanted)
+        nodes = self.nodes(wanted, deadline.remaining())
+        if name not in nodes:
+            raise NotAMemberError(
+                f"{name} is no member of {wanted}, but {', '.join(nodes)}",
+                store_id=wanted,
+                member=name,
+                members=nodes,
+                outcome="not_applied",
+            )
         remove(self._node, wanted, self._node.name, name, deadline)
 
     def transfer_leadership(

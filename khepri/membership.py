@@ -7,6 +7,7 @@ leader moves, another change is under way, a node is just starting.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -130,9 +131,27 @@ def locally_known(node: Node, store_id: str, deadline: Deadline) -> tuple[Server
 
 
 def leave(node: Node, store_id: str, deadline: Deadline) -> None:
-    """Leave the cluster, through the local member, if there are others in it."""
-    if len(locally_known(node, store_id, deadline)) > 1:
-        remove(node, store_id, node.name, node.name, deadline)
+    """Leave the cluster, if there are others in it: through the local member, or else them.
+
+    Raises:
+        KhepriTimeoutError: no leader has agreed until the deadline.
+    """
+    known = [member.node for member in locally_known(node, store_id, deadline)]
+    if node.name not in known or len(known) == 1:
+        return  # removed already, or alone
+    others = [name for name in known if name != node.name]
+    # One that was removed while it was away hears of no leader any more: the others know.
+    for asked in itertools.cycle([node.name, *others]):
+        rest = deadline.remaining()
+        attempt = Deadline(ATTEMPT_SECONDS if rest is None else min(rest, ATTEMPT_SECONDS))
+        try:
+            remove(node, store_id, asked, node.name, attempt)
+        except (JoinError, NoSuchServerError, ServerStoppedError, KhepriTimeoutError) as error:
+            if deadline.is_over():
+                raise deadline.error(f"leaving the cluster of {store_id}", "unknown") from error
+            threading.Event().wait(PAUSE_SECONDS)
+        else:
+            return
 
 
 @contextmanager
@@ -183,17 +202,23 @@ def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
 def _check_reachable(node: Node, store_id: str, remote: str, deadline: Deadline) -> None:
     if remote == node.name:
         return
+    if not node.is_distributed:
+        why = f"this node, {node.name}, has no network: khepri.node.start gives it one"
+        raise _unreachable(store_id, remote, why)
     try:
         answers = ping(node, remote, deadline)
     except KhepriError as error:
-        raise _unreachable(store_id, remote) from error
+        raise _unreachable(store_id, remote, error.message) from error
     if not answers:
-        raise _unreachable(store_id, remote)
+        peers = node.transport.peers()
+        heard = next((peer.last_error for peer in peers if peer.node == remote), None)
+        raise _unreachable(store_id, remote, heard or "it does not answer")
 
 
-def _unreachable(store_id: str, remote: str) -> JoinError:
+def _unreachable(store_id: str, remote: str, why: str) -> JoinError:
     return JoinError(
-        f"the node {remote} cannot be reached; the store {store_id!r} is as it was",
+        f"the node {remote} cannot be reached: {why}; the store {store_id!r} is as it was",
         store_id=store_id,
         node=remote,
+        reason=why,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from khepri.config import get_default_store_id
 
+from .docstrings import tell_as_methods
 from .store import Store
 
 if TYPE_CHECKING:
@@ -157,3 +158,6 @@ def touch(
         return store.touch(path, ttl=ttl, async_=True, **options)
     store.touch(path, ttl=ttl, **options)
     return None
+
+
+tell_as_methods(globals(), Store)

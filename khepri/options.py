@@ -220,9 +220,12 @@ def check_unknown(function: str, options: dict[str, Any], known: frozenset[str])
     """
     unknown = options.keys() - known
     if unknown:
-        raise TypeError(
-            f"{function}() got an unexpected keyword argument {min(unknown)!r}; "
-            f"it takes {', '.join(sorted(known))}"
+        option = min(unknown)
+        raise WrongTypeError(
+            f"{function}() got an unexpected keyword argument {option!r}; it takes the options "
+            f"{', '.join(sorted(known))}, and async_ where it writes",
+            option=option,
+            value=options[option],
         )
 
 

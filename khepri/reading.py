@@ -116,7 +116,7 @@ class Reader:
 
         Args:
             path: of one tree node; conditions may be asked of it.
-            options: see the class.
+            options: see `Store`.
 
         Returns:
             a new copy of what was put; None for a tree node without data.
@@ -274,6 +274,7 @@ class Reader:
                 access.unawaited.seen(sent_before)
             access = node.access(self._store_id)
         if access.view is None and access.wait_for_server(deadline.remaining()) is None:
+            node.access(self._store_id)  # if it is gone for good, this says so, and why
             raise deadline.error("the recovery of the store", "not_applied")
         assert access.view is not None
         return access.view

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from khepri.config import get_default_store_id
 
+from .docstrings import tell_as_methods
 from .store import Store
 
 if TYPE_CHECKING:
@@ -155,3 +156,6 @@ def diff(
 ) -> list[Difference]:
     """See `Store.diff`."""
     return _store(store_id).diff(path, since, **options)
+
+
+tell_as_methods(globals(), Store)

@@ -58,7 +58,11 @@ class RequestThreads:
                 self._free.release()
 
         name = f"khepri-{self._node_name}-request"
-        threading.Thread(target=run, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=run, name=name, daemon=True).start()
+        except RuntimeError:  # no thread is left
+            self._free.release()
+            raise
         return future
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pykka
 
 from khepri.actors.default_node import default_node
-from khepri.errors import WrongTypeError
+from khepri.errors import KhepriTimeoutError, WrongTypeError
 
 from .calls import DEFAULT, Timeout, timeout_seconds
 from .cluster_arguments import checked_store_id
@@ -87,7 +87,13 @@ class ServerRef(pykka.ActorRef[Any]):
         """
         seconds = timeout_seconds(timeout)
         future = self._submit(message)
-        return future.get(timeout=seconds) if block else future
+        if not block:
+            return future
+        try:
+            return future.get(timeout=seconds)
+        except KhepriTimeoutError as error:
+            future.fail(error)  # nobody waits any more: what was not begun never is
+            raise
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401
         """Refuse: a store is stopped with `khepri.stop`.

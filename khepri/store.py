@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from .advanced import AdvancedStore
 from .calls import DEFAULT, Timeout
+from .docstrings import with_options_of
 from .management import ClusterManager
+from .reading import Reader
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Store(Writer):
     """
 
     __slots__ = ()
+    __doc__ = with_options_of(__doc__, Reader, Writer)
 
     @property
     def adv(self) -> AdvancedStore:

@@ -43,9 +43,12 @@ T = TypeVar("T")
 class Writer(MoreWriter):
     """The writing half of a `Store`: Khepri's functions; those beyond are in `MoreWriter`.
 
-    All functions take ``timeout`` (seconds for the whole call) and ``async_``: if true they
-    return a future at once, whose ``get(timeout=...)`` gives the result or raises the error, and
-    which can be awaited. Writes of one thread are applied in the order of the calls.
+    A write that returned is on the disks of a majority of the members, is applied on this node,
+    and is visible to the next local read here. It is applied exactly once, however often it had
+    to be sent. All writing functions take ``timeout`` (seconds for the whole call) and
+    ``async_``: if true they return a future at once, whose ``get(timeout=...)`` gives the result
+    or raises the error, and which can be awaited. Writes of one thread are applied in the order
+    of the calls.
 
     Functions that put also take ``keep_while`` (paths to conditions under which the written tree
     node lives) and ``ttl`` (seconds that it lives from now on, see `MoreWriter.touch`); functions
@@ -96,7 +99,7 @@ class Writer(MoreWriter):
             data: None, bool, int of 64 bits, float, str, bytes, list, tuple, dict, aware
                 datetime, UUID, nested as liked.
             async_: return a future at once.
-            options: see the class.
+            options: see `Store`.
 
         Raises:
             InvalidValueError: the data cannot be carried; says what and where.
@@ -247,7 +250,7 @@ class Writer(MoreWriter):
                 such as ``IfPayloadVersion(3)``.
             data: the new data.
             async_: return a future at once.
-            options: see the class.
+            options: see `Store`.
 
         Raises:
             MismatchingNodeError: the data are others; its ``node_props`` say which.
@@ -348,7 +351,7 @@ class Writer(MoreWriter):
         call `Batch.commit`.
 
         Args:
-            options: see the class.
+            options: see `Store`.
         """
         check_options("batch", options, WRITE)
         timeout = options.get("timeout", DEFAULT)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from khepri.config import get_default_store_id
 
+from .docstrings import tell_as_methods
 from .store import Store
 
 if TYPE_CHECKING:
@@ -342,3 +343,6 @@ def batch(*, store_id: str | None = None, **options: Unpack[WriteOptions]) -> Ba
 def fence(*, store_id: str | None = None, **options: Unpack[TimeoutOption]) -> None:
     """See `Store.fence`."""
     _store(store_id).fence(**options)
+
+
+tell_as_methods(globals(), Store)

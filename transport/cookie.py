@@ -57,6 +57,8 @@ class Cookie:
             secret = bytes.fromhex(text.strip())
         except ValueError:
             reason = f"it must be {2 * COOKIE_BYTES} hexadecimal digits"
+            if source == "the argument":
+                reason += "; the path of a file is given as a pathlib.Path"
             raise _unusable(source, reason) from None  # the cause would quote the secret
         return cls(secret, source)
 

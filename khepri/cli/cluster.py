@@ -56,10 +56,17 @@ def _status(guest: Guest, arguments: argparse.Namespace) -> None:
     if arguments.output == "json":
         print(as_json(status))
         return
+    status["members"] = ", ".join(status["members"])
+    peers = status.pop("peers")
     width = max(map(len, status)) + 1
     for name, value in status.items():
-        shown = ", ".join(value) if isinstance(value, list) else as_plain(value)  # pyright: ignore[reportUnknownArgumentType]
-        print(f"{name + ':':{width}} {shown}")
+        print(f"{name + ':':{width}} {as_plain(value)}")
+    for peer in peers:
+        reachable = "reachable" if peer["is_reachable"] else "not reachable"
+        print(
+            f"{'peer:':{width}} {peer['node']}  {peer['kind']}, {peer['state']},"
+            f" has {peer['match_index']}, {reachable}"
+        )
 
 
 def _join(guest: Guest, arguments: argparse.Namespace) -> None:

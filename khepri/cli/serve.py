@@ -19,7 +19,7 @@ from khepri import node
 from khepri.actors.default_node import default_node
 from khepri.calls import Deadline
 from khepri.config import get_default_store_id
-from khepri.errors import JoinError, NoSuchServerError
+from khepri.errors import JoinError, NoSuchServerError, ServerStoppedError
 from khepri.management import ClusterManager
 from khepri.transport.address import parse_node_name
 
@@ -145,11 +145,21 @@ class _BringUp(threading.Thread):
             self._start_store()
             if self._arguments.join is not None:
                 self._join(self._arguments.join)
-            self._cluster.wait_for_leader(self._store_id, None)
-            leader = self._cluster.status(self._store_id).leader
-            _logger.info("ready: the leader is %s", leader and leader.node)
+            _logger.info("ready: the leader is %s", self._wait_for_leader())
         except Exception as error:  # noqa: BLE001 - told by the main thread
             self._end.fail(error)
+
+    def _wait_for_leader(self) -> str | None:
+        """Give the leader's node once there is one."""
+        while True:
+            try:
+                self._cluster.wait_for_leader(self._store_id, None)
+                leader = self._cluster.status(self._store_id).leader
+            except (NoSuchServerError, ServerStoppedError):
+                # A command makes it join or begin anew meanwhile: another server takes its place.
+                threading.Event().wait(_JOIN_PAUSE_SECONDS)
+            else:
+                return leader and leader.node
 
     def _start_store(self) -> None:
         config = {**dict(self._arguments.set), "cluster_name": self._store_id}

@@ -15,7 +15,7 @@ The salt makes frames of another file worthless in this one: what an old file le
 space, or a user's value that looks like a frame, is never taken for one. The length stands under
 the header's own CRC and is compared with what is left of the file before anything is allocated.
 
-Not here: what payloads mean, and what a bad frame means (`log_reader`, `segments`, ...).
+Not here: what payloads mean, and what a bad frame means (`log_file`, `block_file`, ...).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class FrameKind(IntEnum):
     BLOCK = 4
     """Segment: entries. Snapshot: a chunk."""
     END = 5
-    """Last in a segment or snapshot: totals."""
+    """Last in a segment or snapshot. No payload."""
     SLOT = 6
     """Meta: term and vote."""
 

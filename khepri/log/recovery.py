@@ -33,7 +33,7 @@ from .log_file import encode_confirmation
 from .paths import SEGMENT_SUFFIX, list_numbered, segments_folder, snapshots_folder, wal_folder
 from .readings import complete_reading, read_log, read_store_files
 from .segments import SegmentWriter
-from .snapshots import remove_older_snapshots
+from .snapshots import remove_snapshots_but
 from .write_ahead_log import MAX_FILE_BYTES, WriteAheadLog
 
 if TYPE_CHECKING:
@@ -197,8 +197,8 @@ def _remove_leftovers(
     with suppress(StorageError):
         for store in stores.values():
             folder = directory.store_folder(store.uid)
-            remove_older_snapshots(file_system, snapshots_folder(folder))
             if store.snapshot is not None:
+                remove_snapshots_but(file_system, snapshots_folder(folder), store.snapshot.index)
                 segment_writer.release(store.uid, store.snapshot.index)
             folders += [folder, segments_folder(folder), snapshots_folder(folder)]
         for folder in folders:

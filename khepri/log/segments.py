@@ -6,7 +6,7 @@ of segments is the order of writing. The header frame of the block file has the 
 number, the lowest index, and first and last index of the entries (0, 0 if there are none); the
 blocks have the entries, up to a mebibyte in each.
 
-Not here: reading log files (`log_file`), putting segments together (`recovery`).
+Not here: reading log files (`log_file`), putting segments together (`readings`).
 """
 
 from __future__ import annotations

@@ -162,8 +162,9 @@ class Snapshots:
 
     def _became_current(self, meta: SnapshotMeta) -> None:
         self.current = meta
-        with suppress(StorageError):  # old ones do no harm; the next start tries again
-            remove_older_snapshots(self._file_system, self._folder)
+        # A newer one is there only if its publication failed at the last step.
+        with suppress(StorageError):  # others do no harm; the next start tries again
+            remove_snapshots_but(self._file_system, self._folder, meta.index)
 
 
 class SnapshotAcceptor:
@@ -230,10 +231,11 @@ def _open_newest(file_system: FileSystem, folder: str) -> SnapshotReader | None:
     return reader
 
 
-def remove_older_snapshots(file_system: FileSystem, folder: str) -> None:
-    """Remove all but the newest."""
-    for _, path in list_numbered(file_system, folder, SNAPSHOT_SUFFIX)[:-1]:
-        file_system.unlink(path)
+def remove_snapshots_but(file_system: FileSystem, folder: str, index: int) -> None:
+    """Remove all but the one of `index`."""
+    for number, path in list_numbered(file_system, folder, SNAPSHOT_SUFFIX):
+        if number != index:
+            file_system.unlink(path)
 
 
 def _decode_meta(header: FileHeader, path: str) -> SnapshotMeta:

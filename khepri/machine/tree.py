@@ -1,7 +1,7 @@
 """The tree node: one immutable place in the replicated tree.
 
 Here is only what a tree node is and how nodes are made.
-How nodes change is in ``update.py``; how they are read is in ``queries.py``.
+How nodes change is in ``edit.py`` and ``working_tree.py``; how they are read is in ``queries.py``.
 
 The rule of this file: *a node that has been published is never changed*. Any thread may walk a
 published root without a lock. Nodes made while one log entry is applied belong to that entry and

@@ -37,6 +37,7 @@ from .events import (
 from .follower import Follower
 from .inbox import receive
 from .leader import Leader
+from .progress import PeerState
 from .server import Server
 from .types import HardState, Index, SnapshotMeta
 
@@ -161,10 +162,10 @@ class RaftCore:
             server.become_pre_candidate()
 
     def _submit(self) -> None:
-        """Hand out for writing what came to the log in this step."""
+        """Hand out for writing what came to the log in this step; not what is about to be void."""
         server = self._server
         first, last = server.written.first_unsubmitted, server.log.last_index
-        if first <= last and server.disk_failure is None:
+        if first <= last and server.disk_failure is None and not server.receiver.installing:
             entries = server.log.between(first, last)
             server.effects.append(AppendEntries(entries, server.written.submit(last)))
 
@@ -342,6 +343,20 @@ class RaftCore:
         """Whether the notice of a write could move the commit index of this leader."""
         role = self._server.role
         return isinstance(role, Leader) and role.peers.somebody_is_ahead
+
+    @property
+    def peers(self) -> dict[ServerId, PeerState]:
+        """How far each other member is; empty unless this is the leader, who alone knows."""
+        role = self._server.role
+        if not isinstance(role, Leader):
+            return {}
+        peers = role.peers
+        return {
+            server_id: PeerState(
+                progress.match_index, progress.state.value, peers.reachable(progress)
+            )
+            for server_id, progress in peers.all.items()
+        }
 
     @property
     def last_applied(self) -> Index:

@@ -53,6 +53,7 @@ class Leader(RoleState):
     def __init__(self, server: Server) -> None:
         """Know nothing about the peers yet; `begin` starts the work."""
         self._server = server
+        self._term = server.term
         self._snapshots = SnapshotSender(server)
         self._replication = Replication(server, self._snapshots)
         self._reads = LeaderReads()
@@ -379,7 +380,11 @@ class Leader(RoleState):
         if self._change is not None:
             server.reject(self._change.ticket, RejectReason.LEADERSHIP_LOST)
         if self._transfer is not None:
-            server.effects.append(Completed(self._transfer.ticket, server.commit_index))
+            # Another one leads a later term only if somebody campaigned: the target, told by us.
+            if self._timeout_now_sent and server.term > self._term:
+                server.effects.append(Completed(self._transfer.ticket, server.commit_index))
+            else:
+                server.reject(self._transfer.ticket, RejectReason.LEADERSHIP_LOST)
 
 
 def _plan(current: Configuration, event: AddMember | RemoveMember) -> Configuration | RejectReason:

@@ -183,6 +183,10 @@ class Peers:
             next_index = Index(min(agreed + 1, previous))
         progress.become_probe(max(next_index, Index(progress.match_index + 1)))
 
+    def reachable(self, progress: Progress) -> bool:
+        """Tell whether a peer has answered lately."""
+        return progress.heard and progress.last_contact >= self.heard_since
+
     # --- majorities ------------------------------------------------------------------------
 
     @property

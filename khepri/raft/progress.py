@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,21 @@ class ProgressState(Enum):
     """They agree: messages go out without waiting, as far as the window allows."""
     SNAPSHOT = "snapshot"
     """The peer needs entries that are gone: a snapshot is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """One peer at one moment, for those who watch a cluster.
+
+    Attributes:
+        match_index: up to here the peer has confirmed the leader's log.
+        state: ``probe``, ``replicate`` or ``snapshot``, see `ProgressState`.
+        is_reachable: whether it has answered within the longest election timeout.
+    """
+
+    match_index: Index
+    state: str
+    is_reachable: bool
 
 
 class Progress:

@@ -1,7 +1,7 @@
 """Sending entries to the peers (Raft §5.3).
 
 Here: which message a peer gets next. Not here: what is known about a peer (`progress.py`), what
-its answers do (`leader.py`).
+its answers do (`peers.py`).
 """
 
 from __future__ import annotations

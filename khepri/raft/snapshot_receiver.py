@@ -139,6 +139,9 @@ class SnapshotReceiver:
         acceptance = self._acceptance
         if acceptance is not None and acceptance.transfer_id == transfer_id:
             self._refuse(acceptance.sender, transfer_id)
+            if self.installing:
+                # The log may be void on disk already from the snapshot's index on: write it again.
+                self._server.written.cut_from(acceptance.meta.index)
             self._forget()
 
     def on_deadline(self) -> None:

@@ -100,6 +100,10 @@ class SimulatedWalWriter:
             StorageError: the disk refuses.
         """
         self.write()
+        refused, self.unwritten = self.unwritten, []
+        for server in {write.server for write in refused}:
+            self._told.discard(server)
+            self._node.later(0.0, server.arrive, LogRecovered())
         append = Append(self._node.uid, first_index, ())
         self.voiding = first_index
         self.log.write([append])

@@ -6,6 +6,7 @@ from math import inf
 
 from khepri.actors.command_pump import RESEND_SECONDS, CommandPump
 from khepri.machine.entries import Group
+from khepri.machine.machine import Machine
 
 
 def test_a_pump_without_commands_is_never_ready() -> None:
@@ -27,6 +28,19 @@ def test_forwarded_commands_do_not_wait_for_the_session_of_our_own() -> None:
     pump.entries_to_propose(10.0)
     pump.take_foreign([Group(7, 1, 1, [b"theirs"])])
     assert pump.ready_at < 0.0
+
+
+def test_without_a_session_a_snapshot_leaves_nothing_in_doubt() -> None:
+    pump = CommandPump()
+    origin = pump.origin
+    origin.open_session(1)
+    origin.add(b"command", None)
+    origin.take_group()
+    assert origin.close_session() == []
+    assert pump.installed(Machine()) == []  # it is to be sent in another session
+    origin.open_session(2)
+    origin.drop_unsent()
+    assert origin.close_session() == []
 
 
 def test_with_a_session_commands_are_ready_at_once() -> None:

@@ -9,7 +9,13 @@ import pytest
 
 from khepri.actors.label import ActorLabel
 from khepri.actors.segment_writer import FlushFile, ReleaseEntries, SegmentWriter
-from khepri.errors import DiskFailedError, DiskFullError, StorageError
+from khepri.errors import (
+    DataCorruptionError,
+    DirectoryAccessError,
+    DiskFailedError,
+    DiskFullError,
+    StorageError,
+)
 from khepri.log.interface import ClosedFile
 from khepri.raft.types import Index
 from tests.actors.actors_helpers import WAIT_SECONDS
@@ -61,7 +67,7 @@ def writer(segments: _Segments) -> Iterator[ActorReference]:
     reference.stop(timeout=WAIT_SECONDS)
 
 
-@pytest.mark.parametrize("error", [DiskFullError, DiskFailedError])
+@pytest.mark.parametrize("error", [DiskFullError, DiskFailedError, DirectoryAccessError])
 def test_what_the_disk_refuses_is_done_when_it_works_again(
     segments: _Segments, writer: ActorReference, error: type[StorageError]
 ) -> None:
@@ -80,11 +86,24 @@ def test_of_several_releases_of_a_store_the_newest_stands_for_all(
     segments: _Segments, writer: ActorReference
 ) -> None:
     segments.refusal = DiskFailedError("no", path="here")
-    for index in (3, 5):
+    for index in (3, 5, 4):
         writer.cast(ReleaseEntries("uid", Index(index)))
     eventually(lambda: segments.refused, "it was tried")
     writer.cast(ReleaseEntries("other", Index(4)))
     segments.refusal = None
     eventually(lambda: ("other", Index(4)) in segments.done, "it is done")
     assert ("uid", Index(5)) in segments.done
-    assert ("uid", Index(3)) not in segments.done
+    assert not {("uid", Index(3)), ("uid", Index(4))} & set(segments.done)
+
+
+def test_damaged_segments_of_one_store_do_not_keep_the_others_from_theirs(
+    segments: _Segments, writer: ActorReference
+) -> None:
+    segments.refusal = DataCorruptionError("no", path="here", offset=0, reason="damaged")
+    writer.cast(ReleaseEntries("uid", Index(3)))
+    eventually(lambda: segments.refused, "it was tried")
+    segments.refusal = None
+    writer.cast(ReleaseEntries("other", Index(4)))
+    eventually(lambda: segments.done, "the other is done")
+    assert segments.done == [("other", Index(4))]
+    assert writer.is_alive()

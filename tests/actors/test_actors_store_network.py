@@ -12,7 +12,7 @@ from khepri.actors.access import StoreAccess
 from khepri.actors.postman import Postman
 from khepri.actors.server_messages import FrameFrom, MessageFrom
 from khepri.actors.store_network import NOTICE_SECONDS, StoreNetwork
-from khepri.encoding import EncodingError
+from khepri.encoding import EncodingError, pack
 from khepri.raft.election_messages import RequestVoteResponse
 from khepri.raft.log_messages import NO_ANSWER, Heartbeat
 from khepri.raft.types import Configuration, Index, Member, MemberKind, ServerId, Term
@@ -109,9 +109,18 @@ def test_rule_13_what_is_for_another_cluster_is_dropped_and_counted() -> None:
     assert wire.counters.snapshot()[Drop.WRONG_CLUSTER] == 2
 
 
+EMPTY = pack(["", "", []])
+
+
 def test_what_is_garbled_is_an_error_to_be_told() -> None:
     bob, _ = member("ann-1", "bob-1", of=BOB)
-    for kind, body in ((1, b"garbage"), (99, b"\x93\xa0\xa0\x90")):
+    bodies = (
+        b"garbage",
+        pack([[], "bob-1", []]),  # what cannot be a key of a dict
+        pack(["ann-1", [], []]),
+        pack(["ann-1", {}, []]),
+    )
+    for kind, body in (*((kind, body) for kind in (1, 2) for body in bodies), (99, EMPTY)):
         with pytest.raises(EncodingError):
             bob.open(FrameFrom("ann", kind, body))
 

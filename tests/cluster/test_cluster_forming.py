@@ -9,7 +9,12 @@ import pytest
 
 from khepri.actors.access import StoreAccess
 from khepri.actors.node import Node
-from khepri.errors import InvalidOptionError, NoSuchServerError
+from khepri.errors import (
+    InvalidOptionError,
+    JoinError,
+    KhepriTimeoutError,
+    NoSuchServerError,
+)
 from khepri.log.shared_file_system import SharedFile, SharedFileSystem
 from khepri.management import ClusterManager
 from khepri.raft.types import ServerId
@@ -19,11 +24,13 @@ from khepri.transport.interface import Message as Parcel
 from khepri.transport.memory_network import MemoryNetwork
 from khepri.transport.memory_transport import MemoryTransport
 from tests.cluster.cluster_helpers import (
+    GRACE_SECONDS,
     await_equal_trees,
     eventually,
     leader_among,
     others,
     role,
+    timed,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +73,41 @@ def test_all_members_are_voters_and_know_each_other(transport: Transport) -> Non
                 cluster.store_id
             )
         assert [role(cluster, number) for number in range(3)].count("leader") == 1
+
+
+def test_the_leader_tells_how_far_the_others_are() -> None:
+    with LocalCluster(3) as cluster:
+        leader = leader_among(cluster, range(3))
+        dead, follower = others(cluster, leader)
+        manager = cluster.manager(leader)
+        cluster.kill(dead)
+        cluster.store(leader).put("/a", 1)
+
+        def told() -> bool:
+            status = manager.status(cluster.store_id)
+            known = {peer.server_id.node: peer for peer in status.peers}
+            there, lost = known[cluster.name(follower)], known[cluster.name(dead)]
+            assert {peer.kind for peer in status.peers} == {"voter"}
+            return (
+                there.is_reachable
+                and not lost.is_reachable
+                and there.match_index == status.last_index > lost.match_index
+            )
+
+        eventually(told, "the silence of the dead member")
+        assert cluster.manager(follower).status(cluster.store_id).peers == ()
+
+
+def test_a_leader_is_waited_for_at_the_member_that_is_named() -> None:
+    with LocalCluster(3) as cluster:
+        leader_among(cluster, range(3))
+        member = ServerId(cluster.store_id, cluster.name(2))
+        cluster.manager(0).wait_for_leader(member, 10)
+        cluster.partition([2], [0, 1])
+        cluster.manager(0).wait_for_leader(cluster.store_id, 10)
+        outcome = timed(lambda: cluster.manager(0).wait_for_leader(member, 1.0))
+        assert isinstance(outcome.error, KhepriTimeoutError | JoinError)
+        assert outcome.seconds < 1.0 + GRACE_SECONDS
 
 
 def test_a_stopped_member_is_a_member_and_a_third_favor_is_misuse() -> None:

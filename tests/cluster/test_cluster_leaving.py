@@ -11,6 +11,7 @@ from khepri.errors import (
     KhepriTimeoutError,
     NoSuchServerError,
     NotAKhepriStoreError,
+    NotAMemberError,
     NotDoneError,
 )
 from khepri.testing.local_cluster import DIRECTORY, LocalCluster
@@ -130,7 +131,9 @@ def test_a_dead_member_is_removed_and_the_majority_is_smaller() -> None:
         cluster.kill(dead)
         manager = cluster.manager(others(cluster)[0])
         manager.remove_member(cluster.name(dead), cluster.store_id, 10)
-        manager.remove_member(cluster.name(dead), cluster.store_id, 10)  # it is none any more
+        with pytest.raises(NotAMemberError) as told:
+            manager.remove_member(cluster.name(dead), cluster.store_id, 10)
+        assert told.value.members == manager.nodes(cluster.store_id)
         assert len(manager.members(cluster.store_id)) == 2
         # M13: it comes back, is none, and disturbs nobody.
         term = manager.status(cluster.store_id).term
@@ -156,6 +159,24 @@ def test_l08_a_removed_member_with_its_old_data_joins_as_another_one() -> None:
         cluster.manager(victim).join(cluster.name(rest[1]), cluster.store_id, 10)
         assert cluster.store(victim).get("/a") == 2
         await_equal_trees(cluster)
+
+
+@pytest.mark.parametrize("was_told", [True, False])
+def test_a_removed_member_can_be_reset_and_begins_anew(was_told: bool) -> None:
+    with LocalCluster(3) as cluster:
+        victim = others(cluster, leader_among(cluster, range(3)))[0]
+        rest = others(cluster, victim)
+        cluster.store(0).put("/a", 1)
+        cluster.kill(victim)
+        cluster.manager(rest[0]).remove_member(cluster.name(victim), cluster.store_id, 10)
+        cluster.restart(victim)
+        if was_told:
+            await_being_left_alone(cluster, victim)
+        manager = cluster.manager(victim)
+        manager.reset(cluster.store_id, 10)
+        manager.start(DIRECTORY, cluster.store_id)
+        assert not cluster.store(victim).exists("/a")
+        assert len(cluster.manager(rest[0]).members(cluster.store_id)) == 2
 
 
 def test_the_last_member_cannot_be_removed() -> None:

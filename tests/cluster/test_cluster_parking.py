@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
+from khepri import aio, messages
 from khepri.actors import remote_functions
 from khepri.actors.ra_server import RaServer
 from khepri.actors.remote_functions import RemoteFunctions
 from khepri.errors import KhepriTimeoutError
+from khepri.server_ref import ServerRef
 from khepri.testing.local_cluster import LocalCluster
 from tests.cluster.cluster_helpers import await_equal_trees, eventually, leader_among, others
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BIG = b"x" * 100_000
 
@@ -43,14 +46,28 @@ def server_of(cluster: LocalCluster, number: int) -> RaServer:
     return server
 
 
+def put_from_a_thread(cluster: LocalCluster, number: int) -> None:
+    cluster.store(number).put("/given/up", 1, timeout=0.2)
+
+
+def put_from_a_task(cluster: LocalCluster, number: int) -> None:
+    asyncio.run(aio.Store(cluster.store_id, cluster.node(number)).put("/given/up", 1, timeout=0.2))
+
+
+def put_by_message(cluster: LocalCluster, number: int) -> None:
+    reference = ServerRef(cluster.store(number), cluster.node(number))
+    reference.ask(messages.Put("/given/up", 1), timeout=0.2)
+
+
+@pytest.mark.parametrize("give_up", [put_from_a_thread, put_from_a_task, put_by_message])
 def test_rule_21_r27_a_write_whose_caller_gave_up_is_not_executed_later(
-    cluster: LocalCluster,
+    cluster: LocalCluster, give_up: Callable[[LocalCluster, int], None]
 ) -> None:
     number = cut_off_a_follower(cluster)
     store = cluster.store(number)
     still_wanted = [store.put("/wanted/first", 1, async_=True)]
     with pytest.raises(KhepriTimeoutError):
-        store.put("/given/up", 1, timeout=0.2)
+        give_up(cluster, number)
     still_wanted.append(store.put("/wanted/second", 1, async_=True))
     cluster.heal()
     for future in still_wanted:

@@ -13,10 +13,12 @@ import pytest
 
 import khepri
 from khepri.errors import (
+    DataCorruptionError,
     DirectoryAccessError,
     DiskFailedError,
     DiskFullError,
     KhepriError,
+    StorageError,
     UnknownFormatError,
 )
 from khepri.log.memory_file_system import Operation, SimulatedCrash
@@ -27,6 +29,7 @@ from tests.facade.facade_helpers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path as FilePath
 
 
 def set_hook(files: SharedFileSystem, hook: Callable[[Operation], None] | None) -> None:
@@ -89,6 +92,48 @@ def test_a_failed_sync_acknowledges_nothing_and_loses_nothing() -> None:
     with memory_store(file_system=files) as store:
         assert store.exists("/b")
         assert store.get("/a") in {1, 2}
+
+
+def refusing_changes(number: int) -> Callable[[Operation], None]:
+    """Fail whatever changes something, anywhere, as a file system that was remounted read-only."""
+
+    def hook(operation: Operation) -> None:
+        if operation.name != "pread":
+            raise OSError(number, os.strerror(number))
+
+    return hook
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])
+def test_a_disk_that_becomes_read_only_stops_writes_alone(number: int) -> None:
+    files = SharedFileSystem()
+    with memory_store(file_system=files) as store:
+        store.put("/a", 1)
+        set_hook(files, refusing_changes(number))
+        for _ in range(3):
+            with pytest.raises(StorageError):
+                store.put("/a", 2, timeout=10)
+            assert store.get("/a") == 1
+            assert store.get("/a", favor="consistency", timeout=10) in {1, 2}
+        set_hook(files, None)
+        eventually(lambda: put_works(store, "/b"), "service after the disk is back")
+
+
+def test_a_damaged_store_is_refused_and_the_others_of_its_directory_go_on(
+    tmp_path: FilePath,
+) -> None:
+    directory = tmp_path / "data"
+    khepri.start(directory, "damaged")
+    (meta,) = directory.glob("stores/*/meta")
+    khepri.start(directory, "whole")
+    khepri.put("/a", 1, store_id="whole")
+    khepri.stop("damaged")
+    meta.write_bytes(b"\xff" * meta.stat().st_size)
+    for _ in range(8):  # more often than anything is restarted
+        with pytest.raises(DataCorruptionError):
+            khepri.start(directory, "damaged")
+        khepri.put("/a", 2, store_id="whole")
+    assert khepri.get("/a", store_id="whole") == 2
 
 
 def put_works(store: khepri.Store, path: str) -> bool:

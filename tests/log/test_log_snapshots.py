@@ -266,6 +266,21 @@ def test_old_ones_that_cannot_be_removed_do_no_harm(memory: MemoryFileSystem) ->
     assert check_newest_snapshot(memory, "/data") == snapshot_meta(9)
 
 
+def test_one_that_was_not_published_to_the_end_does_not_outlive_the_next(
+    memory: MemoryFileSystem,
+) -> None:
+    memory.make_directory("/data")
+    snapshots, _ = taken(memory, "/data", 5)
+    memory.hook = fail(errno.EIO, "fsync_directory")
+    with pytest.raises(DiskFailedError):
+        snapshots.write(snapshot_meta(9), [])
+    memory.hook = None
+    new = snapshot_meta(7)
+    assert snapshots.write(new, chunks_of(new))
+    assert read_all(snapshots) == chunks_of(new)
+    assert check_newest_snapshot(memory, "/data") == new
+
+
 def test_s03_a_damaged_snapshot_is_refused_never_passed_over(memory: MemoryFileSystem) -> None:
     """An older one may still lie beside it; the log between the two is gone."""
     memory.make_directory("/data")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 
 from khepri.raft.effects import (
+    AppendEntries,
     DiscardSnapshot,
     EndSnapshotSend,
     InstallSnapshot,
     ReadSnapshotChunk,
 )
 from khepri.raft.events import (
+    LogRecovered,
+    LogWriteFailed,
     SnapshotAcceptFailed,
     SnapshotChunkRead,
     SnapshotChunkStored,
@@ -301,6 +304,33 @@ def test_the_log_stands_still_while_a_snapshot_is_installed() -> None:
     assert (node.core.last_index, node.core.commit_index, node.core.last_written) == (9, 9, 9)
     assert node.receive("C", append_entries(2, (9, 1), "10:2")) == [confirmed(9, 1, term=2)]
     assert node.sync() == [confirmed(10, 2, term=2)]
+
+
+def test_nothing_is_written_while_the_log_is_about_to_be_void() -> None:
+    node = make_node("A", entries="1:1", term=1)
+    node.receive("B", append_entries(1, (1, 1), "2:1"))
+    node.step(LogWriteFailed("full"))
+    node.receive("B", piece(meta(9), data=b"all", done=True))
+    node.jobs.clear()
+    node.step(SnapshotChunkStored(1, 3))
+    node.jobs.clear()
+    node.step(LogRecovered())  # the refused write was dropped: the snapshot takes its place
+    assert node.done(AppendEntries) == []
+    node.step(SnapshotInstalled(meta(9)))
+    node.receive("B", append_entries(1, (9, 1), "10:1"))
+    assert node.sync() == [confirmed(10)]
+
+
+def test_what_may_be_void_on_disk_after_a_failed_installation_is_written_again() -> None:
+    node = make_node("A", entries="1:1 2:1 3:1 4:1", term=1)
+    node.receive("B", piece(meta(3, term=2), term=2, data=b"all", done=True))
+    node.jobs.clear()
+    node.step(SnapshotChunkStored(1, 3))
+    node.jobs.clear()
+    node.step(SnapshotAcceptFailed(1, "the folder could not be synced"))
+    assert node.core.last_written == 2
+    (append,) = node.done(AppendEntries)
+    assert [entry.index for entry in append.entries] == [3, 4]
 
 
 def test_entries_that_a_crash_left_behind_an_installed_snapshot_are_dropped() -> None:

@@ -111,6 +111,16 @@ def test_t05_when_all_are_lost_the_old_leader_resumes_in_its_term() -> None:
     assert (leader.is_leader, leader.core.term) == (True, 1)
 
 
+def test_a_leader_that_loses_its_majority_meanwhile_has_not_handed_over() -> None:
+    node = leader_in_sync()
+    propose(node, b"x")
+    node.step(TransferLeadership(sid("B"), "ticket"))
+    node.wait(3)
+    assert node.sent(TimeoutNow) == []
+    assert node.plays(Role.FOLLOWER)
+    assert node.rejection("ticket") is RejectReason.LEADERSHIP_LOST
+
+
 def test_t06_a_late_message_is_ignored_by_its_term() -> None:
     node = make_node("B", entries="1:1", term=1)
     node.receive("A", append_entries(1, (1, 1)))

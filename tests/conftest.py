@@ -1,4 +1,4 @@
-"""Settings for the property tests of this room."""
+"""Settings for the property tests of all rooms."""
 
 from __future__ import annotations
 

@@ -1,0 +1,44 @@
+"""One text for a method and for the functions that do the same.
+
+The functions of `khepri`, `khepri.adv` and `khepri.aio` say in the source only which method they
+stand for, since what is told twice comes apart. `help` shows the method's text.
+"""
+
+from __future__ import annotations
+
+from inspect import cleandoc, iscoroutinefunction
+from types import FunctionType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_STORE_ID = "``store_id`` says which store is meant; left out, the default one."
+_AWAITED = "Here it is awaited, and takes no ``async_``."
+
+
+def tell_as_methods(functions: Mapping[str, object], told_by: type) -> None:
+    """Give functions the docstrings of the methods of the same name.
+
+    Args:
+        functions: by name; the ``globals()`` of a module or the ``vars`` of a class. What is not
+            a function, is private, or has no method of its name is left alone.
+        told_by: the class whose methods have the texts.
+    """
+    for name, function in functions.items():
+        if not isinstance(function, FunctionType) or name.startswith("_"):
+            continue
+        text: str | None = getattr(getattr(told_by, name, None), "__doc__", None)
+        if not text:  # as under ``python -OO``
+            continue
+        parts = [cleandoc(text)]
+        if iscoroutinefunction(function):
+            parts.append(_AWAITED)
+        if "store_id" in (function.__kwdefaults__ or ()):
+            parts.append(_STORE_ID)
+        function.__doc__ = "\n\n".join(parts)
+
+
+def with_options_of(text: str | None, *parts: type) -> str:
+    """Give the docstring of a class that is put together of parts, with theirs behind it."""
+    return "\n\n".join(cleandoc(each) for each in (text, *(p.__doc__ for p in parts)) if each)
