@@ -5,9 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from khepri.errors import ClusterChangeNotPermittedError, KhepriTimeoutError, NoSuchServerError
+from khepri.errors import (
+    ClusterChangeNotPermittedError,
+    KhepriTimeoutError,
+    NoSuchServerError,
+    NotDoneError,
+)
 from khepri.raft.events import AddMember, ForceSingleMember, RemoveMember, TransferLeadership
 from khepri.raft.plain import as_natural
 from khepri.raft.types import Member, MemberKind, ServerId
@@ -22,6 +27,9 @@ if TYPE_CHECKING:
     from .access import StoreAccess
     from .router import Functions
     from .server_status import PeerStatus, ServerStatus
+
+ANOTHER_CLUSTER: Final = "another_cluster"
+"""The reason for not adding a member that was started for another cluster."""
 
 QUESTION_LIFE_SECONDS = 10.0
 """Who has waited so long whether there is a majority has given up, or asked again."""
@@ -87,8 +95,18 @@ class RemoteFunctions:
         )
         return self._ask(store_id, place)
 
-    def add_member(self, store_id: object, name: object, uid: object) -> KhepriFuture[Any]:
-        """Add a member that becomes a voter when it has caught up."""
+    def add_member(
+        self, store_id: object, name: object, uid: object, cluster_id: object
+    ) -> KhepriFuture[Any]:
+        """Add a member that becomes a voter when it has caught up.
+
+        It has been started for a cluster; in another one it would never be heard.
+        """
+        if self._access(store_id).cluster_id != cluster_id:
+            raise NotDoneError(
+                f"the store {store_id!r} on {self._name} is of another cluster",
+                reason=ANOTHER_CLUSTER,
+            )
         member = Member(ServerId(str(store_id), str(name)), str(uid), MemberKind.PROMOTABLE)
         return self._ask(store_id, AskCore(lambda ticket: AddMember(member, ticket)))
 

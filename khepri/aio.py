@@ -26,7 +26,6 @@ from .async_reading import AsyncReader
 from .async_writing import AsyncBatch, AsyncWriter
 from .docstrings import tell_as_methods, with_options_of
 from .reading import Reader
-from .store import Store as BlockingStore
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -375,7 +374,7 @@ async def fence(*, store_id: str | None = None, **options: Unpack[TimeoutOption]
     await _store(store_id).fence(**options)
 
 
-tell_as_methods(globals(), BlockingStore)
+tell_as_methods(globals(), Writer)
 for _part in (AsyncReader, AsyncWriter):
-    tell_as_methods(vars(_part), BlockingStore)
+    tell_as_methods(vars(_part), Writer)
 tell_as_methods(vars(AsyncAdvancedStore), AdvancedStore)

@@ -18,17 +18,10 @@ from khepri.errors import NotAKhepriStoreError, NotAMemberError, NotDoneError
 from khepri.raft.events import ForceSingleMember
 from khepri.raft.types import ServerId
 
+from .asking import TRANSFER_ATTEMPT_SECONDS, ask_cluster, remove
 from .calls import DEFAULT, Deadline, Timeout, call, node_or_default, result
 from .cluster_arguments import checked_member, checked_place, checked_store_id
-from .membership import (
-    TRANSFER_ATTEMPT_SECONDS,
-    ask_cluster,
-    changing,
-    join_cluster,
-    leave,
-    locally_known,
-    remove,
-)
+from .membership import changing, join_cluster, leave, locally_known
 from .options import Favor, is_consistent
 
 if TYPE_CHECKING:

@@ -121,6 +121,7 @@ class MoreWriter(Viewer):
             NodeNotFoundError: nothing is at `path`.
             MismatchingNodeError: something is at `new_path`.
             InvalidOptionError: `new_path` is at or below `path`.
+            CommandFailedError: a path would have more than 1,024 components.
         """
         check_options("copy", options, WRITE)
         operation = commands.copy(concrete_path(path), concrete_path(new_path))

@@ -13,8 +13,8 @@ from khepri.config import get_max_command_bytes
 from khepri.transport.settings import TransportSettings
 from khepri.transport.zmq_transport import ZmqTransport
 
+from .asking import ping as ping_node
 from .calls import DEFAULT, Deadline, Timeout
-from .membership import ping as ping_node
 from .remote_management import offer_management
 
 if TYPE_CHECKING:

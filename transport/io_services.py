@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from .reactor import Reactor
     from .settings import TransportSettings
     from .sockets import SocketFactory
+    from .zap import Admissions
 
 
 @dataclass(frozen=True, slots=True)
 class IoServices:
-    """Loop, sockets, counters and settings of one transport, and who it is."""
+    """Loop, sockets, counters and settings of one transport, who it is, and who may come in."""
 
     identity: NodeIncarnation
     settings: TransportSettings
     counters: Counters
     reactor: Reactor
     sockets: SocketFactory
+    admissions: Admissions

@@ -16,13 +16,12 @@ from .counters import Drop, Refusal
 from .sockets import has_input, next_event
 from .strangers import Strangers
 from .wire import Batch, FrameError, Hello, Welcome
-from .zap import DOOR, Admissions, ZapHandler
+from .zap import DOOR, ZapHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .address import Address
-    from .curve import ClusterKeys
     from .interface import Envelope, NodeIncarnation, Receiver
     from .io_services import IoServices
     from .sockets import Context
@@ -40,7 +39,6 @@ class Listener:
     def __init__(
         self,
         context: Context,
-        keys: ClusterKeys,
         services: IoServices,
         receiver: Receiver,
         on_greeting: Callable[[NodeIncarnation], None],
@@ -49,7 +47,6 @@ class Listener:
 
         Args:
             context: the transport's own context.
-            keys: the keys of the cluster.
             services: what the transport shares.
             receiver: is given the envelopes.
             on_greeting: is told which node has greeted, and in which life it is.
@@ -58,7 +55,7 @@ class Listener:
         self._receiver = receiver
         self._on_greeting = on_greeting
         self._reader = FrameReader(services.settings.frame_bytes)
-        self._admissions = Admissions(keys)
+        self._admissions = services.admissions
         self._strangers = Strangers(services.settings.stranger_limit, services.counters)
         self._complaints = Complaints(services.identity.node)
         zap = ZapHandler(context, self._admissions, services.counters, self._on_unknown_key)
@@ -146,7 +143,7 @@ class Listener:
         if batch.receiver != self._services.identity:
             is_me = batch.receiver.node == self._services.identity.node
             raise FrameError(Drop.STALE_RECEIVER if is_me else Drop.WRONG_RECEIVER)
-        if batch.sender.incarnation != self._admissions.incarnation_of(user):
+        if not self._admissions.is_present(batch.sender):
             self._complaints.about(
                 user, f"an earlier life of {user} still sends, or two nodes bear this name"
             )

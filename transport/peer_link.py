@@ -173,6 +173,9 @@ class PeerLink:
         match frame:
             case Welcome(NodeIncarnation(self.peer, incarnation), self._services.identity):
                 self._incarnation = incarnation
+                # Who is found at the address of a name has the name: another process may have
+                # greeted under it.
+                self._services.admissions.admit(NodeIncarnation(self.peer, incarnation))
                 self._stage = Stage.LINKING
                 self._open(self._services.sockets.link)
             case _:

@@ -27,7 +27,7 @@ DOOR: Final = "?"
 
 _ENDPOINT: Final = "inproc://zeromq.zap.01"
 ADMITTED_LIMIT: Final = 1024
-"""Nodes that are remembered. An evicted one greets again when it next connects."""
+"""Nodes that are remembered: those that have greeted or sent last."""
 _REQUEST_PARTS: Final = 7
 """Six of the protocol (version to mechanism) and one credential: the client's key."""
 _NOT_NOW: Final = b"300"
@@ -45,7 +45,7 @@ class Admissions:
         self._greeted: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
 
     def admit(self, greeted: NodeIncarnation) -> None:
-        """Let the key of a node in. The one greeted longest ago goes when there are too many."""
+        """Let the key of a node in. The one longest silent goes when there are too many."""
         node, incarnation = greeted
         key = self._keys.client(node).public_binary
         self._users[key] = node
@@ -55,10 +55,20 @@ class Admissions:
             _, (oldest_key, _) = self._greeted.popitem(last=False)
             del self._users[oldest_key]
 
-    def incarnation_of(self, node: str) -> bytes | None:
-        """Give the life a node was last greeted in, None if it never was."""
-        greeted = self._greeted.get(node)
-        return greeted[1] if greeted else None
+    def is_present(self, sender: NodeIncarnation) -> bool:
+        """Tell whether a node, whose key is beyond doubt, speaks from the life it last greeted in.
+
+        One that has gone for want of room is let in again: its connection has gone on, so it has
+        no cause to greet.
+        """
+        greeted = self._greeted.get(sender.node)
+        if greeted is None:
+            if sender.node == DOOR:
+                return False
+            self.admit(sender)
+            return True
+        self._greeted.move_to_end(sender.node)
+        return greeted[1] == sender.incarnation
 
     def user_of(self, key: bytes) -> str | None:
         """Give the node of a key, `DOOR` for the door key, None for a stranger's."""

@@ -26,6 +26,7 @@ from .peer_link import PeerLink
 from .reactor import Reactor
 from .settings import TransportSettings
 from .sockets import Context, SocketFactory
+from .zap import Admissions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -217,8 +218,15 @@ class ZmqTransport:
         cleanup.callback(reactor.close)
         sockets = SocketFactory(context, self._keys, self.node, self._settings)
         cleanup.callback(sockets.close_monitored)
-        services = IoServices(self._identity, self._settings, self._counters, reactor, sockets)
-        listener = Listener(context, self._keys, services, self._receiver, self._on_greeting)
+        services = IoServices(
+            self._identity,
+            self._settings,
+            self._counters,
+            reactor,
+            sockets,
+            Admissions(self._keys),
+        )
+        listener = Listener(context, services, self._receiver, self._on_greeting)
         cleanup.callback(listener.close)
         cleanup.callback(self._hang_up)
         self._listen_ports = listener.bind(self._addresses)

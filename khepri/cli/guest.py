@@ -5,6 +5,7 @@ It has a free port and the cluster's cookie, runs no store and joins nothing; it
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from contextlib import contextmanager
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from khepri.actors.node import Node
+from khepri.asking import ask_cluster
 from khepri.calls import Deadline
 from khepri.config import get_default_store_id, get_max_command_bytes
 from khepri.errors import JoinError, KhepriTimeoutError
-from khepri.membership import ask_cluster
 from khepri.transport.address import parse_node_name
 from khepri.transport.settings import TransportSettings
 from khepri.transport.zmq_transport import ZmqTransport
@@ -91,7 +92,8 @@ class Guest:
 
     def ask_for_long(self, function: str, *arguments: object) -> Any:  # noqa: ANN401 - it decides
         """Like `ask`, for what takes the budget as its last argument."""
-        return self.ask(function, *arguments, self._deadline.remaining())
+        rest = self._deadline.remaining()
+        return self.ask(function, *arguments, math.inf if rest is None else rest)
 
     def greet(self) -> None:
         """Check that the node can be reached.
@@ -99,7 +101,8 @@ class Guest:
         Raises:
             CommandError: it cannot; says why, as far as the connection tells.
         """
-        seconds = min(_GREETING_SECONDS, self._deadline.remaining() or 0.0)
+        rest = self._deadline.remaining()
+        seconds = _GREETING_SECONDS if rest is None else min(rest, _GREETING_SECONDS)
         try:
             self._node.call(self.asked, "ping", (), seconds)
         except (JoinError, KhepriTimeoutError) as error:

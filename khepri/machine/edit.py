@@ -129,8 +129,8 @@ class Edit:
             payload, version, node.child_list_version, node.children, node.keep_while, node.size
         )
         self._replace(path, changed)
-        if payload is None:
-            self._drop_if_idle(path, changed)
+        if _is_idle(changed):
+            self.delete(path, KEEP_WHILE)
 
     def set_keep_while(self, path: Names, keep_while: KeepWhile | None) -> None:
         """Give an existing node other conditions; no version tells of it."""
@@ -155,13 +155,17 @@ class Edit:
 
         Implicit parents left without children and payload go away too, all the way up.
         """
-        node = self.node_at(path)
-        assert node is not None
-        self._forget(path, node, reason)
-        if path:
-            self._unlink(path, node)
-        else:
-            self._empty_root(node)
+        while True:  # not by recursion: a thousand parents may have to go
+            node = self.node_at(path)
+            assert node is not None
+            self._forget(path, node, reason)
+            if not path:
+                self._empty_root(node)
+                return
+            parent = self._unlink(path, node)
+            if not _is_idle(parent):
+                return
+            path, reason = path[:-1], KEEP_WHILE
 
     # --- how they are done ---
 
@@ -192,13 +196,13 @@ class Edit:
         changed = self._with_children(path[:-1], parent, children, size_change)
         self._rebuild(path[:-1], parents, changed, size_change)
 
-    def _unlink(self, path: Names, node: TreeNode) -> None:
-        """Take a child off its parent, and the parent with it if nothing keeps it."""
+    def _unlink(self, path: Names, node: TreeNode) -> TreeNode:
+        """Take a child off its parent; give the parent as it is then."""
         parents = self._ancestors(path)
         children = without_child(parents[-1].children, path[-1])
         changed = self._with_children(path[:-1], parents[-1], children, -node.size)
         self._rebuild(path[:-1], parents, changed, -node.size)
-        self._drop_if_idle(path[:-1], changed)
+        return changed
 
     def _with_children(
         self, path: Names, node: TreeNode, children: Mapping[str, TreeNode], size_change: int
@@ -229,17 +233,6 @@ class Edit:
                 above.size + size_change,
             )
         self.root = node
-
-    def _drop_if_idle(self, path: Names, node: TreeNode) -> None:
-        """Remove an implicit parent that has neither children nor a payload."""
-        keep_while = node.keep_while
-        if (
-            keep_while is not None
-            and keep_while.is_implicit
-            and not node.children
-            and node.payload is None
-        ):
-            self.delete(path, KEEP_WHILE)
 
     def _empty_root(self, root: TreeNode) -> None:
         if root.payload is None and not root.children:
@@ -284,6 +277,12 @@ class Edit:
                 changes.append(Change(path, self.before.get(path) or node, None, reason))
         changes.sort(key=_by_path)
         return changes
+
+
+def _is_idle(node: TreeNode) -> bool:
+    """Tell whether a node is an implicit parent that has neither children nor a payload."""
+    kept = node.keep_while
+    return kept is not None and kept.is_implicit and not node.children and node.payload is None
 
 
 def _by_path(change: Change) -> Names:

@@ -13,7 +13,7 @@ from .cascade import settle
 from .conditions import IfAll, IfDataMatches, IfNodeExists
 from .edit import subtree
 from .keep_while import lifetime
-from .names import ROOT
+from .names import MAX_PATH_COMPONENTS, ROOT
 from .outcomes import MismatchingNode, NodeNotFound
 from .parts import checked_path, existing_depth, expiry_after, pattern_from_plain
 from .patterns import find_one
@@ -21,6 +21,7 @@ from .properties import EXPLICIT
 from .queries import fingerprint
 from .replies import (
     DONE,
+    command_failed,
     is_error,
     mismatching_node,
     node_not_found,
@@ -128,7 +129,10 @@ def _graft(edit: Edit, source: Names, target: Names) -> Reply:
     occupied = edit.node_at(target)
     if occupied is not None:
         return _mismatch(target, occupied, IfNodeExists(exists=False))
-    for path, original in subtree(target, node):
+    copied = list(subtree(target, node))
+    if max(len(path) for path, _ in copied) > MAX_PATH_COMPONENTS:
+        return command_failed(f"a path would have more than {MAX_PATH_COMPONENTS} components")
+    for path, original in copied:
         depth = existing_depth(edit, path)
         edit.create(path, depth, original.payload, original.keep_while)
     return DONE

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from khepri.asking import ask_cluster
+from khepri.calls import Deadline
 from khepri.errors import (
     JoinError,
     KhepriError,
     KhepriTimeoutError,
     NoSuchServerError,
     NotAKhepriStoreError,
+    ServerStoppedError,
 )
 from khepri.raft.types import MemberKind, ServerId
 from khepri.testing.local_cluster import LocalCluster
@@ -250,6 +253,27 @@ def test_writes_go_on_while_a_node_joins() -> None:
         assert not writers.failures
         assert writers.longest_stall_seconds() < 1.0
         writers.check(await_equal_trees(cluster))
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_a_node_joins_one_that_is_itself_just_joining(round_: int) -> None:
+    del round_
+    with Apart(3) as cluster:
+        raised = at_once(lambda: cluster.join(2, 1), lambda: cluster.join(1, 0))
+        assert raised == [None, None]
+        await_equal_trees(cluster)
+        assert len(cluster.manager(0).members(cluster.store_id)) == 3
+
+
+def test_when_the_node_that_was_asked_is_gone_another_member_is_asked() -> None:
+    with LocalCluster(4) as cluster:
+        leader_among(cluster, range(4))
+        cluster.kill(1)
+        node, deadline = cluster.node(0), Deadline(20.0)
+        ask = partial(ask_cluster, node, cluster.store_id, cluster.name(1), "has_quorum", ())
+        with pytest.raises((JoinError, ServerStoppedError)):
+            ask(deadline)
+        ask(deadline, others=[cluster.name(2)])
 
 
 def test_two_nodes_join_at_once() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from khepri.asking import ping
 from khepri.calls import Deadline
 from khepri.errors import KhepriTimeoutError
-from khepri.membership import ping
 
 if TYPE_CHECKING:
     from khepri.actors.node import Node

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from khepri.errors import KeepWhileConditionsNotMetError, MismatchingNodeError, NodeNotFoundError
-from khepri.machine import commands, operations, working_tree
+from khepri.machine import commands, edit, operations, working_tree
 from khepri.machine.conditions import (
     IfAll,
     IfChildListLength,
@@ -481,7 +481,7 @@ def _do_nothing(*_arguments: object) -> list[object]:
 def test_the_model_notices_what_an_operation_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison must be able to fail: each of these breaks one rule of the machine."""
     broken: list[tuple[object, str]] = [
-        (Edit, "_drop_if_idle"),
+        (edit, "_is_idle"),
         (Edit, "changes"),
         (operations, "settle"),
         (working_tree.WorkingTree, "_grow"),

@@ -215,3 +215,32 @@ def _shown(root: object) -> dict[tuple[str, ...], object]:
     mask = DEFAULT_PROPERTIES | CHILD_NAMES | 8
     found = queries.walk(root, resolve_path("/**"), mask, include_root=True)
     return {tuple(at): properties for at, properties in found}
+
+
+# --- as deep as a path may be ---
+
+DEEPEST = Path(["s"] * 1024)
+
+
+def test_what_is_as_deep_as_a_path_may_be_goes_with_all_its_parents(origin: Origin) -> None:
+    origin.put("/kept", 1)
+    origin.run(commands.put(DEEPEST, value(1)))
+    origin.run(commands.delete(DEEPEST))
+    assert origin.tree() == {"/kept": 1}
+    origin.run(commands.put(DEEPEST, value(1)))
+    origin.run(commands.move(DEEPEST, Path("/moved")))
+    assert origin.tree() == {"/kept": 1, "/moved": 1}
+    origin.run(commands.put(DEEPEST, value(1), keep_while={"/kept": IfNodeExists()}))
+    origin.run(commands.delete(Path("/kept")))
+    assert origin.tree() == {"/moved": 1}
+
+
+def test_no_copy_is_deeper_than_a_path_may_be(origin: Origin) -> None:
+    origin.run(commands.put(Path(["s"] * 1000), value(1)))
+    origin.run(commands.copy(Path(["s"] * 977), Path("/a")))
+    before = origin.machine.view.root
+    for operation in (commands.copy, commands.move):
+        with pytest.raises(CommandFailedError, match="1024 components"):
+            origin.run(operation(Path(["s"] * 2), Path(["b"] * 27)))
+    assert origin.machine.view.root is before
+    origin.run(commands.move(Path(["s"] * 2), Path(["b"] * 26)))

@@ -25,20 +25,25 @@ from tests.transport.transport_helpers import (
 )
 
 
-def test_the_node_greeted_longest_ago_is_forgotten_when_there_are_too_many() -> None:
+def test_the_node_that_was_silent_longest_is_forgotten_when_there_are_too_many() -> None:
     keys = ClusterKeys(Cookie(COOKIE))
     admissions = Admissions(keys)
     names = [f"node{number}@h:1" for number in range(ADMITTED_LIMIT + 1)]
     for name in names[:-1]:
         admissions.admit(NodeIncarnation(name, b"1"))
     admissions.admit(NodeIncarnation(names[0], b"2"))
+    assert admissions.is_present(NodeIncarnation(names[1], b"1"))
     admissions.admit(NodeIncarnation(names[-1], b"1"))
 
-    assert admissions.incarnation_of(names[0]) == b"2"
-    assert admissions.incarnation_of(names[1]) is None
-    assert admissions.user_of(keys.client(names[1]).public_binary) is None
-    assert admissions.user_of(keys.client(names[-1]).public_binary) == names[-1]
+    def is_known(name: str) -> bool:
+        return admissions.user_of(keys.client(name).public_binary) == name
+
+    assert [is_known(name) for name in (*names[:3], names[-1])] == [True, True, False, True]
     assert admissions.user_of(keys.door().public_binary) == DOOR
+    assert not admissions.is_present(NodeIncarnation(names[0], b"1"))
+    # Its connection has outlived its place here.
+    assert admissions.is_present(NodeIncarnation(names[2], b"1"))
+    assert is_known(names[2])
 
 
 def test_counters_take_other_names_and_give_plain_ones() -> None:

@@ -159,6 +159,51 @@ def test_n13_two_nodes_of_one_name_are_noticed(
     assert "two nodes bear this name" in caplog.text
 
 
+def test_n13_of_two_nodes_of_one_name_the_one_at_its_address_is_heard(
+    zmq_nodes: ZmqNodes,
+) -> None:
+    mailbox = Mailbox()
+    server = zmq_nodes.make(zmq_nodes.name("server"), mailbox)
+    server.start()
+    name = zmq_nodes.name("twin")
+    first = zmq_nodes.make(name, Mailbox(), incarnation=b"first")
+    first.start()
+    first.send(server.node, [text(b"1")])
+    server.send(name, [text(b"a member talks to its peers")])
+    mailbox.wait_for(1)
+    eventually(lambda: state_of(server, name).status is PeerStatus.CONNECTED)
+
+    elsewhere = f"127.0.0.1:{zmq_nodes.port()}"
+    second = zmq_nodes.make(name, Mailbox(), incarnation=b"second", listen=elsewhere)
+    second.start()
+    second.send(server.node, [text(b"2")])
+    eventually(lambda: state_of(second, server.node).status is PeerStatus.CONNECTED)
+    eventually(lambda: first.send(server.node, [text(b"3")]) and mailbox.has(b"3"))
+
+
+def test_guests_however_many_keep_no_member_out(
+    zmq_nodes: ZmqNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("khepri.transport.zap.ADMITTED_LIMIT", 3)
+    mailbox = Mailbox()
+    server = zmq_nodes.make(zmq_nodes.name("server"), mailbox)
+    server.start()
+    member = zmq_nodes.make(zmq_nodes.name("member"), Mailbox())
+    member.start()
+    member.send(server.node, [text(b"first")])
+    mailbox.wait_for(1)
+    for number in range(5):
+        guest = zmq_nodes.make(zmq_nodes.name(f"guest{number}"), Mailbox())
+        guest.start()
+        guest.send(server.node, [text(b"a question")])
+        mailbox.wait_for(number + 2)
+        guest.stop()
+    member.send(server.node, [text(b"last")])
+    mailbox.wait_for(7)
+    assert mailbox.has(b"last")
+    assert server.counters[Drop.STALE_SENDER] == 0
+
+
 def test_the_dialled_node_must_be_the_one_of_that_name(zmq_nodes: ZmqNodes) -> None:
     """Another node of the same cluster answers at the address: nothing is sent to it."""
     mailbox = Mailbox()
