@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from khepri.errors import NotDoneError
+from khepri.transport.address import parse_node_name
 
 from .guest import Guest, add_node_arguments, guest_at
 from .outcomes import ExitCode, sentence
@@ -70,6 +71,7 @@ def _status(guest: Guest, arguments: argparse.Namespace) -> None:
 
 
 def _join(guest: Guest, arguments: argparse.Namespace) -> None:
+    parse_node_name(arguments.remote)
     guest.ask_for_long("join_store", arguments.remote)
     print(f"{guest.asked} has joined the cluster of {arguments.remote}")
 

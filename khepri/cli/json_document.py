@@ -39,6 +39,8 @@ def parse(text: str, origin: str) -> Json:
         raise CommandError(
             f"{origin} is not JSON: {error.msg} in line {error.lineno} column {error.colno}"
         ) from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise CommandError(f"{origin} cannot be read: {error}") from error
     except RecursionError as error:
         raise CommandError(f"{origin} is nested too deeply") from error
     return document

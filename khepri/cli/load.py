@@ -94,6 +94,8 @@ def put_all(store: Store, payloads: Iterable[tuple[Names, Json]], progress: Prog
 def _read(file: str) -> Json:
     """Read and parse the document."""
     if file == "-":
+        if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed by the shell
+            raise CommandError("standard input is closed")
         return parse(sys.stdin.read(), "standard input")
     try:
         return parse(pathlib.Path(file).read_text("utf-8"), file)

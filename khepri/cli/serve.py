@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import queue
 import signal
+import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes, or the store or the network is down for good."""
-    parse_node_name(arguments.name)  # before anything starts
+    for name in (arguments.name, arguments.join):  # before anything starts
+        if name is not None:
+            parse_node_name(name)
     _log_to_standard_error(arguments.log_level)
     end = _End()
     node.start(arguments.name, cookie=arguments.cookie_file, listen=arguments.listen)
@@ -104,11 +108,18 @@ class _End:
         self.failure: Exception | None = None
         # Its put may interrupt its get, as a signal does. The set of an Event may not.
         self._words: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
+        # The kernel may give a signal to any thread, and only the main one runs handlers: what
+        # wakes it for sure is a byte that comes with each signal.
+        self._bell, self._button = socket.socketpair()
+        self._button.settimeout(0)
+        signal.set_wakeup_fd(self._button.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._take_signal)
 
     def wait(self) -> None:
-        """Sleep until it comes. The main thread: no other is woken by signals."""
+        """Sleep until it comes. The main thread's."""
+        while self._words.empty():
+            self._bell.recv(64)
         word = self._words.get()
         self.reason = str(word)
         self.failure = word if isinstance(word, Exception) else None
@@ -116,6 +127,8 @@ class _End:
     def fail(self, failure: Exception) -> None:
         """Stop because of an error."""
         self._words.put(failure)
+        with suppress(BlockingIOError):  # then it has rung already
+            self._button.send(b"\0")
 
     def has_given_up(self, what: str) -> None:
         """Stop because the store or the network is down; our watcher starts the process again."""

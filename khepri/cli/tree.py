@@ -8,6 +8,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
+from khepri.machine.names import MAX_PATH_COMPONENTS
 from khepri.machine.paths import Path
 from khepri.machine.unix_paths import STAR, STAR_STAR
 
@@ -71,7 +72,7 @@ def _find(store: Readable, top: Path, depth: int | None) -> Found:
     if depth is None:
         return store.fold(top / STAR_STAR, collect, found)
     pattern: Path | PathPattern = top
-    for _ in range(depth):
+    for _ in range(min(depth, MAX_PATH_COMPONENTS - len(top))):
         pattern /= STAR
         found = store.fold(pattern, collect, found)
     return found

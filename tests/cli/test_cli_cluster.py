@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -105,6 +107,36 @@ def test_a_signal_ends_a_daemon_that_waits_for_the_node_to_join(site: Site) -> N
     bob = site.serve(site.name("bob"), "--join", site.name("nobody"))
     bob.wait_for("joining")
     assert bob.end(signal.SIGTERM) == 0
+
+
+def test_a_signal_ends_a_daemon_whichever_thread_takes_it(site: Site) -> None:
+    alice = site.serve(site.name("alice"))
+    alice.wait_for("ready: ")
+    tasks = Path(f"/proc/{alice.process.pid}/task")
+    others = [int(task.name) for task in tasks.iterdir() if int(task.name) != alice.process.pid]
+    assert ctypes.CDLL(None).tgkill(alice.process.pid, others[0], signal.SIGTERM) == 0
+    assert alice.wait() == 0
+
+
+def test_a_daemon_without_a_leader_can_be_made_to_join(site: Site) -> None:
+    alice = site.serve(site.name("alice"))
+    bob = site.serve(site.name("bob"), "--join", alice.name)
+    bob.wait_for("joined: ")
+    assert bob.end() == 0
+    assert site.cluster("remove", bob.name, "--node", alice.name).returncode == 0
+    bob = site.serve(bob.name)
+    bob.wait_for("is recovered")
+    done = site.cluster("join", alice.name, "--node", bob.name)
+    assert (done.returncode, done.stderr) == (0, "")
+    bob.wait_for("ready: ")
+    assert len(site.members(bob.name)) == 2
+
+
+def test_what_is_to_be_joined_must_have_a_name(site: Site) -> None:
+    alice = site.serve(site.name("alice"))
+    alice.wait_for("ready: ")
+    assert site.cluster("join", "nonsense", "--node", alice.name).returncode == 2
+    assert site.serve(site.name("bob"), "--join", "nonsense").wait() == 2
 
 
 def test_a_cookie_file_that_others_can_read_is_refused(site: Site) -> None:

@@ -212,6 +212,33 @@ def test_tree_stops_at_a_depth(data_dir: Path) -> None:
     assert done.stdout == "/\n"
 
 
+def test_a_depth_that_no_path_has_is_all_there_is(data_dir: Path) -> None:
+    everything = khepri("tree", "--data-dir", data_dir)
+    assert khepri("tree", "--depth", "2000", "--data-dir", data_dir) == everything
+
+
+def test_a_terminal_that_lacks_a_letter_is_given_its_number(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    with khepri_process("get", "/services/web/host", "--data-dir", data_dir) as process:
+        output, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    assert (process.returncode, output, errors) == (0, "\\xfcn\\xef\n", "")
+
+
+def test_a_damaged_store_is_told_in_one_line_with_the_exit_code_of_storage(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "data"
+    shutil.copytree(data_dir, damaged)
+    (meta,) = damaged.glob("stores/*/meta")
+    meta.write_bytes(b"\xff" * meta.stat().st_size)
+    done = khepri("get", "/services", "--data-dir", damaged)
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert "meta" in done.stderr
+
+
 def test_tree_of_a_missing_tree_node_is_told(data_dir: Path) -> None:
     done = khepri("tree", "/nothing", "--data-dir", data_dir)
     assert (done.returncode, done.stderr) == (3, "khepri: there is no tree node /nothing\n")
@@ -233,6 +260,18 @@ def test_load_of_a_broken_file_changes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("khepri: standard input is not JSON: ")
     assert not (tmp_path / "data").exists()
+
+
+def test_load_of_a_number_without_end_is_told_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "long.json"
+    file.write_text("1" * 5000, "utf-8")
+    done = khepri("load", file, "--data-dir", tmp_path / "data")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+def test_load_from_a_standard_input_that_is_closed_is_told(tmp_path: Path) -> None:
+    with mock.patch.object(sys, "stdin", None):
+        assert main(["load", "-", "--data-dir", str(tmp_path / "data")]) == 1
 
 
 def test_load_of_a_missing_file_is_told_in_one_line(tmp_path: Path) -> None:
