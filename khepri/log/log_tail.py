@@ -54,6 +54,13 @@ class LogTail:
         if self.lowest_index is None or first_index < self.lowest_index:
             self.lowest_index = first_index
 
+    def follow(self, other: LogTail, source: Source) -> None:
+        """Do what all appends of another one do."""
+        assert other.lowest_index is not None
+        self.append(other.lowest_index, (), source)
+        if other.entries:
+            self.append(other.entries[0].index, other.entries, source)
+
     def after_snapshot(self, snapshot_index: int) -> list[Entry]:
         """Give the entries above the snapshot.
 

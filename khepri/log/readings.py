@@ -57,10 +57,7 @@ def read_store_files(directory: DataDirectory, store_id: str, uid: str) -> Store
     for sequence, path in list_numbered(file_system, segments_folder(folder), SEGMENT_SUFFIX):
         segment = read_segment(file_system, path, uid, sequence)
         source = Source(path, 0)
-        assert segment.lowest_index is not None
-        tail.append(segment.lowest_index, (), source)
-        if segment.entries:
-            tail.append(segment.entries[0].index, segment.entries, source)
+        tail.follow(segment, source)
     return StoreReading(store_id, uid, record.hard_state, snapshot, tail)
 
 

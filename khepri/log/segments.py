@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.encoding import EncodingError, pack, unpack
-from khepri.errors import StorageError
+from khepri.errors import DataCorruptionError, StorageError, UnknownFormatError
 from khepri.raft.types import Index
 
 from .block_file import BlockFileWriter, read_blocks, read_header
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from .log_folder import LogFolder
 
 SEGMENT_FORMAT = FileFormat("segment", 1)
+
+SEGMENTS_MAX = 64
+"""So many of a store become one with the next: each start of a program may leave another one."""
+
 _BLOCK_BYTES = 1 << 20
 
 
@@ -140,6 +144,36 @@ class SegmentWriter:
         self._log_folder.drop(sequence)
 
     def _write_segment(self, folder: str, uid: str, sequence: int, tail: LogTail) -> None:
+        found = list_numbered(self._file_system, folder, SEGMENT_SUFFIX)
+        if found and found[-1][0] == sequence:
+            # Whole, by a call before that failed later. It may hold what older ones held.
+            self._file_system.fsync_directory(folder)
+            return
+        merged = self._merge(uid, found, tail) if len(found) >= SEGMENTS_MAX else None
+        self._write_tail(folder, uid, sequence, tail if merged is None else merged)
+        if merged is not None:
+            for _, path in found:  # one by one, as in `release`
+                self._file_system.unlink(path)
+                self._file_system.fsync_directory(folder)
+
+    def _merge(
+        self, uid: str, older: Sequence[tuple[int, str]], newest: LogTail
+    ) -> LogTail | None:
+        """Give what segments and a log file say together; None if a segment is damaged.
+
+        A damaged one is left for the store's own start, which names it.
+        """
+        merged = LogTail()
+        try:
+            for number, path in older:
+                segment = read_segment(self._file_system, path, uid, number)
+                merged.follow(segment, Source(path, 0))
+        except (DataCorruptionError, UnknownFormatError):
+            return None
+        merged.follow(newest, Source(older[-1][1], 0))
+        return merged
+
+    def _write_tail(self, folder: str, uid: str, sequence: int, tail: LogTail) -> None:
         snapshot_index = self._snapshot_indexes.get(uid, 0)
         entries = [entry for entry in tail.entries if entry.index > snapshot_index]
         if not entries and not list_numbered(self._file_system, folder, SEGMENT_SUFFIX):

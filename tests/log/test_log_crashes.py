@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from khepri.log import write_ahead_log
+from khepri.log import segments, write_ahead_log
 from khepri.log.memory_file_system import MemoryFileSystem, SimulatedCrash
 from tests.log.log_helpers import CHANGES, SMALLEST_FILE_BYTES, fail
 from tests.log.log_workload import Workload, check_after_crash, count_operations, crash_at
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from khepri.log.memory_file_system import Operation
 
 
-@pytest.fixture(autouse=True)
-def _files_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[segments.SEGMENTS_MAX, 2])
+def _files_that_grow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write_ahead_log, "FIRST_FILE_BYTES", SMALLEST_FILE_BYTES)
+    monkeypatch.setattr(segments, "SEGMENTS_MAX", request.param)
 
 
 @pytest.fixture

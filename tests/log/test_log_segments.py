@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from khepri.errors import DataCorruptionError, DiskFailedError, DiskFullError, UnknownFormatError
+from khepri.log import segments
 from khepri.log.block_file import BlockFileWriter
 from khepri.log.file_header import FileFormat
 from khepri.log.interface import ClosedFile
@@ -257,6 +258,42 @@ def one_segment(memory: MemoryFileSystem) -> tuple[str, str]:
     harness, uid = written(memory, count=1)
     harness.flush()
     return f"/data/stores/{uid}/segments/{1:020d}.segment", uid
+
+
+def test_many_segments_become_one(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENTS_MAX", 3)
+    harness = LogHarness(memory, "/data")
+    uid = harness.register(term=20)
+    most = 0
+    for start in range(1, 12):  # each start leaves a log file, and each overwrites the last entry
+        first = max(1, start - 1)
+        harness.write(append(uid, entries(first, start, term=start)))
+        harness = reopened(harness)
+        harness.flush()
+        most = max(most, len(segment_names(harness, uid)))
+    assert most == 3
+    found = reopened(harness).store().entries
+    assert [entry.index for entry in found] == list(range(1, 12))
+    assert [entry.term for entry in found] == [*range(2, 12), 11]
+
+
+def test_a_damaged_segment_is_left_for_the_start_of_its_store(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENTS_MAX", 1)
+    harness, uid = written(memory, count=1)
+    harness.flush()
+    harness.write(append(uid, entries(2, 2)))
+    harness = reopened(harness)
+    path = f"/data/stores/{uid}/segments/{segment_names(harness, uid)[0]}"
+    file = memory.open(path, writable=True)
+    file.pwrite(b"\xff", file.size() // 2)
+    file.close()
+    harness.flush()
+    assert len(segment_names(harness, uid)) == 2
+    assert "orders" in reopened(harness).system.damaged
 
 
 def test_w36_every_flipped_byte_of_a_segment_is_seen(memory: MemoryFileSystem) -> None:
