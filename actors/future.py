@@ -311,5 +311,5 @@ def _taken(observers: list[Callable[[], object]]) -> Iterator[Callable[[], objec
 def _call_back(callback: Callable[[KhepriFuture[T]], object], future: KhepriFuture[T]) -> None:
     try:
         callback(future)
-    except Exception:
+    except BaseException:
         _logger.exception("a callback of a reply raised")

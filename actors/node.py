@@ -205,8 +205,8 @@ class Node:
         try:
             reference = start.future.get(timeout=timeout_seconds)
         except KhepriTimeoutError:
-            raise  # it goes on
-        except BaseException:
+            raise  # it goes on, as after an interrupt
+        except Exception:
             with self._lock:
                 if self._starting.get(name) is start:
                     del self._starting[name]
@@ -290,8 +290,8 @@ class Node:
         try:
             starting.get(timeout=timeout_seconds)
         except KhepriTimeoutError:
-            raise  # it goes on recovering
-        except BaseException:
+            raise  # it goes on recovering, as after an interrupt
+        except Exception:
             with self._lock:
                 self.running.remove(handle, setup.access)
                 self._end_if_unused(handle)

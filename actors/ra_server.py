@@ -376,7 +376,10 @@ class RaServer(KhepriActor):
             and self._waiters.wait_to_ask(ticket)
         ):
             return
-        self._replies.append((_future(ticket), Refusal(reason, rejected.leader, rejected.detail)))
+        answer: object = Refusal(reason, rejected.leader, rejected.detail)
+        if reason is effect.RejectReason.DISK_FAILED:
+            answer = self._flow.disk_error or answer  # it says which file, and whether it is full
+        self._replies.append((_future(ticket), answer))
 
     def _role_changed(self, change: effect.RoleChanged) -> None:
         _logger.info(

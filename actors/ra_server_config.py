@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from khepri.config import check_store_id, get_default_store_id
 from khepri.errors import InvalidOptionError, WrongTypeError
@@ -14,6 +14,9 @@ from khepri.raft.settings import RaftSettings
 from .server_clock import COUNTS_SUSPENSION
 
 _logger = logging.getLogger("khepri.cluster")
+
+LARGEST: Final = 1 << 53
+"""Of any setting: up to here every whole number is a float too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +84,10 @@ class RaServerConfig:
                     option=setting.name,
                     value=value,
                 )
-            smallest = 0 if setting.name == "snapshot_interval_seconds" else None
-            if not (value >= 0 if smallest == 0 else value > 0):
+            may_be_zero = setting.name == "snapshot_interval_seconds"
+            if not (value >= 0 if may_be_zero else value > 0) or value > LARGEST:
                 raise InvalidOptionError(
-                    f"{setting.name} is {value!r}, which is too small",
+                    f"{setting.name} is {value!r:.100}, which is out of range",
                     option=setting.name,
                     value=value,
                 )

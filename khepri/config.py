@@ -87,6 +87,8 @@ def check_timeout(value: object, option: str = "timeout") -> float | None:
         raise WrongTypeError(
             f"{option} is a number of seconds or None, not {value!r}", option=option, value=value
         )
+    if isinstance(value, int) and value > threading.TIMEOUT_MAX:
+        return threading.TIMEOUT_MAX  # perhaps above what a float can be
     if math.isnan(value) or value < 0:
         raise InvalidOptionError(
             f"{option} is 0 or more seconds, not {value!r}", option=option, value=value
@@ -110,11 +112,15 @@ def _timeout(value: object) -> float | None:
     return check_timeout(value)
 
 
+LEAST_COMMAND_BYTES = 4096
+"""The lowest limit for commands: nobody looks it up for those that are smaller."""
+
+
 def _bytes(value: object) -> int:
     if isinstance(value, str):
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError("a whole number of bytes from 1 up")
+    if not isinstance(value, int) or isinstance(value, bool) or value < LEAST_COMMAND_BYTES:
+        raise ValueError(f"a whole number of bytes from {LEAST_COMMAND_BYTES} up")
     return value
 
 
@@ -148,7 +154,10 @@ _SETTINGS: dict[str, _Setting] = {
         "seconds from 0 up, or 'infinity'",
     ),
     "max_command_bytes": _Setting(
-        "KHEPRI_MAX_COMMAND_BYTES", MAX_COMMAND_BYTES, _bytes, "a whole number of bytes from 1 up"
+        "KHEPRI_MAX_COMMAND_BYTES",
+        MAX_COMMAND_BYTES,
+        _bytes,
+        f"a whole number of bytes from {LEAST_COMMAND_BYTES} up",
     ),
 }
 
@@ -301,7 +310,15 @@ def _write_to_file(name: str, value: object) -> None:
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if line.split("=")[0].strip() != name]
     # In front: after a [table] header the line would belong to that table.
-    new = [f"{name} = {json.dumps('infinity' if value is None else value)}", *kept]
+    shown = json.dumps("infinity" if value is None else value, ensure_ascii=False)
+    text = "\n".join([f"{name} = {shown}", *kept]) + "\n"
+    try:
+        tomllib.loads(text)
+        content = text.encode()
+    except ValueError as error:  # a key in quotes, a text of several lines, half a character
+        raise InvalidOptionError(
+            f"{name} cannot be written into {path}: {error}", option=name, value=value
+        ) from error
     temporary = path.with_suffix(".tmp")
-    temporary.write_text("\n".join(new) + "\n", "utf-8")
+    temporary.write_bytes(content)
     temporary.replace(path)

@@ -14,7 +14,12 @@ from khepri.actors.ra_server_config import complete_config
 from khepri.actors.registry import GetStoreIds, IsStoreRunning
 from khepri.actors.server_messages import AskCore, ConsistentRead, GetStatus, WaitForLeader
 from khepri.config import RaSystemName, StoreId, get_default_store_id, get_env
-from khepri.errors import NotAKhepriStoreError, NotAMemberError, NotDoneError
+from khepri.errors import (
+    NotAKhepriStoreError,
+    NotAMemberError,
+    NotDoneError,
+    StorageError,
+)
 from khepri.raft.events import ForceSingleMember
 from khepri.raft.types import ServerId
 
@@ -106,7 +111,10 @@ class ClusterManager:
         node.start_store(system, config, deadline.remaining())
         if len(locally_known(node, store_id, deadline)) == 1:
             # Alone it leads at once; a consistent read waits until the whole log is applied.
-            call(node, store_id, ConsistentRead(), result, deadline.remaining())
+            try:
+                call(node, store_id, ConsistentRead(), result, deadline.remaining())
+            except StorageError as error:  # full, or worse: what is known can be read
+                _logger.warning("%s was started, but its disk takes nothing: %s", store_id, error)
         return store_id
 
     def stop(self, store_id: str | None = None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from khepri.actors.default_node import default_node
+from khepri.config import LEAST_COMMAND_BYTES
 from khepri.machine import commands
 
 from .calls import DEFAULT, Timeout, call, check_size, result, submit, timeout_seconds
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from .options import WriteOptions
 
 T = TypeVar("T")
-
-_SMALL_BYTES = 4096
-"""Commands up to this size are below any limit that makes sense; saves looking the limit up."""
 
 
 class MoreWriter(Viewer):
@@ -240,7 +238,7 @@ class MoreWriter(Viewer):
         decode: Callable[[Any], Any] = result,
         options: WriteOptions | None = None,
     ) -> Any:  # noqa: ANN401 - a future, or what the command gives
-        if len(command) > _SMALL_BYTES:
+        if len(command) > LEAST_COMMAND_BYTES:  # saves looking the limit up
             check_size(command)
         node = self._node or default_node()
         if options and is_special(options):

@@ -271,7 +271,7 @@ def is_consistent(favor: object) -> bool:
     Raises:
         InvalidOptionError: neither of the two favors.
     """
-    if favor not in {"low_latency", "consistency"}:
+    if favor not in ("low_latency", "consistency"):
         raise InvalidOptionError(
             f"favor is 'low_latency' or 'consistency', not {favor!r}", option="favor", value=favor
         )
@@ -356,7 +356,7 @@ def check_sending(options: WriteOptions) -> None:
             "reply_from is empty, which is no node's name", option="reply_from", value=reply_from
         )
     priority: object = options.get("priority", "normal")
-    if priority not in {"normal", "low"}:
+    if priority not in ("normal", "low"):
         raise InvalidOptionError(
             f"priority is 'normal' or 'low', not {priority!r:.100}",
             option="priority",

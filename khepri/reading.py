@@ -9,6 +9,7 @@ a caller does with its copy changes nothing.
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -305,7 +306,7 @@ class Reader:
                 include_root=options.get("include_root_props", False),
                 after=after,
             )
-        return matches if limit is None else islice(matches, limit)
+        return matches if limit is None else islice(matches, min(limit, sys.maxsize))
 
     def _properties(
         self, function: str, pattern: PathLike, options: FoldOptions

@@ -82,7 +82,7 @@ def encode_value(value: object) -> bytes:
     """
     try:
         data: bytes = _packers.pack(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+    except (TypeError, ValueError, OverflowError, RuntimeError, BufferError):
         if type(value) is ProcedureName:
             return procedure_payload(value)
         _inspect(value)
@@ -115,7 +115,7 @@ def _extend(value: object) -> msgpack.ExtType:
         # A packer cannot be used while it is packing, so each nested tuple has its own.
         elements = list(cast("tuple[object, ...]", value))
         return msgpack.ExtType(TUPLE_CODE, msgpack.packb(elements, **_PACKING))
-    if kind is datetime and isinstance(value, datetime) and value.tzinfo is not None:
+    if kind is datetime and isinstance(value, datetime) and value.utcoffset() is not None:
         return msgpack.ExtType(DATETIME_CODE, value.isoformat().encode())
     if kind is UUID and isinstance(value, UUID):
         return msgpack.ExtType(UUID_CODE, value.bytes)
@@ -150,10 +150,12 @@ def _inspect(value: object, where: tuple[object, ...] = ()) -> None:
     elif kind in _CONTAINERS:
         _inspect_container(value, where)
     elif isinstance(value, datetime) and kind is datetime:
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise _refusal(where, "a datetime without time zone")
+    elif kind is memoryview:
+        _inspect_view(cast("memoryview", value), where)
     elif kind is not UUID and kind not in _BUFFERS:
-        raise _refusal(where, f"a {_type_name(value)}")
+        raise _refusal(where, f"it is of the type {_type_name(value)}, which values are not")
 
 
 def _inspect_container(value: object, where: tuple[object, ...]) -> None:
@@ -179,6 +181,15 @@ def _inspect_scalar(value: object, where: tuple[object, ...]) -> None:
             value.encode()
         except UnicodeEncodeError:
             raise _refusal(where, "a string that is not Unicode text") from None
+
+
+def _inspect_view(view: memoryview, where: tuple[object, ...]) -> None:
+    try:
+        is_whole = view.c_contiguous
+    except ValueError:
+        raise _refusal(where, "a memoryview that was released") from None
+    if not is_whole:
+        raise _refusal(where, "a memoryview with gaps")
 
 
 def _type_name(value: object) -> str:

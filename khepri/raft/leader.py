@@ -157,7 +157,16 @@ class Leader(RoleState):
 
     def on_read_request(self, ticket: object) -> None:
         """Let the lease or the next round of heartbeats confirm a read made here."""
-        self._reads.gathering.tickets.append(ticket)
+        server = self._server
+        if self._is_stuck:
+            server.reject(ticket, RejectReason.DISK_FAILED, server.disk_failure or "")
+        else:
+            self._reads.gathering.tickets.append(ticket)
+
+    @property
+    def _is_stuck(self) -> bool:
+        """Whether no read can be confirmed before the disk takes the first entry of the term."""
+        return self._server.disk_failure is not None and not self._own_term_committed
 
     def on_read_index_request(self, sender: ServerId, read_id: int) -> None:
         """Let the lease or the next round of heartbeats confirm a read made elsewhere."""
@@ -356,8 +365,13 @@ class Leader(RoleState):
 
     def on_disk_failed(self) -> None:
         """Hand over to a voter whose disk works; alone, go on for the sake of the reads."""
+        server = self._server
         if self.peers.voters:
             self._hand_over()
+        elif self._is_stuck:
+            for reads in self._reads.take_all():
+                for ticket in reads.tickets:
+                    server.reject(ticket, RejectReason.DISK_FAILED, server.disk_failure or "")
 
     def _hand_over(self) -> None:
         """Have the best other voter campaign, and step down without waiting for it."""

@@ -238,14 +238,15 @@ def test_a_callback_on_a_done_future_is_called_at_once() -> None:
     assert got == [4]
 
 
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
 def test_a_callback_that_raises_is_logged_and_harms_nobody(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
     future: KhepriFuture[int] = KhepriFuture()
     got: list[int] = []
 
     def fails(_future: object) -> NoReturn:
-        raise ValueError
+        raise error
 
     future.add_done_callback(fails)
     future.add_done_callback(lambda done: got.append(done.get()))
@@ -253,6 +254,19 @@ def test_a_callback_that_raises_is_logged_and_harms_nobody(
         future.set(1)
     assert got == [1]
     assert "a callback of a reply raised" in caplog.text
+
+
+def test_an_observer_that_takes_itself_back_while_others_are_called_harms_nobody() -> None:
+    future: KhepriFuture[int] = KhepriFuture()
+    got: list[int] = []
+
+    def takes_all_back(_future: object) -> None:
+        future._observers.clear()
+
+    future.add_done_callback(takes_all_back)
+    future.add_done_callback(lambda done: got.append(done.get()))
+    future.set(1)
+    assert (got, future.get()) == ([], 1)
 
 
 def test_every_callback_is_called_exactly_once_when_adding_races_resolving() -> None:

@@ -109,16 +109,18 @@ def test_rule_13_what_is_for_another_cluster_is_dropped_and_counted() -> None:
     assert wire.counters.snapshot()[Drop.WRONG_CLUSTER] == 2
 
 
-EMPTY = pack(["", "", []])
+EMPTY = b"\x93\xa0\xa0\x90"
 
 
 def test_what_is_garbled_is_an_error_to_be_told() -> None:
     bob, _ = member("ann-1", "bob-1", of=BOB)
+    nothing: list[str] = []
+    unhashable: dict[str, str] = {}
     bodies = (
         b"garbage",
-        pack([[], "bob-1", []]),  # what cannot be a key of a dict
-        pack(["ann-1", [], []]),
-        pack(["ann-1", {}, []]),
+        pack([nothing, "bob-1", nothing]),  # what cannot be a key of a dict
+        pack(["ann-1", nothing, nothing]),
+        pack(["ann-1", unhashable, nothing]),
     )
     for kind, body in (*((kind, body) for kind in (1, 2) for body in bodies), (99, EMPTY)):
         with pytest.raises(EncodingError):

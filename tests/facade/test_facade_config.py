@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,38 @@ def test_a_persistent_value_is_written_and_other_lines_stay() -> None:
     config.unset_env("default_timeout")
     assert config.get_default_timeout() == 7.5
     assert file.read_text().endswith('# mine\n[other]\nkey = "x"\n')
+
+
+def test_a_persistent_value_may_have_any_letters() -> None:
+    config.set_env("default_ra_system", "/data/\U0001f600/ü", persistent=True)
+    config.unset_env("default_ra_system")
+    assert config.get_env("default_ra_system") == "/data/\U0001f600/ü"
+
+
+@pytest.mark.parametrize("line", ['"default_timeout" = 3', 'text = """\n default_timeout = 3"""'])
+def test_a_file_that_cannot_be_written_line_by_line_is_left_alone(line: str) -> None:
+    config.config_file().parent.mkdir(parents=True, exist_ok=True)
+    config.config_file().write_text(line, "utf-8")
+    config.reload()
+    with pytest.raises(InvalidOptionError, match="cannot be written"):
+        config.set_env("default_timeout", 7.5, persistent=True)
+    assert config.config_file().read_text("utf-8") == line
+
+
+def test_half_a_character_is_no_lasting_default() -> None:
+    with pytest.raises(InvalidOptionError):
+        config.set_env("default_ra_system", "/data/\ud800", persistent=True)
+    assert not config.config_file().exists()
+
+
+def test_a_timeout_beyond_all_measure_is_the_longest_there_is() -> None:
+    assert config.check_timeout(10**400) == config.check_timeout(1e300) == threading.TIMEOUT_MAX
+
+
+@pytest.mark.parametrize("value", [0, 1, 4095])
+def test_a_limit_of_commands_that_small_ones_would_not_heed_is_refused(value: int) -> None:
+    with pytest.raises(InvalidOptionError):
+        config.set_env("max_command_bytes", value)
 
 
 def test_infinity_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

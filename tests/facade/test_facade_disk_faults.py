@@ -94,6 +94,22 @@ def test_a_failed_sync_acknowledges_nothing_and_loses_nothing() -> None:
         assert store.get("/a") in {1, 2}
 
 
+def test_a_store_starts_on_a_full_disk_and_can_be_read() -> None:
+    files = SharedFileSystem()
+    with memory_store(file_system=files) as store:
+        store.put("/a", 1)
+    set_hook(files, failing("pwrite", errno.ENOSPC))
+    with memory_store(file_system=files) as store:
+        assert store.get("/a") == 1
+        with pytest.raises(DiskFullError):
+            store.put("/a", 2, timeout=10)
+        with pytest.raises(DiskFullError):
+            store.get("/a", favor="consistency", timeout=10)
+        set_hook(files, None)
+        eventually(lambda: put_works(store, "/b"), "service after there is space again")
+        assert store.get("/b", favor="consistency") is True
+
+
 def refusing_changes(number: int) -> Callable[[Operation], None]:
     """Fail whatever changes something, anywhere, as a file system that was remounted read-only."""
 

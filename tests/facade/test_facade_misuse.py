@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,6 +128,31 @@ def test_a_value_that_cannot_be_carried_is_refused_by_every_write(
     ):
         with pytest.raises(InvalidValueError):
             call()
+
+
+class NoZone(tzinfo):
+    """A time zone that knows no offset: what it makes is no moment."""
+
+    def utcoffset(self, _when: datetime | None) -> None:
+        return None
+
+
+def test_values_that_only_look_like_ones_are_refused(untouched: khepri.Store) -> None:
+    released = memoryview(b"abcd")
+    released.release()
+    for bad in (datetime(2020, 1, 1, tzinfo=NoZone()), memoryview(b"abcd")[::2], released):
+        for value in (bad, [bad]):
+            with pytest.raises(InvalidValueError):
+                untouched.put("/here", value)
+
+
+def test_options_that_cannot_even_be_compared_are_refused(untouched: khepri.Store) -> None:
+    unhashable: Any = []
+    with pytest.raises(InvalidOptionError):
+        untouched.get("/here", favor=unhashable)
+    with pytest.raises(InvalidOptionError):
+        untouched.put("/here", 2, priority=unhashable)
+    assert len(untouched.get_many("/**", limit=2**63)) == 1
 
 
 def test_the_place_inside_a_bad_value_is_named(untouched: khepri.Store) -> None:
