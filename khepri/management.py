@@ -81,6 +81,8 @@ class ClusterManager:
     ) -> StoreId:
         """Start a store (Khepri's start/0..3); nothing happens if it runs already.
 
+        To give a running store other settings, stop it first.
+
         Args:
             ra_system_or_data_dir: a path is a data directory, made with its parents if missing; a
                 `RaSystemName` is a Ra system that runs already. Left out: the default.
@@ -90,7 +92,7 @@ class ClusterManager:
 
         Returns:
             the store id. The store is recovered and readable; with one member it is writable too,
-            with several use `wait_for_leader`.
+            unless its disk is full, with several use `wait_for_leader`.
 
         Raises:
             InvalidOptionError, WrongTypeError: an impossible argument or setting; or the store

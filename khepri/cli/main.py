@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import logging
 import os
 import sys
@@ -58,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed by the shell
         complain("standard output is closed")
         return ExitCode.FAILED
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal has no sign for
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(errors="backslashreplace")  # what the terminal has no sign for
     # What fails is told in one line. `serve` alone tells more, by a handler of its own.
     logging.getLogger("khepri").addHandler(logging.NullHandler())
     try:

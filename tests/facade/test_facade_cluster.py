@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import khepri
 from khepri import cluster
+from khepri.actors.node import Node
 from khepri.errors import (
     DirectoryLockedError,
     InvalidOptionError,
@@ -20,6 +24,13 @@ from khepri.errors import (
     WrongDirectoryError,
     WrongTypeError,
 )
+from khepri.management import ClusterManager
+from khepri.store import Store
+from khepri.testing import SharedFileSystem, memory_store
+from khepri.testing.memory_store import DIRECTORY
+
+if TYPE_CHECKING:
+    from khepri.log.memory_file_system import Operation
 
 ALONE = "nonode@nohost"
 
@@ -345,3 +356,30 @@ def test_impossible_timeouts_are_refused_everywhere(bad: float, tmp_path: Path) 
 def test_a_start_that_runs_out_of_time_says_so(tmp_path: Path) -> None:
     with pytest.raises(KhepriTimeoutError):
         khepri.start(tmp_path / "data", timeout=0)
+
+
+@pytest.mark.parametrize("moment", ["ra system", "store"])
+def test_a_start_that_was_interrupted_is_simply_repeated(moment: str) -> None:
+    files = SharedFileSystem()
+    with memory_store(file_system=files) as store:
+        store.put("/a", 1)
+    interrupted = threading.Event()
+    is_there = {"ra system": "identity", "store": "/meta"}[moment]
+
+    def interrupt(operation: Operation) -> None:
+        if is_there in operation.path and not interrupted.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            assert interrupted.wait(20)
+
+    node = Node(file_system=files)
+    manager = ClusterManager(node)
+    files.inner.hook = interrupt
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            manager.start(DIRECTORY, "khepri")
+        interrupted.set()
+        manager.start(DIRECTORY, "khepri")
+        assert Store("khepri", node).get("/a") == 1
+    finally:
+        interrupted.set()
+        node.stop()

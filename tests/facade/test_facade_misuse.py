@@ -136,6 +136,11 @@ class NoZone(tzinfo):
     def utcoffset(self, _when: datetime | None) -> None:
         return None
 
+    dst = utcoffset
+
+    def tzname(self, _when: datetime | None) -> str:
+        return "nowhere"
+
 
 def test_values_that_only_look_like_ones_are_refused(untouched: khepri.Store) -> None:
     released = memoryview(b"abcd")
