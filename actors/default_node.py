@@ -41,7 +41,7 @@ def distribute(name: str, make_transport: MakeTransport) -> Node:
     global _node  # noqa: PLW0603 - one per process, replaced as a whole
     if _node.name != UNDISTRIBUTED or _node.stores:
         raise InvalidOptionError(
-            f"the node is {_node.name} and runs {len(_node.stores)} stores; "
+            f"this process is the node {_node.name} already and runs {len(_node.stores)} stores; "
             "a node gets its name once, before its stores are started",
             option="name",
             value=name,

@@ -52,7 +52,9 @@ def increment(edit: Edit, names: list[str], by: int, options: Options | None = N
             return _mismatch(path, node, IfDataMatches(int))
     if type(number) is not int or type(by) is not int:
         raise TypeError("only whole numbers are added")
-    payload = encode_value(number + by)  # raises beyond 64 bits: the command fails
+    if not -(1 << 63) <= number + by < 1 << 64:
+        return command_failed("the sum has more than 64 bits")
+    payload = encode_value(number + by)
     if options:
         edit.lists_descendants |= commands.RETURNING in options
     if node is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from khepri.actors.node import Node
+from khepri.calls import Deadline
 from khepri.config import get_max_command_bytes
 from khepri.errors import InvalidOptionError
 from khepri.log.shared_file_system import SharedFileSystem
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from khepri.transport.interface import OnFailure, Receiver, Transport
 
 DIRECTORY = "/cluster"
+
+_LOOK_AGAIN_SECONDS = 0.01
 
 JOIN_SECONDS = 60.0
 """How long one node may take to join when the cluster is formed."""
@@ -128,11 +132,19 @@ class LocalCluster:
         Raises:
             KhepriTimeoutError: nobody leads within the time.
         """
-        any_number = next(iter(self._nodes))
-        manager = self.manager(any_number)
-        manager.wait_for_leader(self.store_id, timeout)
-        leader = manager.status(self.store_id, timeout).leader
-        return any_number if leader is None else self._names.index(leader.node)
+        deadline, pause = Deadline(timeout), threading.Event()
+        while True:
+            terms = {
+                number: status.term
+                for number in self.running()
+                for status in [self.manager(number).status(self.store_id, deadline.remaining())]
+                if status.leader == status.server_id
+            }
+            if terms:
+                return max(terms, key=lambda number: terms[number])  # one cut off may not know
+            if deadline.is_over():
+                raise deadline.error("waiting for a leader", "not_applied")
+            pause.wait(_LOOK_AGAIN_SECONDS)
 
     # --- faults
 

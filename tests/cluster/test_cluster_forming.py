@@ -98,6 +98,15 @@ def test_the_leader_tells_how_far_the_others_are() -> None:
         assert cluster.manager(follower).status(cluster.store_id).peers == ()
 
 
+def test_the_leader_of_a_cluster_is_one_that_runs() -> None:
+    with LocalCluster(3) as cluster:
+        old = cluster.leader()
+        cluster.kill(old)
+        new = cluster.leader()
+        assert new != old
+        assert role(cluster, new) == "leader"
+
+
 def test_a_leader_is_waited_for_at_the_member_that_is_named() -> None:
     with LocalCluster(3) as cluster:
         leader_among(cluster, range(3))

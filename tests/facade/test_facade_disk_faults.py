@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import khepri
+from khepri.actors.node import Node
 from khepri.errors import (
     DataCorruptionError,
     DirectoryAccessError,
@@ -23,6 +24,7 @@ from khepri.errors import (
 )
 from khepri.log.memory_file_system import Operation, SimulatedCrash
 from khepri.log.shared_file_system import SharedFileSystem
+from khepri.management import ClusterManager
 from khepri.testing import memory_store
 from khepri.testing.memory_store import DIRECTORY
 from tests.facade.facade_helpers import eventually
@@ -133,6 +135,31 @@ def test_a_disk_that_becomes_read_only_stops_writes_alone(number: int) -> None:
             assert store.get("/a", favor="consistency", timeout=10) in {1, 2}
         set_hook(files, None)
         eventually(lambda: put_works(store, "/b"), "service after the disk is back")
+
+
+def test_a_server_that_cannot_start_leaves_no_file_open() -> None:
+    files = SharedFileSystem()
+    node = Node(file_system=files)
+    manager = ClusterManager(node)
+    try:
+        manager.start(DIRECTORY, "stays")
+        manager.start(DIRECTORY, "fails")
+        manager.stop("fails")
+        eventually(lambda: "fails" not in node.stores, "the end of the store")
+        before = files.inner.open_files
+
+        def no_meta(operation: Operation) -> None:
+            if operation.name == "fdatasync" and operation.path.endswith("/meta"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        set_hook(files, no_meta)
+        for _ in range(3):
+            with pytest.raises(KhepriError):
+                manager.start(DIRECTORY, "fails", 10)
+        set_hook(files, None)
+        eventually(lambda: files.inner.open_files == before, "all files closed")
+    finally:
+        node.stop()
 
 
 def test_a_damaged_store_is_refused_and_the_others_of_its_directory_go_on(

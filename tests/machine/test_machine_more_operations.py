@@ -51,7 +51,7 @@ def test_increment_of_other_data_is_a_mismatch(origin: Origin) -> None:
 
 def test_increment_never_leaves_64_bits(origin: Origin) -> None:
     origin.put("/c", 2**64 - 1)
-    with pytest.raises(CommandFailedError):
+    with pytest.raises(CommandFailedError, match="64 bits"):
         origin.run(commands.increment(Path("/c")))
     assert origin.tree() == {"/c": 2**64 - 1}
     with pytest.raises(InvalidOptionError):
