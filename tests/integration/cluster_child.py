@@ -181,6 +181,9 @@ class Commands:
     def fence(self) -> None:
         khepri.Store(STORE).fence(timeout=20)
 
+    def applied(self) -> int:
+        return khepri.cluster.status(STORE).last_applied
+
     def tree(self) -> object:
         names = ("payload", "payload_version", "child_list_version")
         found = khepri.adv.get_many("**", store_id=STORE, props_to_return=names)

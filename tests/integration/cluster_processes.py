@@ -348,11 +348,23 @@ class Processes:
             process.ask("unload")
         for process in self.running.values():
             process.ask("fence")
+        # A write that its caller gave up may have been done by the fence of its own node, after
+        # those of the others: they may still be a moment behind.
+        await_condition(
+            lambda: len({process.ask("applied") for process in self.running.values()}) == 1,
+            "one place in the log",
+        )
         trees = [process.ask("tree") for process in self.running.values()]
-        assert all(tree == trees[0] for tree in trees)
+        assert all(tree == trees[0] for tree in trees), _differences(trees)
         puts = check_accounts(dict(self.story.accounts), trees[0])
         operations = check_histories(self.story.histories())
         print(f"{puts} acknowledged puts, {operations} operations on {len(trees)} nodes")
+
+
+def _differences(trees: list[dict[str, Any]]) -> str:
+    paths = sorted({path for tree in trees for path in tree})
+    told = {path: [tree.get(path) for tree in trees] for path in paths}
+    return str({path: found for path, found in told.items() if found != found[:1] * len(found)})
 
 
 def await_condition(condition: Any, what: str) -> None:
