@@ -97,19 +97,17 @@ def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
         raise NotAKhepriStoreError(f"no store {store_id!r} runs here", store_id=store_id)
     if remote == node.name:
         return
-    _, others = cluster_of(node, store_id, remote, deadline)
-    while not _try_to_join(node, store_id, remote, others, deadline):
+    while not _try_to_join(node, store_id, remote, deadline):
         pass
     call(node, store_id, WaitUntilVoter(), result, deadline.remaining())
     # A voter may lack the newest entries; from here on local reads find all that was there.
     call(node, store_id, ConsistentRead(), result, deadline.remaining())
 
 
-def _try_to_join(
-    node: Node, store_id: str, remote: str, others: Sequence[str], deadline: Deadline
-) -> bool:
+def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> bool:
     """Become a member; false if the remote store has joined another cluster meanwhile."""
-    others = [name for name in others if name not in {remote, node.name}]
+    _, members = cluster_of(node, store_id, remote, deadline)
+    others = [name for name in members if name not in {remote, node.name}]
     # All that can fail for want of a majority over there is tried before anything is lost here.
     ask_cluster(node, store_id, remote, "has_quorum", (), deadline, others=others)
     remove(node, store_id, remote, node.name, deadline, others=others)

@@ -365,13 +365,10 @@ class Leader(RoleState):
 
     def on_disk_failed(self) -> None:
         """Hand over to a voter whose disk works; alone, go on for the sake of the reads."""
-        server = self._server
         if self.peers.voters:
             self._hand_over()
         elif self._is_stuck:
-            for reads in self._reads.take_all():
-                for ticket in reads.tickets:
-                    server.reject(ticket, RejectReason.DISK_FAILED, server.disk_failure or "")
+            self._refuse_reads(RejectReason.DISK_FAILED, self._server.disk_failure or "")
 
     def _hand_over(self) -> None:
         """Have the best other voter campaign, and step down without waiting for it."""
@@ -386,11 +383,7 @@ class Leader(RoleState):
         server = self._server
         for progress in self.peers.all.values():
             self._snapshots.end(progress)
-        for reads in self._reads.take_all():
-            for ticket in reads.tickets:
-                server.reject(ticket, RejectReason.NOT_LEADER)
-            for reader in reads.remote:
-                server.send(reader.server_id, ReadIndexResponse(reader.read_id, None))
+        self._refuse_reads(RejectReason.NOT_LEADER)
         if self._change is not None:
             server.reject(self._change.ticket, RejectReason.LEADERSHIP_LOST)
         if self._transfer is not None:
@@ -399,6 +392,14 @@ class Leader(RoleState):
                 server.effects.append(Completed(self._transfer.ticket, server.commit_index))
             else:
                 server.reject(self._transfer.ticket, RejectReason.LEADERSHIP_LOST)
+
+    def _refuse_reads(self, reason: RejectReason, detail: str = "") -> None:
+        server = self._server
+        for reads in self._reads.take_all():
+            for ticket in reads.tickets:
+                server.reject(ticket, reason, detail)
+            for reader in reads.remote:
+                server.send(reader.server_id, ReadIndexResponse(reader.read_id, None))
 
 
 def _plan(current: Configuration, event: AddMember | RemoveMember) -> Configuration | RejectReason:

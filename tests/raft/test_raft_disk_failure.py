@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from khepri.raft.effects import AppendEntries, Rejected, RejectReason
+from khepri.raft.effects import AppendEntries, ReadReady, Rejected, RejectReason
 from khepri.raft.events import (
     AddMember,
     ForceSingleMember,
@@ -10,6 +10,7 @@ from khepri.raft.events import (
     LogWriteFailed,
     LogWritten,
     Propose,
+    ReadRequest,
     TriggerElection,
 )
 from khepri.raft.messages import AppendEntriesResponse, TimeoutNow
@@ -42,6 +43,24 @@ def test_a_single_voter_refuses_writes_with_the_reason_and_serves_again_later() 
     propose(node, b"accepted")
     node.sync()
     assert node.commands == [b"in doubt", b"accepted"]
+
+
+def test_reads_that_wait_for_the_first_entry_of_a_term_are_told_that_the_disk_takes_none() -> None:
+    node = make_node("A", configuration=voters("A"), entries="1:1", term=1)
+    node.step(ReadRequest("early"))
+    assert node.is_leader
+    node.step(LogWriteFailed("disk full"))
+    node.step(ReadRequest("late"))
+    assert node.ever(Rejected) == [
+        Rejected(ticket, RejectReason.DISK_FAILED, sid("A"), "disk full")
+        for ticket in ("early", "late")
+    ]
+    node.unsynced.clear()
+    node.step(LogRecovered())
+    node.sync()
+    node.step(ReadRequest("again"))
+    node.step(LogWriteFailed("disk full"), ReadRequest("on what is committed"))
+    assert [one.ticket for one in node.ever(ReadReady)] == ["again", "on what is committed"]
 
 
 def test_a_write_that_succeeds_after_all_ends_the_failure() -> None:
