@@ -14,12 +14,13 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/python -m khepri.cli.demo
 
-# What knows no clock, thread or socket is tested on two cores at once; what does, alone.
-PURE := tests/raft tests/machine tests/log tests/sim
+# What knows no clock, thread or socket, and commands, which are processes of their own, are tested
+# on two cores at once; the rest alone.
+ON_TWO_CORES := tests/raft tests/machine tests/log tests/sim tests/cli
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 $(PURE)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE))
+	$(BIN)/python -m pytest -n 2 $(ON_TWO_CORES)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(ON_TWO_CORES))
 
 check: $(STAMP) lint types imports test
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
@@ -82,6 +82,15 @@ class Served:
         self.process.stderr.close()
 
 
+def free_port() -> int:
+    """Give a free port that the kernel does not give to connections: it would be taken again."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Site:
     """A directory with a cookie, and nodes that are ended with the test."""
 
@@ -105,9 +114,7 @@ class Site:
 
     def name(self, name: str) -> str:
         """Give a node name with a free port."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return f"{name}@127.0.0.1:{probe.getsockname()[1]}"
+        return f"{name}@127.0.0.1:{free_port()}"
 
     def serve(self, name: str, *words: str) -> Served:
         """Start a node; its directory is called like it."""

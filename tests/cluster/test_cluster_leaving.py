@@ -146,13 +146,19 @@ def test_a_dead_member_is_removed_and_the_majority_is_smaller() -> None:
         await_equal_trees(cluster)
 
 
+def remove_a_dead_member(cluster: LocalCluster) -> tuple[int, list[int]]:
+    """Put 1 to /a, then kill a follower and remove it; give it, and the others."""
+    victim = others(cluster, leader_among(cluster, range(3)))[0]
+    rest = others(cluster, victim)
+    cluster.store(0).put("/a", 1)
+    cluster.kill(victim)
+    cluster.manager(rest[0]).remove_member(cluster.name(victim), cluster.store_id, 10)
+    return victim, rest
+
+
 def test_l08_a_removed_member_with_its_old_data_joins_as_another_one() -> None:
     with LocalCluster(3) as cluster:
-        victim = others(cluster, leader_among(cluster, range(3)))[0]
-        rest = others(cluster, victim)
-        cluster.store(0).put("/a", 1)
-        cluster.kill(victim)
-        cluster.manager(rest[0]).remove_member(cluster.name(victim), cluster.store_id, 10)
+        victim, rest = remove_a_dead_member(cluster)
         cluster.store(rest[0]).put("/a", 2)
         cluster.restart(victim)
         assert cluster.store(victim).get_or("/a", None) in {None, 1}
@@ -164,11 +170,7 @@ def test_l08_a_removed_member_with_its_old_data_joins_as_another_one() -> None:
 @pytest.mark.parametrize("was_told", [True, False])
 def test_a_removed_member_can_be_reset_and_begins_anew(was_told: bool) -> None:
     with LocalCluster(3) as cluster:
-        victim = others(cluster, leader_among(cluster, range(3)))[0]
-        rest = others(cluster, victim)
-        cluster.store(0).put("/a", 1)
-        cluster.kill(victim)
-        cluster.manager(rest[0]).remove_member(cluster.name(victim), cluster.store_id, 10)
+        victim, rest = remove_a_dead_member(cluster)
         cluster.restart(victim)
         if was_told:
             await_being_left_alone(cluster, victim)

@@ -18,7 +18,7 @@ import zmq
 from khepri.transport.codec import encode_hello, encode_messages
 from khepri.transport.counters import Drop, Refusal, Traffic
 from khepri.transport.curve import KeyPair
-from khepri.transport.interface import NodeIncarnation, PeerStatus
+from khepri.transport.interface import NodeIncarnation, PeerStatus, Transport
 from khepri.transport.settings import TransportSettings
 from tests.transport.transport_attackers import KEYS, Server, insider, outsider
 from tests.transport.transport_helpers import (
@@ -133,24 +133,32 @@ def test_a_host_programs_own_zeromq_is_left_alone(server: Server) -> None:
         assert handler.poll(0) == 0
 
 
+def server_that_hears_a_node(nodes: ZmqNodes, mailbox: Mailbox) -> tuple[Transport, Transport]:
+    """Give two nodes of which the first has heard the second."""
+    server = nodes.make(nodes.name("server"), mailbox)
+    first = nodes.make(nodes.name("twin"), Mailbox(), incarnation=b"first")
+    for transport in (server, first):
+        transport.start()
+    assert first.send(server.node, [text(b"1")])
+    mailbox.wait_for(1)
+    return server, first
+
+
+def start_twin(nodes: ZmqNodes, first: Transport) -> Transport:
+    """Start another node of the same name, at another address."""
+    elsewhere = f"127.0.0.1:{nodes.port()}"
+    second = nodes.make(first.node, Mailbox(), incarnation=b"second", listen=elsewhere)
+    second.start()
+    return second
+
+
 def test_n13_two_nodes_of_one_name_are_noticed(
     zmq_nodes: ZmqNodes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A copied directory and name on another machine. The one that greeted last is heard."""
     mailbox = Mailbox()
-    server = zmq_nodes.make(zmq_nodes.name("server"), mailbox)
-    server.start()
-    name = zmq_nodes.name("twin")
-    first = zmq_nodes.make(name, Mailbox(), incarnation=b"first")
-    first.start()
-    assert first.send(server.node, [text(b"1")])
-    mailbox.wait_for(1)
-
-    second = zmq_nodes.make(
-        name, Mailbox(), incarnation=b"second", listen=f"127.0.0.1:{zmq_nodes.port()}"
-    )
-    second.start()
-    assert second.send(server.node, [text(b"2")])
+    server, first = server_that_hears_a_node(zmq_nodes, mailbox)
+    start_twin(zmq_nodes, first).send(server.node, [text(b"2")])
     mailbox.wait_for(2)
     assert first.send(server.node, [text(b"3")])
 
@@ -163,19 +171,11 @@ def test_n13_of_two_nodes_of_one_name_the_one_at_its_address_is_heard(
     zmq_nodes: ZmqNodes,
 ) -> None:
     mailbox = Mailbox()
-    server = zmq_nodes.make(zmq_nodes.name("server"), mailbox)
-    server.start()
-    name = zmq_nodes.name("twin")
-    first = zmq_nodes.make(name, Mailbox(), incarnation=b"first")
-    first.start()
-    first.send(server.node, [text(b"1")])
-    server.send(name, [text(b"a member talks to its peers")])
-    mailbox.wait_for(1)
-    eventually(lambda: state_of(server, name).status is PeerStatus.CONNECTED)
+    server, first = server_that_hears_a_node(zmq_nodes, mailbox)
+    server.send(first.node, [text(b"a member talks to its peers")])
+    eventually(lambda: state_of(server, first.node).status is PeerStatus.CONNECTED)
 
-    elsewhere = f"127.0.0.1:{zmq_nodes.port()}"
-    second = zmq_nodes.make(name, Mailbox(), incarnation=b"second", listen=elsewhere)
-    second.start()
+    second = start_twin(zmq_nodes, first)
     second.send(server.node, [text(b"2")])
     eventually(lambda: state_of(second, server.node).status is PeerStatus.CONNECTED)
     eventually(lambda: first.send(server.node, [text(b"3")]) and mailbox.has(b"3"))
