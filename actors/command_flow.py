@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from khepri.errors import OverloadedError, ServerStoppedError
 from khepri.machine.entries import encode_entry
+from khepri.raft.effects import RejectReason
 from khepri.raft.events import LogWriteFailed, Propose
 from khepri.raft.types import Role
 
 from .command_pump import CommandPump
 from .future import resolve_all
 from .pacing import Pacing
+from .server_messages import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from khepri.machine.entries import Group
     from khepri.machine.machine import Applied, Machine
     from khepri.raft.core import RaftCore
-    from khepri.raft.effects import AppendEntries
+    from khepri.raft.effects import AppendEntries, Rejected
     from khepri.raft.events import Event
 
     from .future import KhepriFuture
@@ -57,8 +59,7 @@ class CommandFlow:
         self._max_waiting_bytes = setup.config.max_waiting_bytes
         self._clock = clock
         self._pacing = Pacing()
-        self.disk_error: StorageError | None = None
-        """Why the disk takes nothing at the moment."""
+        self._disk_error: StorageError | None = None
         self._append_sequence = 0
         self._written_sequence = 0
         self._has_unwritten = False  # something before the newest append is not durable
@@ -79,7 +80,7 @@ class CommandFlow:
         origin = self.pump.origin
         size_bytes = sum([len(command) for command, _ in commands])
         if (
-            self.disk_error is None
+            self._disk_error is None
             and origin.waiting_bytes + size_bytes <= self._max_waiting_bytes
         ):
             origin.add_all(commands, size_bytes)
@@ -98,8 +99,8 @@ class CommandFlow:
         waiting_bytes = pump.origin.waiting_bytes
         if is_low:
             waiting_bytes += pump.low.waiting_bytes
-        if self.disk_error is not None:
-            refusal: KhepriError = self.disk_error
+        if self._disk_error is not None:
+            refusal: KhepriError = self._disk_error
         elif waiting_bytes + len(command) > self._max_waiting_bytes:
             waiting_bytes += len(command)
             refusal = OverloadedError(
@@ -196,31 +197,37 @@ class CommandFlow:
     def written(self, sequence: int) -> None:
         """Note that an append is durable, and thereby that the disk works."""
         self._written_sequence = max(self._written_sequence, sequence)
-        self.disk_error = None
+        self._disk_error = None
 
     def awaits_disk(self, core: RaftCore) -> bool:
         """Tell whether the notice of a write could set something going by itself.
 
         Not so for a leader none of whose followers has answered: its own disk makes no majority.
         """
-        if core.role is not Role.LEADER or self.disk_error is not None:
+        if core.role is not Role.LEADER or self._disk_error is not None:
             return True
         unwritten = self._append_sequence - self._written_sequence
         return unwritten >= MAX_UNWRITTEN_APPENDS or core.waits_for_own_disk
 
     def disk_recovered(self) -> None:
         """Note that the disk works again, though something has to be written once more."""
-        self.disk_error = None
+        self._disk_error = None
 
     def disk_failed(self, error: StorageError) -> Event:
         """Answer those who wait: what was not sent is dropped, the rest may still come true."""
         origin = self.pump.origin
-        self.disk_error = _with_outcome(error, "not_applied")
+        self._disk_error = _with_outcome(error, "not_applied")
         unknown = _with_outcome(error, "unknown")
         not_sent = (*origin.drop_unsent(), *self.pump.low.drop())
-        resolve_all((ticket, self.disk_error) for ticket in not_sent)
+        resolve_all((ticket, self._disk_error) for ticket in not_sent)
         resolve_all((ticket, unknown) for ticket in origin.abandon_tickets())
         return LogWriteFailed(str(error))
+
+    def refusal(self, rejected: Rejected) -> object:
+        """Give what a request is answered that the core has rejected."""
+        if rejected.reason is RejectReason.DISK_FAILED and self._disk_error is not None:
+            return self._disk_error  # it says which file, and whether it is full
+        return Refusal(rejected.reason, rejected.leader, rejected.detail)
 
     # --- back
 

@@ -20,11 +20,9 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, assert_never
 
 from khepri.encoding import EncodingError
-from khepri.errors import OverloadedError
 from khepri.raft import effects as effect
 from khepri.raft import events as event
 from khepri.raft.types import EntryKind, Role
@@ -45,7 +43,6 @@ from .server_messages import (
     GetStatus,
     GroupsFrom,
     LowPriority,
-    Refusal,
     SnapshotFailed,
     SnapshotReady,
     SnapshotWorkerStarted,
@@ -112,10 +109,11 @@ class RaServer(KhepriActor):
         self._commit_note = recovered.commit_note
         self._machine = recovered.machine
         self._core = recovered.core
-        with ExitStack() as undo:  # an actor whose start fails is not asked to terminate
-            undo.callback(self._close_files)
+        try:
             self._start_with(recovered)
-            undo.pop_all()
+        except BaseException:  # an actor whose start fails is not asked to terminate
+            self._close_files()
+            raise
 
     def _start_with(self, recovered: RecoveredServer) -> None:
         self._snapshots = ServerSnapshots(self._setup, recovered)
@@ -219,8 +217,7 @@ class RaServer(KhepriActor):
             case WaitForLeader():
                 self._waiters.wait_for_leader(ticket)
             case WaitUntilApplied():
-                if not self._waiters.wait_for_place(message, ticket):
-                    ticket.resolve(OverloadedError("too many calls wait for a place in the log"))
+                self._waiters.wait_for_place(message, ticket)
             case WaitUntilVoter():
                 self._waiters.wait_to_be_voter(ticket)
             case GetStatus():
@@ -376,10 +373,7 @@ class RaServer(KhepriActor):
             and self._waiters.wait_to_ask(ticket)
         ):
             return
-        answer: object = Refusal(reason, rejected.leader, rejected.detail)
-        if reason is effect.RejectReason.DISK_FAILED:
-            answer = self._flow.disk_error or answer  # it says which file, and whether it is full
-        self._replies.append((_future(ticket), answer))
+        self._replies.append((_future(ticket), self._flow.refusal(rejected)))
 
     def _role_changed(self, change: effect.RoleChanged) -> None:
         _logger.info(

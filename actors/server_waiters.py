@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from khepri.errors import OverloadedError
 from khepri.raft.events import ReadRequest
 from khepri.raft.types import MemberKind
 
@@ -72,13 +73,13 @@ class ServerWaiters:
         self.are_there = True
         self._to_be_voter.append(future)
 
-    def wait_for_place(self, place: WaitUntilApplied, future: KhepriFuture[Any]) -> bool:
-        """Reply once the published tree covers a place; false if too many wait already."""
+    def wait_for_place(self, place: WaitUntilApplied, future: KhepriFuture[Any]) -> None:
+        """Reply once the published tree covers a place; at once if too many wait already."""
         if len(self._for_a_place) >= MAX_PARKED_READS:
-            return False
+            future.resolve(OverloadedError("too many calls wait for a place in the log"))
+            return
         self.are_there = True
         self._for_a_place.add(place, future)
-        return True
 
     def wait_to_read(self, read: Read) -> None:
         """Reply to a read that the core has confirmed."""

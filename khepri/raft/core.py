@@ -282,10 +282,10 @@ class RaftCore:
                 server.snapshot_taken(event.meta)
             case SnapshotChunkRead():
                 if isinstance(server.role, Leader):
-                    server.role.on_chunk_read(event)
+                    server.role.peers.on_chunk_read(event)
             case SnapshotReadFailed():
                 if isinstance(server.role, Leader):
-                    server.role.on_chunk_unreadable(event.transfer_id)
+                    server.role.peers.on_chunk_unreadable(event.transfer_id)
             case SnapshotChunkStored():
                 server.receiver.on_stored(event.transfer_id, event.next_offset)
             case SnapshotInstalled():

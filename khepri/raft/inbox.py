@@ -178,7 +178,7 @@ def _receive_answer_as_leader(
         case HeartbeatResponse():
             leader.peers.on_heartbeat_response(sender, message)
         case InstallSnapshotResponse():
-            leader.on_install_snapshot_response(sender, message)
+            leader.peers.on_install_snapshot_response(sender, message)
         case RequestVoteResponse():
             pass  # the election is won already
         case _:

@@ -25,9 +25,6 @@ from .transfer import Transfer, best_target, refusal
 from .types import Configuration, Entry, EntryKind, Index, Member, MemberKind, Role, ServerId
 
 if TYPE_CHECKING:
-    from .events import SnapshotChunkRead
-    from .messages import InstallSnapshotResponse
-    from .progress import Progress
     from .reads import ReadRound
     from .server import Server
 
@@ -190,34 +187,6 @@ class Leader(RoleState):
         if target is None:
             return RejectReason.NOT_MEMBER
         return refusal(self._server.configuration, self._server.server_id, target) or target
-
-    # --- snapshots on their way ------------------------------------------------------------
-
-    def on_install_snapshot_response(
-        self, sender: ServerId, response: InstallSnapshotResponse
-    ) -> None:
-        """Send the next piece."""
-        progress = self.peers.contact(sender)
-        if progress is not None:
-            self._snapshots.on_response(progress, response)
-
-    def on_chunk_read(self, chunk: SnapshotChunkRead) -> None:
-        """Send the piece that was read."""
-        progress = self._find_transfer(chunk.transfer_id)
-        if progress is not None:
-            self._snapshots.on_chunk_read(progress, chunk)
-
-    def on_chunk_unreadable(self, transfer_id: int) -> None:
-        """Try again with the newest snapshot: at once if it is another one, later if not."""
-        progress = self._find_transfer(transfer_id)
-        if progress is not None:
-            self._snapshots.on_unreadable(progress)
-
-    def _find_transfer(self, transfer_id: int) -> Progress | None:
-        for progress in self.peers.all.values():
-            if progress.transfer is not None and progress.transfer.transfer_id == transfer_id:
-                return progress
-        return None
 
     # --- the end of a step -----------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """All peers of a leader: what their answers teach, and what a majority of them has.
 
-Here: who the peers are, finding agreement with each, majorities.
+Here: who the peers are, finding agreement with each, by entries or a snapshot, majorities.
 Not here: one peer's indexes and states (`progress.py`), sending (`replication.py`,
 `snapshot_sender.py`), conclusions (`leader.py`).
 """
@@ -15,8 +15,9 @@ from .quorum import quorum_size, quorum_value
 from .types import Index, MemberKind
 
 if TYPE_CHECKING:
+    from .events import SnapshotChunkRead
     from .lease import Lease
-    from .messages import AppendEntriesResponse, HeartbeatResponse
+    from .messages import AppendEntriesResponse, HeartbeatResponse, InstallSnapshotResponse
     from .server import Server
     from .snapshot_sender import SnapshotSender
     from .types import Member, ServerId, Term
@@ -182,6 +183,32 @@ class Peers:
         else:
             next_index = Index(min(agreed + 1, previous))
         progress.become_probe(max(next_index, Index(progress.match_index + 1)))
+
+    def on_install_snapshot_response(
+        self, sender: ServerId, response: InstallSnapshotResponse
+    ) -> None:
+        """Send the next piece."""
+        progress = self.contact(sender)
+        if progress is not None:
+            self._snapshots.on_response(progress, response)
+
+    def on_chunk_read(self, chunk: SnapshotChunkRead) -> None:
+        """Send the piece that was read."""
+        progress = self._find_transfer(chunk.transfer_id)
+        if progress is not None:
+            self._snapshots.on_chunk_read(progress, chunk)
+
+    def on_chunk_unreadable(self, transfer_id: int) -> None:
+        """Try again with the newest snapshot: at once if it is another one, later if not."""
+        progress = self._find_transfer(transfer_id)
+        if progress is not None:
+            self._snapshots.on_unreadable(progress)
+
+    def _find_transfer(self, transfer_id: int) -> Progress | None:
+        for progress in self.all.values():
+            if progress.transfer is not None and progress.transfer.transfer_id == transfer_id:
+                return progress
+        return None
 
     def reachable(self, progress: Progress) -> bool:
         """Tell whether a peer has answered lately."""
