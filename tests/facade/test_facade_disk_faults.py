@@ -13,6 +13,7 @@ import pytest
 
 import khepri
 from khepri.actors.node import Node
+from khepri.actors.wal_writer import VoidLog
 from khepri.errors import (
     DataCorruptionError,
     DirectoryAccessError,
@@ -25,6 +26,7 @@ from khepri.errors import (
 from khepri.log.memory_file_system import Operation, SimulatedCrash
 from khepri.log.shared_file_system import SharedFileSystem
 from khepri.management import ClusterManager
+from khepri.raft.types import Index
 from khepri.testing import memory_store
 from khepri.testing.memory_store import DIRECTORY
 from tests.facade.facade_helpers import eventually
@@ -110,6 +112,22 @@ def test_a_store_starts_on_a_full_disk_and_can_be_read() -> None:
         set_hook(files, None)
         eventually(lambda: put_works(store, "/b"), "service after there is space again")
         assert store.get("/b", favor="consistency") is True
+
+
+def test_a_server_whose_refused_writes_a_snapshot_made_void_writes_again() -> None:
+    """Found at a follower whose disk was full when it was sent a snapshot."""
+    files = SharedFileSystem()
+    with memory_store(file_system=files) as store:
+        store.put("/a", 1)
+        set_hook(files, failing("pwrite", errno.ENOSPC))
+        with pytest.raises(DiskFullError):
+            store.put("/a", 2, timeout=10)
+        _, setup = store.node.store_setup(store.store_id)
+        void = setup.wal_writer.request(VoidLog(setup.uid, Index(1_000)))
+        with pytest.raises(DiskFullError):
+            void.get(timeout=10)
+        set_hook(files, None)
+        eventually(lambda: put_works(store, "/b"), "service after there is space again")
 
 
 def refusing_changes(number: int) -> Callable[[Operation], None]:
