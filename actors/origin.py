@@ -106,9 +106,23 @@ class Origin:
     def take_group(self) -> Group:
         """Give the next commands to send, in order; new ones get their numbers now."""
         assert self.session_id is not None
+        in_flight, unsent = self._in_flight, self._unsent
+        is_all_new = self._sent == len(in_flight)
+        if is_all_new and len(unsent) <= GROUP_COMMANDS and self.waiting_bytes <= GROUP_BYTES:
+            commands = [command for command, _ in unsent]  # nothing to count, as nearly always
+            in_flight.extend(unsent)
+            unsent.clear()
+        else:
+            commands = self._as_many_as_fit()
+        first = self._first_in_flight + self._sent
+        self._sent += len(commands)
+        return Group(self.session_id, first, self._first_in_flight, commands)
+
+    def _as_many_as_fit(self) -> list[bytes]:
+        """Take what a group has room for; what is repeated comes before what is new."""
         commands: list[bytes] = []
         in_flight, unsent = self._in_flight, self._unsent
-        # Those in flight before `_sent` are on their way; what is repeated comes after them.
+        # Those in flight before `_sent` are on their way.
         again = islice(in_flight, self._sent, None) if self._sent < len(in_flight) else ()
         repeated, room_bytes = 0, GROUP_BYTES
         for command, _ in again:
@@ -125,9 +139,7 @@ class Origin:
                     break
                 in_flight.append(unsent.popleft())
                 commands.append(command)
-        first = self._first_in_flight + self._sent
-        self._sent += len(commands)
-        return Group(self.session_id, first, self._first_in_flight, commands)
+        return commands
 
     def keep_alive(self) -> Group:
         """Give a group without commands: the session lives, and what it has acknowledged."""
@@ -149,21 +161,20 @@ class Origin:
         """
         if first_sequence > self._first_in_flight:
             return []
-        answered: list[tuple[KhepriFuture[Any], object]] = []
-        in_flight, size_bytes = self._in_flight, 0
         fresh = replies[max(0, self._first_in_flight - first_sequence) :]
-        count = min(len(fresh), len(in_flight))
-        for reply in fresh[:count]:
-            command, ticket = in_flight.popleft()
-            size_bytes += len(command)
-            if ticket is not None:
-                answered.append((ticket, reply))
-        self.waiting_bytes -= size_bytes
+        count = min(len(fresh), len(self._in_flight))
+        take = self._in_flight.popleft
+        done = [take() for _ in range(count)]
+        self.waiting_bytes -= sum([len(command) for command, _ in done])
         self.finished += count
         self._first_in_flight += count
         self._sent = max(0, self._sent - count)
         self._unseen = max(0, self._unseen - count)
-        return answered
+        return [
+            (ticket, reply)
+            for (_, ticket), reply in zip(done, fresh, strict=False)
+            if ticket is not None
+        ]
 
     def open_session(self, session_id: int) -> None:
         """Begin to number anew, in a session that the machine has just opened.

@@ -28,6 +28,7 @@ from khepri.raft import events as event
 from khepri.raft.types import EntryKind, Role
 
 from .actor import KhepriActor
+from .collector_pace import PACE
 from .command_flow import CommandFlow
 from .frozen_heap import FrozenHeap
 from .future import resolve_all
@@ -114,6 +115,7 @@ class RaServer(KhepriActor):
         except BaseException:  # an actor whose start fails is not asked to terminate
             self._close_files()
             raise
+        PACE.server_started()
 
     def _start_with(self, recovered: RecoveredServer) -> None:
         self._snapshots = ServerSnapshots(self._setup, recovered)
@@ -132,6 +134,7 @@ class RaServer(KhepriActor):
     def on_terminate(self, reason: Exit) -> None:
         """Close the files; the log itself belongs to the WalWriter."""
         del reason
+        PACE.server_ended()
         self._access.withdraw_lease()  # an endless one would outlive the store
         self._note_committed()
         self._close_files()

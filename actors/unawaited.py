@@ -19,22 +19,42 @@ class Mark(NamedTuple):
     sent: int
 
 
-class UnawaitedWrites(threading.local):
-    """The books of each thread; every thread sees its own only."""
+class _Books:
+    """Those of one thread."""
+
+    __slots__ = ("seen", "sent", "under_way")
 
     def __init__(self) -> None:
-        """Begin with nothing sent (called in each thread)."""
-        self._sent = 0
-        self._seen = 0
-        self._under_way = 0
+        """Begin with nothing sent."""
+        self.sent = 0
+        self.seen = 0
+        self.under_way = 0
+
+
+class _Threads(threading.local):
+    """The books of each thread; every thread finds its own only."""
+
+    def __init__(self) -> None:
+        """Open them (called in each thread)."""
+        self.books = _Books()
+
+
+class UnawaitedWrites:
+    """What each thread has sent; every method speaks of the thread that calls it."""
+
+    __slots__ = ("_threads",)
+
+    def __init__(self) -> None:
+        """Begin with nothing sent."""
+        self._threads = _Threads()
 
     def add(self) -> None:
         """Note a command that nobody here waits for, or waits for any more."""
-        self._sent += 1
+        self._threads.books.sent += 1
 
     def begin(self) -> None:
         """Note a command that a task of this thread awaits, while other tasks go on."""
-        self._under_way += 1
+        self._threads.books.under_way += 1
 
     def end(self, *, is_known: bool) -> None:
         """Note that it is awaited no more.
@@ -42,19 +62,22 @@ class UnawaitedWrites(threading.local):
         Args:
             is_known: whether its outcome is; otherwise it may still be on its way.
         """
-        self._under_way -= 1
+        books = self._threads.books
+        books.under_way -= 1
         if not is_known:
-            self._sent += 1
+            books.sent += 1
 
     def are_there(self) -> bool:
         """Tell whether this thread may have something on its way to the server."""
-        return self._sent != self._seen or self._under_way > 0
+        books = self._threads.books
+        return books.sent != books.seen or books.under_way > 0
 
     def mark(self) -> Mark:
         """Give what an answer of the server to a question asked now will show to be done."""
-        return Mark(threading.get_ident(), self._sent)
+        return Mark(threading.get_ident(), self._threads.books.sent)
 
     def seen(self, mark: Mark) -> None:
         """Note that such an answer has come; it says nothing about other threads."""
         if mark.thread_id == threading.get_ident():
-            self._seen = max(self._seen, mark.sent)
+            books = self._threads.books
+            books.seen = max(books.seen, mark.sent)

@@ -41,7 +41,7 @@ class Batch:
         """Make an empty batch; use `Store.batch`."""
         self._send = send
         self._timeout = timeout
-        self._operations: list[commands.Operation] | None = []
+        self._operations: list[bytes] | None = []  # encoded
 
     def __len__(self) -> int:
         """Give the number of operations so far."""
@@ -78,7 +78,7 @@ class Batch:
         """Add a `Store.put`."""
         where, payload = resolve_path(path), encode_value(data)
         if keep_while is None and ttl is None and type(where) is Path:
-            self._add(commands.plain_put(where, payload))
+            self._encoded().append(commands.encode_put(where, payload))
             return
         self._add(
             commands.put(
@@ -222,9 +222,9 @@ class Batch:
                 which. Nothing of the batch was done then.
             ValueTooLargeError: all operations together are above ``max_command_bytes``.
         """
-        operations, self._operations = self._checked(), None
+        operations, self._operations = self._encoded(), None
         # An empty batch is sent too: its reply says that the store takes writes.
-        command = commands.encode(commands.batch(operations))
+        command = commands.encode_batch(operations)
         count = len(operations)
         results: KhepriFuture[list[Any]] | list[Any] = self._send(
             command, self._timeout, async_, lambda reply: result(reply) or [None] * count
@@ -232,9 +232,9 @@ class Batch:
         return results
 
     def _add(self, operation: commands.Operation) -> None:
-        self._checked().append(operation)
+        self._encoded().append(commands.encode(operation))
 
-    def _checked(self) -> list[commands.Operation]:
+    def _encoded(self) -> list[bytes]:
         if self._operations is None:
             raise MisuseError("the batch was committed already")
         return self._operations

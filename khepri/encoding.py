@@ -7,11 +7,14 @@ through `khepri.machine.values`, which adds types and refuses what cannot be car
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from .errors import KhepriError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class EncodingError(KhepriError):
@@ -26,11 +29,14 @@ class Packers(threading.local):
 
     Attributes:
         pack: gives the bytes of a value; of this thread alone.
+        pack_array_header: gives the bytes before the parts of an array of that length.
     """
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of `msgpack.Packer`
         """Make this thread's packer, with further options of `msgpack.Packer`."""
-        self.pack = msgpack.Packer(autoreset=True, use_bin_type=True, **options).pack
+        packer = msgpack.Packer(autoreset=True, use_bin_type=True, **options)
+        self.pack = packer.pack
+        self.pack_array_header = packer.pack_array_header
 
 
 _packers = Packers()
@@ -43,6 +49,12 @@ def pack(value: object) -> bytes:
         TypeError, ValueError, OverflowError: the value is not plain; a bug in khepri.
     """
     return _packers.pack(value)
+
+
+def pack_array(parts: Sequence[bytes]) -> bytes:
+    """Give what `pack` gives for a list, of parts that are packed already."""
+    header: bytes = _packers.pack_array_header(len(parts))
+    return header + b"".join(parts)
 
 
 def unpack(data: bytes | memoryview) -> Any:  # noqa: ANN401 - what was packed decides

@@ -1,8 +1,9 @@
 """Commands: what the log asks of the machine, as bytes.
 
 Here are the functions that make commands, called in the caller's thread. They validate, so that
-what is sent can only fail for what the tree holds. The codes are in ``command_codes.py``, what a
-command does is in ``operations.py``, how entries and groups carry commands is in ``entries.py``.
+what is sent can only fail for what the tree holds. The codes are in ``command_codes.py``, the
+bytes in ``command_bytes.py``, what a command does is in ``operations.py``, how entries and groups
+carry commands is in ``entries.py``.
 
 A command is a msgpack list that begins with its code. The list of codes only grows: a command
 whose meaning or arguments change gets a new code, and the old one is understood for ever, since
@@ -16,9 +17,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from khepri.encoding import pack
 from khepri.errors import InvalidOptionError
 
+from .command_bytes import encode, encode_batch, encode_put
 from .command_codes import (
     BATCH,
     CHECK,
@@ -88,11 +89,11 @@ __all__ = [
     "create",
     "delete",
     "encode",
+    "encode_batch",
     "encode_put",
     "increment",
     "move",
     "open_session",
-    "plain_put",
     "put",
     "touch",
     "update",
@@ -280,24 +281,6 @@ def open_session(token: bytes) -> Operation:
         token: what the origin knows its answer by; the reply is [token, session id].
     """
     return [OPEN_SESSION, token]
-
-
-# --- bytes ---
-
-
-def encode(operation: Operation) -> bytes:
-    """Give the command bytes of an operation: what goes to the log, the wire and every member."""
-    return pack(operation)
-
-
-def encode_put(path: Path, payload: bytes) -> bytes:
-    """Give the command bytes of the most frequent operation, a put without options."""
-    return pack((PUT, path, payload))
-
-
-def plain_put(path: Path, payload: bytes) -> Operation:
-    """Ask for the same as a part of a batch."""
-    return [PUT, path, payload]
 
 
 # --- parts ---

@@ -37,7 +37,7 @@ def in_thread(function: Callable[[], object]) -> threading.Thread:
 def await_waiters(future: KhepriFuture[Any], count: int) -> None:
     """Wait until so many threads or tasks observe the future."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while len(future._observers) < count:
+    while len(future._observers or ()) < count:
         assert time.monotonic() < deadline
 
 
@@ -261,12 +261,35 @@ def test_an_observer_that_takes_itself_back_while_others_are_called_harms_nobody
     got: list[int] = []
 
     def takes_all_back(_future: object) -> None:
+        assert future._observers
         future._observers.clear()
 
     future.add_done_callback(takes_all_back)
     future.add_done_callback(lambda done: got.append(done.get()))
     future.set(1)
     assert (got, future.get()) == ([], 1)
+
+
+def test_callbacks_of_many_threads_at_once_are_all_called() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(300):
+            future: KhepriFuture[int] = KhepriFuture()
+            got: list[int] = []
+            begin = threading.Barrier(4)
+
+            def add(of: KhepriFuture[int] = future, to: list[int] = got) -> None:
+                begin.wait()  # noqa: B023 - the threads end within the round
+                of.add_done_callback(lambda done: to.append(done.get()))
+
+            threads = [in_thread(add) for _ in range(4)]
+            for thread in threads:
+                thread.join()
+            future.set(1)
+            assert got == [1] * 4
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_every_callback_is_called_exactly_once_when_adding_races_resolving() -> None:
