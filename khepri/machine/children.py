@@ -51,6 +51,13 @@ def without_child(children: Mapping[str, TreeNode], name: str) -> Mapping[str, T
     return copy
 
 
+def family_of(children: dict[str, TreeNode] | None) -> Mapping[str, TreeNode]:
+    """Give the form in which a new family is kept; the dict is handed over."""
+    if not children:
+        return NO_CHILDREN
+    return immutables.Map(children) if len(children) > LARGE else children
+
+
 def restored(children: dict[str, TreeNode]) -> Mapping[str, TreeNode]:
     """Give the form a family read from a snapshot is kept in; the dict is handed over.
 

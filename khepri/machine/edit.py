@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .children import with_child, without_child
+from .children import family_of, with_child, without_child
 from .keep_while import IMPLICIT, KeepWhile
 from .properties import KEEP_WHILE
 from .state import Change, TreeState
@@ -104,15 +104,28 @@ class Edit:
             payload: the payload of the new node.
             keep_while: its conditions, already found to be met.
         """
-        node = TreeNode(payload, 1, 1, NO_CHILDREN, keep_while)
-        self._note(path, None)
-        if keep_while is not None:
-            self.index = self.index.with_watcher(path, keep_while)
-        made = len(path) - existing_depth
-        for depth in range(len(path) - 1, existing_depth, -1):
-            node = TreeNode(None, 1, 1, {path[depth]: node}, IMPLICIT, len(path) - depth + 1)
-            self._note(path[:depth], None)
-        self._link(path[: existing_depth + 1], node, made)
+        self._note_new(path, keep_while)
+        self._hang(path, existing_depth, TreeNode(payload, 1, 1, NO_CHILDREN, keep_while))
+
+    def create_like(self, path: Names, existing_depth: int, model: TreeNode) -> None:
+        """Make a node and all below it as they are in a model, and its missing parents.
+
+        What it comes to is what `create` would do with one node after the other, in the time for
+        all of them and not for the way to each.
+
+        Args:
+            path: where; nothing is there yet, and it does not lie in the model.
+            existing_depth: as for `create`.
+            model: an existing node; the conditions of all its nodes are met at their new places.
+        """
+        families: dict[Names, dict[str, TreeNode]] = {}
+        # Children come behind their parents there.
+        for here, old in reversed(list(subtree(path, model))):
+            self._note_new(here, old.keep_while)
+            children = family_of(families.pop(here, None))
+            copy = TreeNode(old.payload, 1, 1, children, old.keep_while, old.size)
+            families.setdefault(here[:-1], {})[here[-1]] = copy
+        self._hang(path, existing_depth, families[path[:-1]][path[-1]])
 
     def set_payload(self, path: Names, payload: bytes | None) -> None:
         """Give an existing node another payload; the same payload changes nothing.
@@ -155,17 +168,27 @@ class Edit:
 
         Implicit parents left without children and payload go away too, all the way up.
         """
-        while True:  # not by recursion: a thousand parents may have to go
-            node = self.node_at(path)
-            assert node is not None
+        node = self.node_at(path)
+        assert node is not None
+        if not path:
             self._forget(path, node, reason)
-            if not path:
-                self._empty_root(node)
-                return
-            parent = self._unlink(path, node)
-            if not _is_idle(parent):
-                return
-            path, reason = path[:-1], KEEP_WHILE
+            self._empty_root(node)
+            return
+        parents = self._ancestors(path)
+        depth, removed = len(path), node.size
+        while True:
+            self._forget(path[:depth], node, reason)
+            depth -= 1
+            parent = parents[depth]
+            children = without_child(parent.children, path[depth])
+            node, reason = (
+                self._with_children(path[:depth], parent, children, -removed),
+                KEEP_WHILE,
+            )
+            if not _is_idle(node):  # the root never is
+                break
+            removed = parent.size
+        self._rebuild(path[:depth], parents, node, -removed)
 
     # --- how they are done ---
 
@@ -173,6 +196,19 @@ class Edit:
         """Remember a node at its first change; give its first sight (None: created here)."""
         self.touched.append(path)
         return self.before.setdefault(path, node)
+
+    def _note_new(self, path: Names, keep_while: KeepWhile | None) -> None:
+        """Remember that a node is created here, and what it watches."""
+        self._note(path, None)
+        if keep_while is not None:
+            self.index = self.index.with_watcher(path, keep_while)
+
+    def _hang(self, path: Names, existing_depth: int, node: TreeNode) -> None:
+        """Put a new node, which may have children, in its place, and make its missing parents."""
+        for depth in range(len(path) - 1, existing_depth, -1):
+            node = TreeNode(None, 1, 1, {path[depth]: node}, IMPLICIT, node.size + 1)
+            self._note(path[:depth], None)
+        self._link(path[: existing_depth + 1], node, node.size)
 
     def _ancestors(self, path: Names) -> list[TreeNode]:
         """Give the nodes above a path, root first."""
@@ -195,14 +231,6 @@ class Edit:
         children = with_child(parent.children, path[-1], node)
         changed = self._with_children(path[:-1], parent, children, size_change)
         self._rebuild(path[:-1], parents, changed, size_change)
-
-    def _unlink(self, path: Names, node: TreeNode) -> TreeNode:
-        """Take a child off its parent; give the parent as it is then."""
-        parents = self._ancestors(path)
-        children = without_child(parents[-1].children, path[-1])
-        changed = self._with_children(path[:-1], parents[-1], children, -node.size)
-        self._rebuild(path[:-1], parents, changed, -node.size)
-        return changed
 
     def _with_children(
         self, path: Names, node: TreeNode, children: Mapping[str, TreeNode], size_change: int

@@ -131,12 +131,10 @@ def _graft(edit: Edit, source: Names, target: Names) -> Reply:
     occupied = edit.node_at(target)
     if occupied is not None:
         return _mismatch(target, occupied, IfNodeExists(exists=False))
-    copied = list(subtree(target, node))
-    if max(len(path) for path, _ in copied) > MAX_PATH_COMPONENTS:
+    deepest = max(len(path) for path, _ in subtree(target, node))
+    if deepest > MAX_PATH_COMPONENTS:
         return command_failed(f"a path would have more than {MAX_PATH_COMPONENTS} components")
-    for path, original in copied:
-        depth = existing_depth(edit, path)
-        edit.create(path, depth, original.payload, original.keep_while)
+    edit.create_like(target, existing_depth(edit, target), node)
     return DONE
 
 

@@ -244,6 +244,8 @@ def checked_row(row: list[Any]) -> list[Any]:
     numbers = (session_id, last, acknowledged_below, active)
     if set(map(type, numbers)) != {int} or type(replies) is not list:
         raise ValueError("a session has parts of the wrong type")
+    if len(replies) != last + 1 - acknowledged_below:
+        raise ValueError("a session has too few replies, or too many")
     return row
 
 

@@ -196,9 +196,12 @@ class WorkingTree:
         return node
 
     def _grow(self, path: Names, count: int) -> None:
-        owned = self._owned
-        for depth in range(len(path) + 1):
-            owned[path[:depth]].size += count
+        """Let a path's nodes, all of them owned, count so many more below them."""
+        node = self._owned[()]
+        node.size += count
+        for name in path:
+            node = node.children[name]
+            node.size += count
 
     def _set_payload(self, path: Names, parent: TreeNode, node: TreeNode, payload: bytes) -> None:
         """Change the payload of a node with children; only such a node can be owned."""

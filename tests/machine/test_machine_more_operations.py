@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +15,14 @@ from khepri.errors import (
     NodeNotFoundError,
     ReadChangedError,
 )
-from khepri.machine import commands, queries
+from khepri.machine import commands, edit, queries
 from khepri.machine.conditions import IfDataMatches, IfNodeExists
 from khepri.machine.diff import diff
 from khepri.machine.machine import Machine
 from khepri.machine.paths import Path, resolve_path
 from khepri.machine.properties import CHILD_NAMES, DEFAULT_PROPERTIES
 from khepri.machine.replies import is_read_changed
+from khepri.machine.tree import TreeNode
 from tests.machine.machine_helpers import Origin, path, value
 
 
@@ -244,3 +247,22 @@ def test_no_copy_is_deeper_than_a_path_may_be(origin: Origin) -> None:
             origin.run(operation(Path(["s"] * 2), Path(["b"] * 27)))
     assert origin.machine.view.root is before
     origin.run(commands.move(Path(["s"] * 2), Path(["b"] * 26)))
+
+
+def test_what_a_deep_subtree_costs_grows_with_its_size_and_not_with_its_depth(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = 0
+
+    class Counted(TreeNode):
+        def __init__(self, *parts: Any) -> None:
+            nonlocal made
+            made += 1
+            super().__init__(*parts)
+
+    origin.run(commands.put(Path(["s"] * 1000), value(1)))
+    monkeypatch.setattr(edit, "TreeNode", Counted)
+    origin.run(commands.copy(Path("/s"), Path("/copy")))
+    origin.run(commands.move(Path("/s"), Path("/moved")))
+    origin.run(commands.delete(Path(["moved"] + ["s"] * 999)))
+    assert 3_000 <= made < 4_000

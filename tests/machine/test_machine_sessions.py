@@ -8,7 +8,13 @@ from khepri.machine import commands
 from khepri.machine.entries import Group, encode_entry
 from khepri.machine.machine import Machine, MachineSettings
 from khepri.machine.replies import raise_or_return
-from khepri.machine.sessions import DEFAULT_EXPIRY_MILLISECONDS, NO_SESSION, GroupStatus
+from khepri.machine.sessions import (
+    DEFAULT_EXPIRY_MILLISECONDS,
+    NO_SESSION,
+    GroupStatus,
+    SessionTable,
+    checked_row,
+)
 from khepri.machine.working_tree import WorkingTree
 from tests.machine.machine_helpers import ALL, Origin, error_of, path, snapshot_bytes, value
 
@@ -259,3 +265,17 @@ def test_a_published_tree_never_changes(origin: Origin) -> None:
     assert len(root.children["a"].children) == 1
     assert root.children["a"].payload is None
     assert snapshot_bytes(clone) == before
+
+
+def test_a_row_of_a_snapshot_holds_the_replies_that_are_owed_and_no_others() -> None:
+    table = SessionTable()
+    table.open(1, 0)
+    nothing = bytes(1)
+    table.apply(1, 1, 1, [nothing] * 5, lambda some: [None] * len(some), 0)
+    table.apply(1, 6, 3, [], lambda _: [], 0)
+    (row,) = table.to_plain()
+    assert row == [1, 5, 3, 0, [None, None, None]]
+    assert checked_row(row) == row
+    for count in (0, 2, 4):
+        with pytest.raises(ValueError, match="replies"):
+            checked_row([*row[:-1], [None] * count])
