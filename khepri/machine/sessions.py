@@ -240,10 +240,9 @@ def checked_row(row: list[Any]) -> list[Any]:
     Raises:
         ValueError, TypeError: it is none.
     """
-    session_id, last, acknowledged_below, active, replies = row
-    numbers = (session_id, last, acknowledged_below, active)
-    if set(map(type, numbers)) != {int} or type(replies) is not list:
+    if [*map(type, row)] != [int, int, int, int, list]:
         raise ValueError("a session has parts of the wrong type")
+    _session_id, last, acknowledged_below, _active, replies = row
     if len(replies) != last + 1 - acknowledged_below:
         raise ValueError("a session has too few replies, or too many")
     return row
