@@ -19,6 +19,7 @@ BENCHMARKS = {
     "puts": "durable puts, as multiples of a write + fdatasync loop",
     "puts_bare": "the same by the barest program of that shape",
     "puts_slow_disk": "the same with slower syncs",
+    "puts_one_cpu": "the same by a process that is kept on one CPU",
     "peer": "the same puts and PySyncObj",
     "local_get": "local reads, as multiples of unpacking the value",
     "snapshot": "writes while a snapshot of a million tree nodes is written",

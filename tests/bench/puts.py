@@ -39,6 +39,7 @@ def measure(
     plan: Plan,
     *,
     sync_delay_seconds: float = 0.0,
+    on_one_cpu: bool = False,
     title: str = _TITLE,
     notes: tuple[str, ...] = (),
 ) -> Table:
@@ -47,6 +48,7 @@ def measure(
     Args:
         plan: of the run.
         sync_delay_seconds: so much longer each sync takes, in the loop and in the store.
+        on_one_cpu: whether the measuring process is kept there.
         title: of the table.
         notes: below the table.
     """
@@ -58,7 +60,9 @@ def measure(
 
     def sample(subject: str) -> Sample:
         workload, tree_nodes = subjects[subject]
-        return measure_in_child(plan, workload, tree_nodes, sync_delay_seconds)
+        return measure_in_child(
+            plan, workload, tree_nodes, sync_delay_seconds, on_one_cpu=on_one_cpu
+        )
 
     collected = in_rounds(plan, subjects, sample)
     return Table(
@@ -73,7 +77,12 @@ def measure(
 
 
 def measure_in_child(
-    plan: Plan, workload: Workload, tree_nodes: str, sync_delay_seconds: float = 0.0
+    plan: Plan,
+    workload: Workload,
+    tree_nodes: str,
+    sync_delay_seconds: float = 0.0,
+    *,
+    on_one_cpu: bool = False,
 ) -> Sample:
     """Take one sample in a fresh process."""
     return in_child(
@@ -83,6 +92,7 @@ def measure_in_child(
         tree_nodes=tree_nodes,
         seconds=plan.seconds,
         sync_delay_seconds=sync_delay_seconds,
+        on_one_cpu=on_one_cpu,
     )
 
 
@@ -93,8 +103,11 @@ def put_for_a_while(
     tree_nodes: str,
     seconds: float,
     sync_delay_seconds: float,
+    on_one_cpu: bool,
 ) -> Sample:
     """Be the process that takes one sample: ``rate`` and the ``record_rate`` beside it."""
+    if on_one_cpu:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # and all threads made from now on
     import khepri  # noqa: PLC0415 - in the measuring process only
 
     if sync_delay_seconds:
