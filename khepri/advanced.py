@@ -62,8 +62,12 @@ class AdvancedStore:
     ``delete_reason``, ``raw_payload``, ``expires_at`` (an aware datetime, of a tree node with a
     time to live); left out: payload, payload_version and delete_reason. Writes also take
     ``return_indirect_deletes``: whether to tell of tree nodes removed as a consequence.
-    Errors and all other options as for the function of the same name in `Store`, but for
-    ``async_``.
+
+    Arguments, options, errors and durability are those of the function of the same name in
+    `Store`, but for ``async_``, which there is none of; any thread may use a handle. Besides,
+    every function raises `InvalidOptionError` for a property nobody knows. `get` gives the
+    properties of the one tree node; all others give a dict from the path of each tree node that
+    was found or changed to its properties.
     """
 
     __slots__ = ("_store",)

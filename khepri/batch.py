@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 class Batch:
     """Operations that are applied together: each sees those before it, and all are, or none.
 
-    Made by `Store.batch`. Arguments are checked when an operation is added; nothing is sent
-    before `commit`. One thread.
+    Made by `Store.batch`. Arguments are checked when an operation is added, and encoded: what
+    happens to them afterwards changes nothing. Nothing is sent before `commit`. One thread.
+
+    Each function that adds an operation takes the arguments of the function of the same name in
+    `Store`, without those that say how it is sent, and raises at once what that would raise for
+    bad arguments; `MisuseError` if the batch was committed already. What depends on the tree is
+    raised by `commit`.
     """
 
     __slots__ = ("_operations", "_send", "_timeout")

@@ -38,7 +38,11 @@ class LocalCluster:
     """Nodes with one store each, joined; use it as a context manager.
 
     Nodes are named by their number, from 0. A node's files outlive its `kill`, so that `restart`
-    finds what was on its disk.
+    finds what was on its disk. Made for one thread; what `store`, `manager` and `node` give can be
+    used by any.
+
+    Errors that every function with a number may raise: `InvalidOptionError`, if there is no node
+    of that number, or if it runs and should not, or does not and should.
     """
 
     def __init__(
@@ -63,11 +67,15 @@ class LocalCluster:
         Raises:
             InvalidOptionError: not a size or a transport.
         """
-        if size < 1 or transport not in {"memory", "zmq"}:
+        if type(size) is not int or size < 1:
             raise InvalidOptionError(
-                f"a cluster has 1 or more nodes and a known transport, not {size}, {transport!r}",
-                option="size",
-                value=size,
+                f"a cluster has 1 or more nodes, not {size!r}", option="size", value=size
+            )
+        if transport not in ("memory", "zmq"):
+            raise InvalidOptionError(
+                f"the transport is 'memory' or 'zmq', not {transport!r}",
+                option="transport",
+                value=transport,
             )
         self.store_id = store_id
         self.network = MemoryNetwork(seed=seed)
@@ -107,20 +115,20 @@ class LocalCluster:
     # --- using it
 
     def name(self, number: int) -> str:
-        """Give the name of a node."""
-        return self._names[number]
+        """Give the name of a node, running or not, as `cluster.join` and others take it."""
+        return self._names[self._known(number)]
 
     def node(self, number: int) -> Node:
         """Give a node that runs."""
-        return self._nodes[number]
+        return self._running(number)
 
     def store(self, number: int = 0) -> Store:
         """Give a handle on the store as a node that runs has it."""
-        return Store(self.store_id, self._nodes[number])
+        return Store(self.store_id, self._running(number))
 
     def manager(self, number: int = 0) -> ClusterManager:
         """Give the functions of `khepri.cluster` for a node that runs."""
-        return ClusterManager(self._nodes[number])
+        return ClusterManager(self._running(number))
 
     def running(self) -> list[int]:
         """Give the numbers of the nodes that run."""
@@ -128,6 +136,9 @@ class LocalCluster:
 
     def leader(self, timeout: float = 30.0) -> int:
         """Give the number of the node that leads, as the running ones see it; waits for one.
+
+        Args:
+            timeout: seconds to wait at most.
 
         Raises:
             KhepriTimeoutError: nobody leads within the time.
@@ -149,25 +160,45 @@ class LocalCluster:
     # --- faults
 
     def partition(self, *groups: Collection[int]) -> None:
-        """Cut every link between nodes of different groups (memory transport)."""
+        """Cut every link between nodes of different groups, until `heal`.
+
+        Args:
+            groups: numbers of nodes; who is in none of them keeps all its links.
+
+        Raises:
+            InvalidOptionError: the transport is not the one in memory.
+        """
         self._check_memory("partition")
-        self.network.partition(*({self._names[n] for n in group} for group in groups))
+        self.network.partition(*({self.name(number) for number in group} for group in groups))
 
     def cut(self, sender: int, receiver: int) -> None:
-        """Cut the way from one node to another, not the way back (memory transport)."""
+        """Cut the way from one node to another, not the way back, until `heal`.
+
+        Raises:
+            InvalidOptionError: the transport is not the one in memory.
+        """
         self._check_memory("cut")
-        self.network.cut(self._names[sender], self._names[receiver])
+        self.network.cut(self.name(sender), self.name(receiver))
 
     def pause(self, number: int) -> None:
-        """Make a node deaf and dumb, as if its machine hung (memory transport)."""
+        """Make a node deaf and dumb, as if its machine hung, until `heal`.
+
+        Raises:
+            InvalidOptionError: the transport is not the one in memory.
+        """
         self._check_memory("pause")
+        paused = self.name(number)
         for other in self._names:
-            if other != self._names[number]:
-                self.network.cut(self._names[number], other)
-                self.network.cut(other, self._names[number])
+            if other != paused:
+                self.network.cut(paused, other)
+                self.network.cut(other, paused)
 
     def heal(self) -> None:
-        """Mend every link (memory transport)."""
+        """Mend every link.
+
+        Raises:
+            InvalidOptionError: the transport is not the one in memory.
+        """
         self._check_memory("heal")
         self.network.mend_all()
 
@@ -176,20 +207,26 @@ class LocalCluster:
 
         A write that is not on its disk by now is not acknowledged to this node's callers.
         """
-        node = self._nodes.pop(number)
+        node = self._running(number)
+        del self._nodes[number]
         node.transport.stop()
         self._files[number] = self._files[number].end_process()
         node.stop(hands_over=False)
 
     def stop_node(self, number: int) -> None:
-        """End a node in order."""
-        self._nodes.pop(number).stop()
+        """End a node in order: if it leads, it hands over first."""
+        node = self._running(number)
+        del self._nodes[number]
+        node.stop()
 
     def restart(self, number: int) -> None:
-        """Start a node that does not run; it finds what is on its disk."""
-        assert number not in self._nodes, f"node {number} runs"
+        """Start a node that does not run; it finds what is on its disk.
+
+        Raises:
+            KhepriError: what `cluster.start` raises.
+        """
         node = Node(
-            self._names[number],
+            self._stopped(number),
             file_system=self._files[number],
             make_transport=self._make_transport(),
         )
@@ -198,8 +235,11 @@ class LocalCluster:
         ClusterManager(node).start(DIRECTORY, self._config, JOIN_SECONDS)
 
     def lose_disk(self, number: int) -> None:
-        """Replace the disk of a node that does not run by an empty one."""
-        assert number not in self._nodes, f"node {number} runs"
+        """Replace the disk of a node that does not run by an empty one.
+
+        Started again it is alone, until it joins the others.
+        """
+        self._stopped(number)
         self._files[number] = SharedFileSystem()
 
     def stop(self) -> None:
@@ -209,6 +249,27 @@ class LocalCluster:
             node.stop(hands_over=False)
 
     # --- inside
+
+    def _known(self, number: int) -> int:
+        if number not in range(len(self._files)):
+            raise self._wrong(number, f"the nodes are 0 to {len(self._files) - 1}")
+        return number
+
+    def _running(self, number: int) -> Node:
+        node = self._nodes.get(self._known(number))
+        if node is None:
+            raise self._wrong(number, "it does not run")
+        return node
+
+    def _stopped(self, number: int) -> str:
+        """Give the name of a node that does not run."""
+        if self._known(number) in self._nodes:
+            raise self._wrong(number, "it runs")
+        return self._names[number]
+
+    @staticmethod
+    def _wrong(number: int, why: str) -> InvalidOptionError:
+        return InvalidOptionError(f"node {number!r}: {why}", option="number", value=number)
 
     def _name(self, number: int) -> str:
         if self._transport == "memory":

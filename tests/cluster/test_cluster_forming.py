@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
@@ -34,6 +35,8 @@ from tests.cluster.cluster_helpers import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from khepri.transport.interface import OnFailure, Receiver
 
 Transport = Literal["memory", "zmq"]
@@ -130,6 +133,33 @@ def test_a_stopped_member_is_a_member_and_a_third_favor_is_misuse() -> None:
             manager.members("elsewhere")
         with pytest.raises(NoSuchServerError):
             manager.wait_for_leader("elsewhere", 1)
+
+
+@pytest.mark.parametrize("size", [0, -1, True, "3"])
+def test_a_local_cluster_has_a_number_of_nodes(size: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="nodes"):
+        LocalCluster(size)
+    with pytest.raises(InvalidOptionError, match="carrier pigeon"):
+        LocalCluster(3, transport=cast("Any", "carrier pigeon"))
+
+
+def test_a_local_cluster_refuses_what_its_nodes_are_not_fit_for() -> None:
+    with LocalCluster(2) as cluster:
+        cluster.kill(1)
+        calls: list[Callable[[], object]] = [
+            *(partial(call, 2) for call in (cluster.name, cluster.store, cluster.manager)),
+            *(partial(call, -1) for call in (cluster.pause, cluster.kill, cluster.restart)),
+            *(partial(call, 1) for call in (cluster.node, cluster.kill, cluster.stop_node)),
+            *(partial(call, 0) for call in (cluster.restart, cluster.lose_disk)),
+            partial(cluster.partition, [0], [2]),
+            partial(cluster.cut, 0, 2),
+        ]
+        for call in calls:
+            with pytest.raises(InvalidOptionError, match="node "):
+                call()
+        assert cluster.running() == [0]
+        cluster.restart(1)
+        cluster.store(0).put("/a", 1)
 
 
 def test_a02_a_call_to_a_follower_is_done_once_through_the_leader() -> None:
