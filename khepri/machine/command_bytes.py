@@ -1,8 +1,8 @@
 """Commands as bytes: what goes to the log, the wire and every member.
 
-Plain puts are most of what programs write, and mostly to the same places again and again. So the
-part of such a command that stands before its payload is kept for the places that were written
-last: 0.4 microseconds for a put in place of 1.1.
+Plain puts are most of what programs write, and they write many to each family. So the part of
+such a command that stands before the last name is kept for the families that were written last:
+half a microsecond for a put in place of one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from .command_codes import Operation
     from .paths import Path
 
-_KEPT_BEGINNINGS: Final = 8_192
-_KEPT_BYTES: Final = 300  # of one beginning, so that all take a few megabytes at most
-_PAYLOAD: Final = b""
-_PAYLOAD_BYTES: Final = len(pack(_PAYLOAD))
+_KEPT_BEGINNINGS: Final = 4_096
+_KEPT_BYTES: Final = 300  # of one beginning, so that all take two megabytes at most
 
-_beginnings: dict[Path, bytes] = {}
+_LAST: Final = ("", b"")  # of a put: a name and a payload
+_LAST_BYTES: Final = len(pack(_LAST)) - 1
+
+_beginnings: dict[tuple[str, ...], bytes] = {}
 
 
 def encode(operation: Operation) -> bytes:
@@ -37,10 +38,11 @@ def encode_put(path: Path, payload: bytes) -> bytes:
 
     Any thread may call this.
     """
-    beginning = _beginnings.get(path)
-    if beginning is None:
-        beginning = _beginning_of_put(path)
-    return beginning + pack(payload)
+    if not path:
+        return pack((PUT, path, payload))
+    family = path[:-1]
+    beginning = _beginnings.get(family) or _beginning_of_puts(family)
+    return beginning + pack((path[-1], payload))[1:]  # without the mark of a list
 
 
 def encode_batch(operations: Sequence[bytes]) -> bytes:
@@ -48,10 +50,11 @@ def encode_batch(operations: Sequence[bytes]) -> bytes:
     return pack_array((pack(BATCH), pack_array(operations)))
 
 
-def _beginning_of_put(path: Path) -> bytes:
-    beginning = pack((PUT, path, _PAYLOAD))[:-_PAYLOAD_BYTES]
+def _beginning_of_puts(family: tuple[str, ...]) -> bytes:
+    name, payload = _LAST
+    beginning = pack((PUT, (*family, name), payload))[:-_LAST_BYTES]
     if len(beginning) <= _KEPT_BYTES:
         if len(_beginnings) >= _KEPT_BEGINNINGS:
-            _beginnings.clear()  # who writes so many places gains nothing here, and pays little
-        _beginnings[path] = beginning
+            _beginnings.clear()  # who writes to so many families gains nothing, and pays little
+        _beginnings[family] = beginning
     return beginning
