@@ -161,20 +161,21 @@ class Origin:
         """
         if first_sequence > self._first_in_flight:
             return []
+        answered: list[tuple[KhepriFuture[Any], object]] = []
+        in_flight, size_bytes = self._in_flight, 0
         fresh = replies[max(0, self._first_in_flight - first_sequence) :]
-        count = min(len(fresh), len(self._in_flight))
-        take = self._in_flight.popleft
-        done = [take() for _ in range(count)]
-        self.waiting_bytes -= sum([len(command) for command, _ in done])
+        count = min(len(fresh), len(in_flight))
+        for reply in fresh[:count]:
+            command, ticket = in_flight.popleft()
+            size_bytes += len(command)
+            if ticket is not None:
+                answered.append((ticket, reply))
+        self.waiting_bytes -= size_bytes
         self.finished += count
         self._first_in_flight += count
         self._sent = max(0, self._sent - count)
         self._unseen = max(0, self._unseen - count)
-        return [
-            (ticket, reply)
-            for (_, ticket), reply in zip(done, fresh, strict=False)
-            if ticket is not None
-        ]
+        return answered
 
     def open_session(self, session_id: int) -> None:
         """Begin to number anew, in a session that the machine has just opened.
