@@ -185,7 +185,10 @@ def literal_prefix(pattern: Pattern) -> Names:
 
 
 def first_unmet(
-    root: TreeNode, keep_while: KeepWhile, newcomer: Names | None = None
+    root: TreeNode,
+    keep_while: KeepWhile,
+    newcomer: Names | None = None,
+    known: dict[Watch, Unmet | None] | None = None,
 ) -> Unmet | None:
     """Give the first watch that is not met, None if the watcher may live.
 
@@ -194,11 +197,18 @@ def first_unmet(
         keep_while: the watches.
         newcomer: the watcher's path if it is about to be created: watches on itself and on what
             lies below it cannot be met yet and are skipped.
+        known: what was found out on this very tree before, and will be: many watchers may ask
+            the same, and the answer to a pattern is dear.
     """
     for watch in keep_while.watches:
         if newcomer is not None and literal_prefix(watch.pattern)[: len(newcomer)] == newcomer:
             continue
-        failure = _watch_unmet(root, watch)
+        if known is None:
+            failure = _watch_unmet(root, watch)
+        elif watch in known:
+            failure = known[watch]
+        else:
+            failure = known[watch] = _watch_unmet(root, watch)
         if failure is not None:
             return failure
     return None

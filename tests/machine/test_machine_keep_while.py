@@ -13,23 +13,26 @@ from khepri.errors import (
     InvalidPathError,
     KeepWhileConditionsNotMetError,
 )
-from khepri.machine import cascade, commands
+from khepri.machine import cascade, commands, keep_while, patterns
 from khepri.machine.comparisons import Gt
 from khepri.machine.conditions import (
     IfChildListLength,
     IfDataMatches,
+    IfHasData,
     IfHasPayload,
     IfNodeExists,
 )
 from khepri.machine.keep_while import EMPTY_INDEX, KeepWhile, KeepWhileIndex, Watch
-from khepri.machine.paths import Path
+from khepri.machine.paths import Path, resolve_path
 from tests.machine.machine_helpers import ALL, Origin, nodes, path, value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from khepri.machine.edit import Edit
-    from khepri.machine.tree import Names
+    from khepri.machine.keep_while import Unmet
+    from khepri.machine.patterns import Pattern
+    from khepri.machine.tree import Names, TreeNode
 
 EXISTS = IfNodeExists(exists=True)
 ABSENT = IfNodeExists(exists=False)
@@ -305,9 +308,9 @@ def test_only_concerned_watchers_are_asked(
     asked: list[Names] = []
     is_doomed = cascade._is_doomed
 
-    def note(edit: Edit, watcher: Names) -> bool:
+    def note(edit: Edit, watcher: Names, known: dict[Watch, Unmet | None]) -> bool:
         asked.append(watcher)
-        return is_doomed(edit, watcher)
+        return is_doomed(edit, watcher, known)
 
     monkeypatch.setattr(cascade, "_is_doomed", note)
     origin.delete("/b/7")
@@ -444,3 +447,28 @@ def test_wanting_changes_changes_nothing_else() -> None:
         origin.delete("/a")
     assert plain.changes() == []
     assert nodes(plain.machine.view.root).keys() == nodes(watched.machine.view.root).keys()
+
+
+def test_what_many_watchers_ask_alike_is_looked_up_once(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = resolve_path("/locks/*")
+    origin.put("/locks/a", 1)
+    asks = {pattern: IfHasData(), "/locks/a": IfNodeExists()}
+    puts = [
+        commands.put(path(f"/w/{number}"), value(0), keep_while=dict(asks))
+        for number in range(100)
+    ]
+    origin.run(commands.batch(puts))
+    looked_up: list[object] = []
+
+    def find_many(root: TreeNode, asked: Pattern) -> Iterator[tuple[Names, TreeNode]]:
+        looked_up.append(asked)
+        return patterns.find_many(root, asked)
+
+    monkeypatch.setattr(keep_while, "find_many", find_many)
+    origin.put("/locks/b", 1)
+    assert looked_up == [pattern, path("/locks/a")]
+    assert len(origin.tree()) == 104
+    origin.run(commands.clear_payload(path("/locks/b")))
+    assert origin.tree() == {"/locks": None, "/locks/a": 1, "/locks/b": None}
