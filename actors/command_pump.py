@@ -150,6 +150,11 @@ class CommandPump:
         self._nonce_sent_at = 0.0
         self._forwarded = 0
 
+    def withdraw_abandoned(self) -> None:
+        """Never send what was not sent before its caller gave up."""
+        self.origin.withdraw_abandoned()
+        self.low.withdraw_abandoned()
+
     def tick(self, now: float) -> Group | None:
         """Repeat what made no progress; give a keep-alive if the session needs one."""
         origin = self.origin

@@ -145,7 +145,8 @@ class Confirmer(KhepriActor):
             question.ask_at = now + PAUSE_SECONDS
             return
         question.ask_at = now + ANSWER_MILLISECONDS / 1000
-        arguments = (access.store_id, wanted.index, wanted.term, ANSWER_MILLISECONDS)
+        place = (wanted.index, wanted.term)
+        arguments = (access.store_id, *place, ANSWER_MILLISECONDS, access.cluster_id)
         call = RemoteCall(member.node, "wait_until_applied", arguments)
         answer = router.request(call, value_or_error)
         answer.add_done_callback(partial(self._report, question, question.attempt))

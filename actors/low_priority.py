@@ -67,6 +67,15 @@ class LowPriorityQueue:
                 origin.add(command, ticket)
         self._last_fed = origin.added
 
+    def withdraw_abandoned(self) -> None:
+        """Drop those whose callers have given up; they were never sent."""
+        waiting = [
+            (c, ticket) for c, ticket in self._waiting if ticket is None or not ticket.done()
+        ]
+        if len(waiting) < len(self._waiting):
+            self._waiting = deque(waiting)
+            self.waiting_bytes = sum([len(command) for command, _ in waiting])
+
     def tickets(self) -> list[Ticket]:
         """Give the tickets of those that have not joined, oldest first."""
         return [ticket for _, ticket in self._waiting]

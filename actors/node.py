@@ -29,7 +29,7 @@ from khepri.log.posix_file_system import PosixFileSystem
 from khepri.raft.types import Configuration, Member, MemberKind, ServerId
 
 from .access import StoreAccess
-from .actor_errors import NoSuchChildError
+from .actor_errors import ChildExistsError, NoSuchChildError
 from .child_spec import Restart, supervisor_spec
 from .hand_over import hand_over
 from .label import ActorLabel
@@ -38,7 +38,8 @@ from .node_supervision import STOP_SECONDS, NodeSupervision, call_at_exit
 from .published_names import PublishedNames
 from .ra_system import RaSystem, RegisterStore, UnregisterStore, store_spec
 from .ra_system_handle import RaSystemHandle
-from .running_stores import RunningStores, in_use_with_another
+from .refusals import value_or_error
+from .running_stores import RunningStores, in_use_with_another, runs_elsewhere
 from .server_setup import ServerSetup
 from .storage import Storage
 from .supervision import start_child, terminate_child
@@ -162,6 +163,7 @@ class Node:
         """Call one of `RemoteFunctions` on a node, this one included, and wait for the answer.
 
         Raises:
+            WrongTypeError, InvalidOptionError: not the name of a node.
             JoinError: the node cannot be reached.
             KhepriTimeoutError: no answer in time; whether it was done is unknown.
             KhepriError: what the function raised.
@@ -206,15 +208,22 @@ class Node:
             reference = start.future.get(timeout=timeout_seconds)
         except KhepriTimeoutError:
             raise  # it goes on, as after an interrupt
-        except Exception:
+        except Exception as error:
             with self._lock:
                 if self._starting.get(name) is start:
                     del self._starting[name]
+                    if isinstance(error, ChildExistsError):
+                        # An interrupt came between a start and the note of it.
+                        terminate_child(self.supervisor(), _child_id(name)).get(
+                            timeout=STOP_SECONDS
+                        )
+            if isinstance(error, ChildExistsError):
+                return self.start_ra_system(name, path, timeout_seconds)
             raise
         with self._lock:
             if self._starting.get(name) is start:  # the first of those who waited
-                del self._starting[name]
                 self.running.add_system(RaSystemHandle(name, start.storage, reference))
+                del self._starting[name]
         return self.ra_system(name)
 
     def ra_system(self, name: str) -> RaSystemHandle:
@@ -272,17 +281,12 @@ class Node:
             running = self.stores.get(store_id)
             if running is not None:
                 if store_id not in handle.stores:
-                    raise InvalidOptionError(
-                        f"the store {store_id!r} runs already, in another directory than "
-                        f"{handle.storage.path}",
-                        option="data_dir",
-                        value=handle.storage.path,
-                    )
+                    raise runs_elsewhere(store_id, handle.storage.path)
                 return running
             # It is registered in any case: giving up here would leave a store that nobody runs.
             patience = None if timeout_seconds is None else max(timeout_seconds, REGISTER_SECONDS)
             known: Registration = handle.reference.request(
-                RegisterStore(store_id, cluster_id)
+                RegisterStore(store_id, cluster_id), value_or_error
             ).get(timeout=patience)
             setup = self._setup(handle, config, known)
             self.running.add(handle, setup)
@@ -323,12 +327,15 @@ class Node:
 
         Raises:
             NoSuchServerError: it does not run here (any more).
+            StorageError: the disk refuses; the store is stopped, its data are there.
         """
         with self._lock:
             handle, setup = self.store_setup(store_id)
             self._end_store(handle, setup)
+            handle.reference.request(UnregisterStore(store_id), value_or_error).get(
+                timeout=STOP_SECONDS
+            )
             handle.storage.wal_writer.cast(ForgetStore(setup.uid))
-            handle.reference.request(UnregisterStore(store_id)).get(timeout=STOP_SECONDS)
             if not will_return:
                 self._end_if_unused(handle)
 

@@ -13,9 +13,9 @@ stopped and started.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from khepri.errors import JoinError
+from khepri.errors import JoinError, WrongTypeError
 
 from .actor_errors import NoSuchActorError
 from .child_spec import ChildSpec, Restart, Siblings, Strategy, SupervisorFlags, supervisor_spec
@@ -144,16 +144,23 @@ class NodeNetwork:
         """Call one of `RemoteFunctions` on a node, this one included, and wait for the answer.
 
         Raises:
+            WrongTypeError, InvalidOptionError: not the name of a node.
             JoinError: the node cannot be reached.
             KhepriTimeoutError: no answer in time; whether it was done is unknown.
             KhepriError: what the function raised.
         """
+        given = cast("object", node)
+        if not isinstance(given, str):  # here, in the thread of who is wrong
+            raise WrongTypeError(
+                f"a node is told by its name, not by {node!r}", option="node", value=node
+            )
         if node == self._name:
             return self._functions[function](*arguments).get(timeout=timeout_seconds)
         if self._router is None:
             raise self._unreachable(node, f"{self._name} is not distributed, or not started")
         if self._failure is not None:
             raise self._unreachable(node, self._failure)
+        self.transport.connect(node)
         call = RemoteCall(node, function, tuple(arguments))
         called: KhepriFuture[Any] = self._router.request(call, value_or_error)
         try:

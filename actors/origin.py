@@ -208,7 +208,7 @@ class Origin:
             self.finished += 1
             if ticket is not None:
                 tickets.append(ticket)
-        self._sent = max(0, self._sent - self._unseen)
+        self._sent = 0  # the rest goes again, in the next session
         self._unseen = 0
         return tickets
 

@@ -167,7 +167,7 @@ class RaServer(KhepriActor):
             events += self._flow.entry_for_expiries(self._core, self._machine)
             self._waiters.forget_abandoned(time.monotonic())  # the callers' clock
             if self._core.leader is None:
-                self._flow.pump.origin.withdraw_abandoned()
+                self._flow.pump.withdraw_abandoned()
         self._step(events)
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
@@ -370,11 +370,8 @@ class RaServer(KhepriActor):
             # A proposal of ours: its commands stay in flight and go again when there is a leader.
             self._flow.pump.lost()
             return
-        if (
-            isinstance(ticket, Read)
-            and reason is effect.RejectReason.NOT_LEADER
-            and self._waiters.wait_to_ask(ticket)
-        ):
+        if isinstance(ticket, Read) and reason is effect.RejectReason.NOT_LEADER:
+            self._waiters.wait_to_ask(ticket)
             return
         self._replies.append((_future(ticket), self._flow.refusal(rejected)))
 
@@ -387,7 +384,7 @@ class RaServer(KhepriActor):
             change.leader and change.leader.node,
         )
         self._flow.pump.lost()
-        self._flow.pump.origin.withdraw_abandoned()  # before a leader that was missing gets them
+        self._flow.pump.withdraw_abandoned()  # before a leader that was missing gets them
         self._setup.membership_cache.cast(LeaderIs(change.leader))
 
     def _announce(self, configuration: Configuration) -> None:

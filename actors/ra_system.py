@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from khepri.errors import StorageError
+
 from .child_spec import (
     ChildSpec,
     Restart,
@@ -76,15 +78,21 @@ class RaSystem(Supervisor):
         super().on_start()
 
     def on_receive(self, message: Any) -> object:  # noqa: ANN401 - Pykka's signature
-        """Register and delete stores: the directory is this actor's."""
+        """Register and delete stores: the directory is this actor's.
+
+        What the disk refuses is answered, and can be asked again: the others here go on.
+        """
         directory = self._storage.directory
-        if isinstance(message, RegisterStore):
-            if message.store_id not in directory.stores:
-                directory.register(message.store_id, message.cluster_id)
-            return directory.registration(message.store_id)
-        if isinstance(message, UnregisterStore):
-            directory.unregister(message.store_id)
-            return None
+        try:
+            if isinstance(message, RegisterStore):
+                if message.store_id not in directory.stores:
+                    directory.register(message.store_id, message.cluster_id)
+                return directory.registration(message.store_id)
+            if isinstance(message, UnregisterStore):
+                directory.unregister(message.store_id)
+                return None
+        except StorageError as error:
+            return error
         raise TypeError(f"not a message for a RaSystem: {message!r}")
 
     def on_terminate(self, reason: Exit) -> None:

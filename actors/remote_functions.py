@@ -85,9 +85,15 @@ class RemoteFunctions:
         return future
 
     def wait_until_applied(
-        self, store_id: object, index: object, term: object, milliseconds: object
+        self,
+        store_id: object,
+        index: object,
+        term: object,
+        milliseconds: object,
+        cluster_id: object = None,
     ) -> KhepriFuture[Any]:
         """Answer once a place in the log is applied here; not at all if it is not in time."""
+        self._check_cluster(store_id, cluster_id)
         place = WaitUntilApplied(
             as_natural(index, "index"),
             as_natural(term, "term"),
@@ -102,21 +108,23 @@ class RemoteFunctions:
 
         It has been started for a cluster; in another one it would never be heard.
         """
-        if self._access(store_id).cluster_id != cluster_id:
-            raise NotDoneError(
-                f"the store {store_id!r} on {self._name} is of another cluster",
-                reason=ANOTHER_CLUSTER,
-            )
+        self._check_cluster(store_id, cluster_id)
         member = Member(ServerId(str(store_id), str(name)), str(uid), MemberKind.PROMOTABLE)
         return self._ask(store_id, AskCore(lambda ticket: AddMember(member, ticket)))
 
-    def remove_member(self, store_id: object, name: object) -> KhepriFuture[Any]:
-        """Remove a member."""
+    def remove_member(
+        self, store_id: object, name: object, cluster_id: object = None
+    ) -> KhepriFuture[Any]:
+        """Remove a member of a cluster; a store that is of another one by now is not asked."""
+        self._check_cluster(store_id, cluster_id)
         server_id = ServerId(str(store_id), str(name))
         return self._ask(store_id, AskCore(lambda ticket: RemoveMember(server_id, ticket)))
 
-    def transfer_leadership(self, store_id: object, name: object) -> KhepriFuture[Any]:
+    def transfer_leadership(
+        self, store_id: object, name: object, cluster_id: object = None
+    ) -> KhepriFuture[Any]:
         """Hand leadership to a member, or to the best one if none is named."""
+        self._check_cluster(store_id, cluster_id)
         target = None if name is None else ServerId(str(store_id), str(name))
         return self._ask(store_id, AskCore(lambda ticket: TransferLeadership(target, ticket)))
 
@@ -138,6 +146,14 @@ class RemoteFunctions:
             questions.append((now, newest))
         for question in old:
             question.fail(KhepriTimeoutError("no majority answered", outcome="not_applied"))
+
+    def _check_cluster(self, store_id: object, cluster_id: object) -> None:
+        """Refuse what is meant for the members of one cluster, if the store is of another now."""
+        if cluster_id not in {None, self._access(store_id).cluster_id}:
+            raise NotDoneError(
+                f"the store {store_id!r} on {self._name} is of another cluster",
+                reason=ANOTHER_CLUSTER,
+            )
 
     def _access(self, store_id: object) -> StoreAccess:
         found = self._stores.get(str(store_id))

@@ -7,9 +7,10 @@ another transport. It never waits: a call that takes its time is answered by a c
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from khepri.encoding import EncodingError
 from khepri.errors import JoinError, KhepriError, NotDoneError, TransportError
@@ -62,6 +63,14 @@ class TransportFailed:
     error: Exception
 
 
+class _Waiting(NamedTuple):
+    """A call without an answer."""
+
+    future: KhepriFuture[Any]
+    node: str
+    called_at: float
+
+
 class Router(KhepriActor):
     """Remote calls of one node."""
 
@@ -82,8 +91,9 @@ class Router(KhepriActor):
         super().__init__(label)
         self._transport = make_transport(self.reference)
         self._functions = functions
-        self._call_ids = itertools.count(1)
-        self._waiting: dict[int, tuple[KhepriFuture[Any], float]] = {}
+        # An answer to a call of this node's earlier life must not be taken for one of this life.
+        self._call_ids = itertools.count(int.from_bytes(os.urandom(7), "big"))
+        self._waiting: dict[int, _Waiting] = {}  # oldest first
 
     def on_start(self) -> None:
         """Open the way to other nodes.
@@ -117,7 +127,7 @@ class Router(KhepriActor):
 
     def owed_replies(self) -> Iterable[KhepriFuture[Any]]:
         """Those who wait for another node."""
-        return [future for future, _ in self._waiting.values()]
+        return [waiting.future for waiting in self._waiting.values()]
 
     def on_terminate(self, reason: Exit) -> None:
         """Stop the transport."""
@@ -134,28 +144,33 @@ class Router(KhepriActor):
             return
         if reply_to is not None:
             now = self.clock()
-            self._waiting = {
-                old: entry
-                for old, entry in self._waiting.items()
-                if now - entry[1] < CALL_LIFE_SECONDS
-            }
-            self._waiting[call_id] = (reply_to, now)
+            self._forget_old(now)
+            self._waiting[call_id] = _Waiting(reply_to, message.node, now)
+
+    def _forget_old(self, now: float) -> None:
+        """Forget calls that nobody waits for any more, from the oldest on; a few at a time."""
+        while self._waiting:
+            call_id, oldest = next(iter(self._waiting.items()))
+            if not oldest.future.done() and now - oldest.called_at < CALL_LIFE_SECONDS:
+                return
+            del self._waiting[call_id]
 
     def _receive(self, delivery: Delivery) -> None:
         try:
             if delivery.kind == CALL:
                 self._answer(delivery.from_node, Call.decode(delivery.body))
             elif delivery.kind == ANSWER:
-                self._resolve(Answer.decode(delivery.body))
+                self._resolve(delivery.from_node, Answer.decode(delivery.body))
             else:
                 raise EncodingError(f"unknown kind {delivery.kind}")  # noqa: TRY301 - one way out
         except EncodingError:
             self._transport.counters.add(Drop.GARBLED)
 
-    def _resolve(self, answer: Answer) -> None:
-        future, _ = self._waiting.pop(answer.call_id, (None, 0.0))
-        if future is not None:
-            future.resolve(answer.value if answer.error is None else answer.error)
+    def _resolve(self, from_node: str, answer: Answer) -> None:
+        waiting = self._waiting.get(answer.call_id)
+        if waiting is not None and waiting.node == from_node:
+            del self._waiting[answer.call_id]
+            waiting.future.resolve(answer.value if answer.error is None else answer.error)
 
     def _answer(self, from_node: str, call: Call) -> None:
         function = self._functions.get(call.function)

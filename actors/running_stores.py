@@ -146,3 +146,12 @@ def in_use_with_another(name: str, path: str, wanted: tuple[str, str]) -> Invali
     return InvalidOptionError(
         f"the Ra system {name!r} has the directory {path}", option="ra_system", value=wanted
     )
+
+
+def runs_elsewhere(store_id: str, path: str) -> InvalidOptionError:
+    """Make the error for a store that is to be started in one directory and runs in another."""
+    return InvalidOptionError(
+        f"the store {store_id!r} runs already, in another directory than {path}",
+        option="data_dir",
+        value=path,
+    )

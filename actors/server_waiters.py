@@ -76,7 +76,7 @@ class ServerWaiters:
     def wait_for_place(self, place: WaitUntilApplied, future: KhepriFuture[Any]) -> None:
         """Reply once the published tree covers a place; at once if too many wait already."""
         if len(self._for_a_place) >= MAX_PARKED_READS:
-            future.resolve(OverloadedError("too many calls wait for a place in the log"))
+            future.resolve(_too_many("a place in the log"))
             return
         self.are_there = True
         self._for_a_place.add(place, future)
@@ -86,13 +86,13 @@ class ServerWaiters:
         self.are_there = True
         self._confirmed_reads.append(read)
 
-    def wait_to_ask(self, read: Read) -> bool:
-        """Ask for the read again once there is a leader; false if too many wait already."""
+    def wait_to_ask(self, read: Read) -> None:
+        """Ask for the read again once there is a leader; reply if too many wait already."""
         if len(self._reads_without_leader) >= MAX_PARKED_READS:
-            return False
+            read.future.resolve(_too_many("a leader"))
+            return
         self.are_there = True
         self._reads_without_leader.append(read)
-        return True
 
     def reads_to_ask(self, core: RaftCore) -> list[ReadRequest]:
         """Give the reads that waited for a leader, if there is one now."""
@@ -145,3 +145,7 @@ class ServerWaiters:
             or self._for_a_place
         )
         return replies
+
+
+def _too_many(what: str) -> OverloadedError:
+    return OverloadedError(f"{MAX_PARKED_READS} calls wait for {what} already")

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from khepri.actors.remote_functions import ANOTHER_CLUSTER
 from khepri.errors import (
     ClusterChangeNotPermittedError,
     JoinError,
@@ -90,6 +91,7 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
     """
     candidates = deque([asked, *others])
     silent = 0
+    strange: set[str] = set()  # who has said to be of another cluster
     target = asked
     while not deadline.is_over():
         rest = deadline.remaining()
@@ -97,9 +99,17 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
         try:
             return node.call(target, function, (store_id, *arguments), seconds)
         except NotDoneError as error:
-            if error.facts.get("reason") not in _TRANSIENT:
+            reason = error.facts.get("reason")
+            if reason == ANOTHER_CLUSTER:
+                strange.add(target)
+                if strange.issuperset(candidates):
+                    raise
+                candidates.rotate(-1)
+                target = candidates[0]
+            elif reason not in _TRANSIENT:
                 raise
-            silent, target = 0, error.facts.get("leader") or candidates[0]
+            else:
+                silent, target = 0, error.facts.get("leader") or candidates[0]
         except ClusterChangeNotPermittedError:
             silent = 0
         except (JoinError, NoSuchServerError, ServerStoppedError, KhepriTimeoutError) as error:
@@ -142,18 +152,25 @@ def cluster_of(
             return cluster_id, members
 
 
-def remove(
+def remove(  # noqa: PLR0917 - as `ask_cluster`
     node: Node,
     store_id: str,
     asked: str,
     member: str,
+    cluster_id: bytes,
     deadline: Deadline,
     *,
     others: Sequence[str] = (),
 ) -> None:
-    """Remove a member; one that is none is removed already."""
+    """Remove a member of a cluster; one that is none is removed already.
+
+    Raises:
+        NotDoneError: all who can be asked are of another cluster by now.
+        KhepriError: as `ask_cluster`.
+    """
+    what = (member, cluster_id)
     try:
-        ask_cluster(node, store_id, asked, "remove_member", (member,), deadline, others=others)
+        ask_cluster(node, store_id, asked, "remove_member", what, deadline, others=others)
     except NotDoneError as error:
         if error.facts.get("reason") != "not_member":
             raise

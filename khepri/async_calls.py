@@ -53,6 +53,9 @@ async def wait_for(future: KhepriFuture[T], deadline: Deadline) -> T:
         # A reply may be a KhepriTimeoutError, which is a TimeoutError too.
         if not scope.expired() or isinstance(error, KhepriError):
             raise
+    except asyncio.CancelledError:
+        future.fail(ServerStoppedError("nobody waits for it any more", outcome="unknown"))
+        raise
     # Who sees that nobody waits any more never begins what it has not begun.
     late = deadline.error("the call", "unknown")
     future.fail(late)

@@ -153,8 +153,7 @@ def _send_and_wait(
         if not future.done():
             if isinstance(message, bytes):  # a command, which may be on its way for some time
                 access.unawaited.add()
-            if isinstance(error, KhepriTimeoutError):
-                future.fail(error)
+            future.fail(error)
         raise
 
 

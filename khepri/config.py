@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NewType, cast
 
 import platformdirs
 
-from .errors import InvalidOptionError, WrongTypeError
+from .errors import DirectoryAccessError, InvalidOptionError, WrongTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,6 +183,7 @@ def set_env(name: str, value: object, *, persistent: bool = False) -> None:
 
     Raises:
         InvalidOptionError: an unknown name, or a value the name does not take.
+        DirectoryAccessError: ``config.toml`` cannot be written.
     """
     checked = _checked(name, value, f"{name}")
     with _lock:
@@ -300,14 +301,17 @@ def _read_file() -> dict[str, object]:
 def _write_to_file(name: str, value: object) -> None:
     """Replace or add one line; a JSON text or number is a TOML one too."""
     path = config_file()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if isinstance(value, RaSystemName):
         raise InvalidOptionError(
             "a running Ra system ends with its process and cannot be a lasting default",
             option=name,
             value=value,
         )
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    except OSError as error:
+        raise _inaccessible(path, error) from error
     kept = [line for line in lines if line.split("=")[0].strip() != name]
     # In front: after a [table] header the line would belong to that table.
     shown = json.dumps("infinity" if value is None else value, ensure_ascii=False)
@@ -320,5 +324,14 @@ def _write_to_file(name: str, value: object) -> None:
             f"{name} cannot be written into {path}: {error}", option=name, value=value
         ) from error
     temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise _inaccessible(path, error) from error
+
+
+def _inaccessible(path: Path, error: OSError) -> DirectoryAccessError:
+    return DirectoryAccessError(
+        f"{path} cannot be written: {error.strerror}", path=str(path), reason=error.strerror
+    )

@@ -49,7 +49,8 @@ Facts are attributes, so that a handler never parses a message.
 
 from __future__ import annotations
 
-from typing import Any
+import pickle
+from typing import Any, ClassVar
 
 
 class KhepriError(Exception):
@@ -57,6 +58,9 @@ class KhepriError(Exception):
 
     Subclasses take their facts as keyword arguments and keep them as attributes.
     """
+
+    _facts_that_may_lack: ClassVar[frozenset[str]] = frozenset()
+    """They are None where nothing is known."""
 
     def __init__(self, message: str, **facts: object) -> None:
         """Keep the message and the facts.
@@ -72,8 +76,8 @@ class KhepriError(Exception):
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - facts are of all types
         """Give the fact of that name."""
         facts = self.__dict__.get("facts", {})
-        if name in facts:
-            return facts[name]
+        if name in facts or name in self._facts_that_may_lack:
+            return facts.get(name)
         raise AttributeError(name)
 
     def __str__(self) -> str:
@@ -81,8 +85,17 @@ class KhepriError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive a copy: the facts are keyword arguments."""
-        return (_rebuild, (type(self), self.message, self.facts))
+        """Survive a copy: the facts are keyword arguments; what cannot be copied is described."""
+        facts = {name: _portable(value) for name, value in self.facts.items()}
+        return (_rebuild, (type(self), self.message, facts))
+
+
+def _portable(value: object) -> object:
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever the user gave, and its own methods
+        return repr(value)
+    return value
 
 
 def _rebuild(kind: type[KhepriError], message: str, facts: dict[str, object]) -> KhepriError:
@@ -138,7 +151,8 @@ class MismatchingNodeError(KhepriError):
     """A tree node exists and a condition on it is not met.
 
     Facts: ``node_name``, ``node_path``, ``node_is_target``, ``node_props`` (data and
-    ``payload_version``, so that a compare-and-swap loop needs no second read), ``condition``.
+    ``payload_version``, so that a compare-and-swap loop needs no second read; empty if it comes
+    from `touch`), ``condition``.
     """
 
 
@@ -151,7 +165,12 @@ class KeepWhileConditionsNotMetError(KhepriError):
 
 
 class NoSuchServerError(KhepriError):
-    """The store does not run on this node. Facts: ``store_id``, ``reason`` if it gave up."""
+    """The store does not run on this node.
+
+    Facts: ``store_id``, ``reason``: why it gave up, None if it did not.
+    """
+
+    _facts_that_may_lack = frozenset({"store_id", "reason"})
 
 
 class NotAKhepriStoreError(KhepriError):
@@ -167,7 +186,9 @@ class JoinError(KhepriError):
 
 
 class ClusterChangeNotPermittedError(KhepriError):
-    """Another membership change is under way. Facts: ``reason``, ``leader``."""
+    """Another membership change is under way. Facts: ``reason``, ``leader``, None if unknown."""
+
+    _facts_that_may_lack = frozenset({"reason", "leader"})
 
 
 class AlreadyMemberError(KhepriError):
@@ -201,15 +222,20 @@ class ServerStoppedError(KhepriError):
     """The server of the store stopped or crashed while the call was under way.
 
     On a write the outcome is unknown unless ``outcome`` says ``"not_applied"`` or ``"applied"``.
-    Facts: ``store_id``, ``reason``, ``outcome``.
+    Facts: ``store_id``, ``reason``, ``outcome``; the first two are None if unknown.
     """
+
+    _facts_that_may_lack = frozenset({"store_id", "reason"})
 
 
 class OverloadedError(KhepriError):
     """Too much waits; this command was refused and not applied.
 
-    Facts: ``store_id``, ``waiting_bytes`` (with this command), ``limit_bytes``.
+    Facts: ``store_id``, ``waiting_bytes`` (with this command), ``limit_bytes``; None if it is not
+    bytes of commands that are too many, but calls that wait.
     """
+
+    _facts_that_may_lack = frozenset({"store_id", "waiting_bytes", "limit_bytes"})
 
 
 class CommandFailedError(KhepriError):
@@ -275,7 +301,10 @@ class DirectoryLockedError(StorageError):
 
 
 class DirectoryAccessError(StorageError):
-    """The directory cannot be created, read or written. Facts: ``path``, ``reason``."""
+    """The directory cannot be created, read or written.
+
+    Facts: ``path``, ``reason``; if a write was refused for it, ``outcome`` as for `DiskFullError`.
+    """
 
 
 class DiskFullError(StorageError):

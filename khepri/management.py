@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from khepri.actors.ra_server_config import complete_config
 from khepri.actors.registry import GetStoreIds, IsStoreRunning
+from khepri.actors.running_stores import runs_elsewhere
 from khepri.actors.server_messages import AskCore, ConsistentRead, GetStatus, WaitForLeader
 from khepri.config import RaSystemName, StoreId, get_default_store_id, get_env
 from khepri.errors import (
@@ -108,8 +109,8 @@ class ClusterManager:
             if ra_system_or_data_dir is None
             else checked_place(ra_system_or_data_dir)
         )
-        system = self._ra_system(where, deadline)
         node, store_id = self._node, StoreId(config.cluster_name)
+        system = self._ra_system(where, store_id, deadline)
         node.start_store(system, config, deadline.remaining())
         if len(locally_known(node, store_id, deadline)) == 1:
             # Alone it leads at once; a consistent read waits until the whole log is applied.
@@ -233,9 +234,11 @@ class ClusterManager:
             timeout: for everything.
 
         Raises:
-            NoSuchServerError: the store does not run here, or there.
+            NoSuchServerError: the store does not run here.
             JoinError: the other node cannot be reached.
-            KhepriTimeoutError: no leader within the time, as without a majority.
+            KhepriTimeoutError: no leader within the time, as without a majority, or if the store
+                does not run there.
+            WrongTypeError, InvalidOptionError: impossible arguments.
         """
         asked = self._node.name
         if isinstance(store_id_or_member, ServerId):
@@ -300,7 +303,8 @@ class ClusterManager:
                 members=nodes,
                 outcome="not_applied",
             )
-        remove(self._node, wanted, self._node.name, name, deadline)
+        cluster_id = self._node.access(wanted).cluster_id
+        remove(self._node, wanted, self._node.name, name, cluster_id, deadline)
 
     def transfer_leadership(
         self,
@@ -326,14 +330,14 @@ class ClusterManager:
             if member is None
             else checked_member(member, store_id)
         )
-        self._node.access(wanted)
+        cluster_id = self._node.access(wanted).cluster_id
         try:
             ask_cluster(
                 self._node,
                 wanted,
                 self._node.name,
                 "transfer_leadership",
-                (name,),
+                (name, cluster_id),
                 deadline,
                 attempt_seconds=TRANSFER_ATTEMPT_SECONDS,
             )
@@ -368,10 +372,16 @@ class ClusterManager:
         )
         return answered
 
-    def _ra_system(self, where: str | RaSystemName, deadline: Deadline) -> RaSystemHandle:
+    def _ra_system(
+        self, where: str | RaSystemName, store_id: StoreId, deadline: Deadline
+    ) -> RaSystemHandle:
+        """Give the Ra system in which a store is to run, started if need be."""
         if isinstance(where, RaSystemName):
             return self._node.ra_system(where)
         path = os.path.abspath(where)  # noqa: PTH100 - links stay as the user wrote them
+        running = self._node.running.find(store_id)
+        if running is not None and running[0].storage.path != path:
+            raise runs_elsewhere(store_id, path)  # before there is such a directory
         return self._node.start_ra_system(path, path, deadline.remaining())
 
     def _ask_registry(self, message: object) -> Any:  # noqa: ANN401 - the question decides

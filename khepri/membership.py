@@ -18,6 +18,7 @@ from khepri.errors import (
     JoinError,
     KhepriError,
     KhepriTimeoutError,
+    MisuseError,
     NoSuchServerError,
     NotAKhepriStoreError,
     NotDoneError,
@@ -55,17 +56,24 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
         return  # removed already, or alone
     cluster_id = node.access(store_id).cluster_id
     others = [name for name in known if name != node.name]
+    elsewhere: set[str] = set()
     # One that was removed while it was away hears of no leader any more: the others know.
     for asked in itertools.cycle([node.name, *others]):
         rest = deadline.remaining()
         attempt = Deadline(ATTEMPT_SECONDS if rest is None else min(rest, ATTEMPT_SECONDS))
         try:
             if cluster_of(node, store_id, asked, attempt)[0] == cluster_id:
-                remove(node, store_id, asked, node.name, attempt)
+                remove(node, store_id, asked, node.name, cluster_id, attempt)
                 return
+            elsewhere.add(asked)
+        except NotDoneError as error:
+            if error.facts.get("reason") != ANOTHER_CLUSTER:
+                raise
         except (JoinError, NoSuchServerError, ServerStoppedError, KhepriTimeoutError) as error:
             if deadline.is_over():
                 raise deadline.error(f"leaving the cluster of {store_id}", "unknown") from error
+        if elsewhere.issuperset(others):
+            return  # all the others have left it: nobody counts this member any more
         threading.Event().wait(PAUSE_SECONDS)
 
 
@@ -106,11 +114,16 @@ def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
 
 def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> bool:
     """Become a member; false if the remote store has joined another cluster meanwhile."""
-    _, members = cluster_of(node, store_id, remote, deadline)
+    their_id, members = cluster_of(node, store_id, remote, deadline)
     others = [name for name in members if name not in {remote, node.name}]
     # All that can fail for want of a majority over there is tried before anything is lost here.
     ask_cluster(node, store_id, remote, "has_quorum", (), deadline, others=others)
-    remove(node, store_id, remote, node.name, deadline, others=others)
+    try:
+        remove(node, store_id, remote, node.name, their_id, deadline, others=others)
+    except NotDoneError as error:
+        if error.facts.get("reason") != ANOTHER_CLUSTER:
+            raise
+        return False
     # Not earlier: a store that is itself about to join answers the first question afterwards.
     cluster_id = _id_of_cluster(node, store_id, [remote, *others], deadline)
     if node.access(store_id).cluster_id != cluster_id:
@@ -149,6 +162,8 @@ def _check_reachable(node: Node, store_id: str, remote: str, deadline: Deadline)
         raise _unreachable(store_id, remote, why)
     try:
         answers = ping(node, remote, deadline)
+    except MisuseError:
+        raise
     except KhepriError as error:
         raise _unreachable(store_id, remote, error.message) from error
     if not answers:

@@ -29,9 +29,9 @@ def start(node_name: str, *, cookie: CookieArgument = None, listen: str | None =
 
     Args:
         node_name: ``name@host:port``, by which other nodes reach it.
-        cookie: the cluster's secret: 32 bytes, 64 hexadecimal digits, or the path of a file that
-            only you can read. Left out: ``KHEPRI_COOKIE``, else the user's cookie file, which is
-            created on first use.
+        cookie: the cluster's secret: 32 bytes, 64 hexadecimal digits, or, as a `pathlib.Path`, a
+            file that only you can read. Left out: ``KHEPRI_COOKIE``, else the user's cookie file,
+            which is created on first use.
         listen: ``host:port`` to bind if it is not the address in the name.
 
     Raises:
@@ -73,6 +73,9 @@ def ping(node_name: str, timeout: Timeout = DEFAULT) -> bool:
     Args:
         node_name: which.
         timeout: seconds to wait, at most five.
+
+    Raises:
+        WrongTypeError, InvalidOptionError: not the name of a node, or not a timeout.
     """
     return ping_node(default_node(), node_name, Deadline(timeout))
 

@@ -222,8 +222,8 @@ def check_unknown(function: str, options: dict[str, Any], known: frozenset[str])
     if unknown:
         option = min(unknown)
         raise WrongTypeError(
-            f"{function}() got an unexpected keyword argument {option!r}; it takes the options "
-            f"{', '.join(sorted(known))}, and async_ where it writes",
+            f"{function}() got an unexpected keyword argument {option!r}; "
+            f"here it takes {', '.join(sorted(known))}",
             option=option,
             value=options[option],
         )

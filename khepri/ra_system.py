@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import cast
 
 from .calls import DEFAULT, Deadline, Timeout, node_or_default
+from .cluster_arguments import checked_place
 from .config import RaSystemName
+from .errors import WrongTypeError
 
 __all__ = ["default_config", "start", "stop"]
 
@@ -26,10 +29,21 @@ def start(
         timeout: for everything, recovery included.
 
     Raises:
+        WrongTypeError: not a name, or not a path.
         InvalidOptionError: the name or the directory belongs to another Ra system of this node.
         StorageError: the directory cannot be used.
     """
-    path = os.path.abspath(data_dir)  # noqa: PTH100 - links stay as they were written
+    given = cast("object", name)
+    if not isinstance(given, str) or not given:
+        raise WrongTypeError(
+            f"a Ra system is called by a text, not {name!r}", option="name", value=name
+        )
+    place = checked_place(data_dir)
+    if isinstance(place, RaSystemName):
+        raise WrongTypeError(
+            f"{place!r} names a Ra system, not a directory", option="data_dir", value=place
+        )
+    path = os.path.abspath(place)  # noqa: PTH100 - links stay as they were written
     node_or_default(None).start_ra_system(name, path, Deadline(timeout).remaining())
     return RaSystemName(name)
 

@@ -63,10 +63,11 @@ class Writer(MoreWriter):
     their order. Reads with ``favor="consistency"`` and `fence` do not wait for them either.
 
     Errors that every function may raise: `MisuseError` for bad arguments, before anything is
-    sent; `NoSuchServerError` if the store does not run here; `OverloadedError` and
-    `DiskFullError` if it cannot take the write now; `KhepriTimeoutError` and
-    `ServerStoppedError`, after which the outcome is unknown unless their ``outcome`` says
-    ``"not_applied"``; `NotAMemberError` if ``reply_from`` is no member.
+    sent; `NoSuchServerError` if the store does not run here; `OverloadedError` and the
+    `StorageError`s `DiskFullError`, `DiskFailedError` and `DirectoryAccessError` if it cannot take
+    the write now; `KhepriTimeoutError` and `ServerStoppedError`, after which the outcome is
+    unknown unless their ``outcome`` says ``"not_applied"`` or ``"applied"``; `NotAMemberError` if
+    ``reply_from`` is no member.
     """
 
     __slots__ = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from khepri.errors import InvalidOptionError
+from khepri.errors import InvalidOptionError, WrongTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -334,10 +334,17 @@ class Batch(WriteMessage):
         """Send it.
 
         Raises:
+            WrongTypeError: something in it is no message that writes, or is a batch itself.
             InvalidOptionError: an operation has a ``reply_from`` or ``priority`` of its own.
         """
         operations = store.batch(**self.sending)
         for operation in self.operations:
+            if not isinstance(operation, WriteMessage) or isinstance(operation, Batch):
+                raise WrongTypeError(
+                    f"a batch holds messages that write, not {operation!r:.200}",
+                    option="operations",
+                    value=operation,
+                )
             if operation.sending:
                 raise InvalidOptionError(
                     f"a batch is sent as a whole: {', '.join(sorted(operation.sending))} is its "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from khepri.actors.node import Node
+    from khepri.log.file_header import FileFormat
     from khepri.store import Store
 
 
@@ -115,15 +116,10 @@ def _owner_of(data_dir: Path) -> str:
     """Give the name of the node that a directory belongs to; a new one has none."""
     from khepri.actors.node import UNDISTRIBUTED  # noqa: PLC0415 - only when needed
     from khepri.log.directory import IDENTITY_FORMAT  # noqa: PLC0415
-    from khepri.log.file_header import read_record_file  # noqa: PLC0415
     from khepri.log.paths import identity_path  # noqa: PLC0415
-    from khepri.log.posix_file_system import PosixFileSystem  # noqa: PLC0415
 
-    identity = identity_path(str(data_dir))
-    if not Path(identity).exists():
-        return UNDISTRIBUTED
-    facts: list[Any] = read_record_file(PosixFileSystem(), identity, IDENTITY_FORMAT)
-    return str(facts[0])
+    identity = _facts_in(identity_path(str(data_dir)), IDENTITY_FORMAT)
+    return UNDISTRIBUTED if identity is None else str(identity[0])
 
 
 def stores_in(data_dir: Path) -> list[str]:
@@ -136,12 +132,26 @@ def stores_in(data_dir: Path) -> list[str]:
         KhepriError: the registry of the directory is damaged.
     """
     from khepri.log.directory import REGISTRY_FORMAT  # noqa: PLC0415 - only when needed
-    from khepri.log.file_header import read_record_file  # noqa: PLC0415
     from khepri.log.paths import registry_path  # noqa: PLC0415
+
+    stores = _facts_in(registry_path(str(data_dir)), REGISTRY_FORMAT)
+    return [str(store[0]) for store in stores or ()]
+
+
+def _facts_in(path: str, file_format: FileFormat) -> list[Any] | None:
+    """Give what a file of a data directory says, None if there is none.
+
+    Raises:
+        CommandError: it cannot be read.
+        KhepriError: it is damaged.
+    """
+    from khepri.log.file_header import read_record_file  # noqa: PLC0415 - only when needed
     from khepri.log.posix_file_system import PosixFileSystem  # noqa: PLC0415
 
-    registry = registry_path(str(data_dir))
-    if not Path(registry).exists():
-        return []
-    facts: list[Any] = read_record_file(PosixFileSystem(), registry, REGISTRY_FORMAT)
-    return [str(store[0]) for store in facts]
+    try:
+        if not Path(path).exists():
+            return None
+        facts: list[Any] = read_record_file(PosixFileSystem(), path, file_format)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}", ExitCode.STORAGE) from error
+    return facts

@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     FAILED = 1, "the store or a file refused, or time ran out"
     MISUSE = 2, "a wrong command line, path, pattern or value"
     NOT_FOUND = 3, "there is no such tree node"
-    STORAGE = 4, "the data directory is missing, locked, damaged or full"
+    STORAGE = 4, "the data directory is missing, not accessible, locked, damaged or full"
     INTERRUPTED = 130, "interrupted (Ctrl-C)"
     BROKEN_PIPE = 141, "the reader of the output went away"
 

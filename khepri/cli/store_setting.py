@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from khepri.actors.ra_server_config import RaServerConfig
 
+_BOOLEANS = {"true": True, "false": False}
 _KINDS = {field.name: field.type for field in fields(RaServerConfig)}
 
 
@@ -14,7 +15,7 @@ def store_setting(text: str) -> tuple[str, object]:
     """Read one; for argparse.
 
     Raises:
-        argparse.ArgumentTypeError: there is no such setting, or it is not a number.
+        argparse.ArgumentTypeError: there is no such setting, or its value is of another kind.
     """
     name, _, value = text.partition("=")
     kind = _KINDS.get(name)
@@ -23,6 +24,10 @@ def store_setting(text: str) -> tuple[str, object]:
         raise argparse.ArgumentTypeError(f"there is no setting {name!r}; known are {known}")
     if kind == "str":
         return name, value
+    if kind == "bool":
+        if value not in _BOOLEANS:
+            raise argparse.ArgumentTypeError(f"{name} is true or false, not {value!r}")
+        return name, _BOOLEANS[value]
     try:
         return name, int(value) if kind == "int" else float(value)
     except ValueError:

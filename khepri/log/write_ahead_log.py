@@ -143,7 +143,7 @@ class WriteAheadLog:
                 current.file.close()
 
     def _write_batch(self, appends: Sequence[Append]) -> None:
-        current = self._current
+        current, file_bytes = self._current, self._file_bytes
         if current is not None:
             frame = encode_batch(self._folder.next_batch, current.header.salt, appends)
             if self._offset + len(frame) + HEADER_BYTES <= current.header.size_bytes:
@@ -156,16 +156,21 @@ class WriteAheadLog:
                 else:
                     return
             else:
-                self._file_bytes = self._grown(self._file_bytes)
-                self._folder.wanted_spare_bytes = self._grown(self._file_bytes)
-        self._write_to_next_file(appends)
+                file_bytes = self._grown(file_bytes)
+        self._write_to_next_file(appends, file_bytes)
 
-    def _write_to_next_file(self, appends: Sequence[Append]) -> None:
+    def _write_to_next_file(self, appends: Sequence[Append], file_bytes: int) -> None:
         """Write a batch that the current file cannot take: none, full, or failed."""
         frame = encode_batch(self._folder.next_batch, NO_SALT, appends)
         needed = _aligned(DATA_OFFSET + len(frame) + HEADER_BYTES)
-        size_bytes = max(self._file_bytes, needed)
-        new = self._folder.prepare(self._next_sequence, self._folder.next_batch, size_bytes)
+        size_bytes = max(file_bytes, needed)
+        try:
+            new = self._folder.prepare(self._next_sequence, self._folder.next_batch, size_bytes)
+        except StorageError:
+            self._next_file_is_of(min(FIRST_FILE_BYTES, self._max_file_bytes))  # it may find room
+            raise
+        if file_bytes > self._file_bytes:
+            self._next_file_is_of(file_bytes)
         # Whatever comes of the publication, it may have sealed the current file.
         self._retire_current()
         try:
@@ -190,6 +195,10 @@ class WriteAheadLog:
         self._offset += len(frame)
         self._folder.next_batch += 1
         self._is_confirmed = False
+
+    def _next_file_is_of(self, size_bytes: int) -> None:
+        self._file_bytes = size_bytes
+        self._folder.wanted_spare_bytes = self._grown(size_bytes)
 
     def _grown(self, size_bytes: int) -> int:
         return min(size_bytes * _GROWTH, self._max_file_bytes)

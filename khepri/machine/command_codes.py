@@ -15,7 +15,7 @@ from .condition_codec import component_to_plain
 from .condition_rules import normalise
 from .conditions import ensure_is_condition
 from .names import PARENT, THIS
-from .paths import Path, PathPattern, parse_path, realpath
+from .paths import Path, PathPattern, includes_root, parse_path, realpath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,7 +73,7 @@ def told(returning: int | None, return_indirect_deletes: bool) -> list[dict[int,
 
 def checked_ttl(path: Path | PathPattern, ttl_milliseconds: int) -> int:
     """Give a time to live; the root has none."""
-    if not path:
+    if includes_root(path):
         raise InvalidOptionError(
             "the root stays whatever happens and has no time to live",
             option="ttl",

@@ -51,7 +51,13 @@ from .command_codes import (
 )
 from .conditions import Condition, IfDataMatches, IfNodeExists
 from .more_commands import check, copy, increment, move, touch
-from .paths import Path, PathPattern, combine_with_conditions, ensure_specific
+from .paths import (
+    Path,
+    PathPattern,
+    combine_with_conditions,
+    ensure_specific,
+    includes_root,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +143,7 @@ def put(
         return [PUT, path, payload]
     options = _options(path, many, returning, return_indirect_deletes, include_root)
     if keep_while is not None:
-        if not path:
+        if includes_root(path):
             raise InvalidOptionError(
                 "the root stays whatever happens and cannot have keep-while conditions",
                 option="keep_while",

@@ -337,11 +337,25 @@ class IfAll(ConditionList):
 class IfAny(ConditionList):
     """At least one condition is met: ``IfAny("one", "other")``. Without any, never met."""
 
-    __slots__ = ()
+    __slots__ = ("_names", "_others")
+
+    _names: frozenset[str]
+    _others: tuple[Component, ...]
+
+    def __init__(self, *conditions: Component) -> None:
+        """Check the conditions; a plain text is a name."""
+        super().__init__(*conditions)
+        # Names, of which there may be thousands, are looked up and not tried one by one.
+        names = [member for member in self.conditions if isinstance(member, str)]
+        others = [member for member in self.conditions if not isinstance(member, str)]
+        object.__setattr__(self, "_names", frozenset(names))
+        object.__setattr__(self, "_others", tuple(others))
 
     def unmet(self, name: str, node: TreeNode) -> Component | None:
         """See `Condition.unmet`."""
-        for condition in self.conditions:
+        if name in self._names:
+            return None
+        for condition in self._others:
             if unmet(condition, name, node) is None:
                 return None
         return self

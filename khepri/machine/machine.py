@@ -22,6 +22,7 @@ from .edit import Edit
 from .entries import decode_entry
 from .expiry import expire
 from .operations import OPERATIONS
+from .parts import checked_path
 from .replies import (
     DONE,
     batch_failed,
@@ -278,8 +279,8 @@ class Machine:
                 operation = unpack(command)
                 if operation[0] == commands.PUT and not wants_changes:
                     _code, names, payload = operation
-                    "".join(names)  # raises for anything but text, at the speed of C
-                    if type(payload) is bytes and payload and put_in_place(tuple(names), payload):
+                    path = checked_path(names)
+                    if type(payload) is bytes and payload and put_in_place(path, payload):
                         replies.append(DONE)
                         continue
                 replies.append(self._run(operation))
@@ -307,7 +308,7 @@ class Machine:
             return self._run_batch(state, operation)
         run = OPERATIONS.get(operation[0])
         if run is None:
-            return command_failed(f"unknown command {operation[0]!r:.40}")
+            return command_failed(f"unknown command {operation[0]!a:.40}")
         edit = Edit(state, self._time_milliseconds, lists_descendants=self.wants_changes)
         reply = run(edit, *operation[1:])
         if not is_error(reply):
@@ -326,8 +327,8 @@ class Machine:
             for part in operations:
                 if part[0] == commands.PUT and not wants_changes:  # as in `_execute`
                     _code, names, payload = part
-                    "".join(names)
-                    if type(payload) is bytes and payload and put_in_place(tuple(names), payload):
+                    path = checked_path(names)
+                    if type(payload) is bytes and payload and put_in_place(path, payload):
                         replies.append(DONE)
                         continue
                 if part[0] == commands.BATCH:

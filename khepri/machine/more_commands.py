@@ -108,9 +108,9 @@ def touch(
         InvalidOptionError: the root has no time to live.
     """
     ensure_specific(path)
-    ttl = None if ttl_milliseconds is None else checked_ttl(path, ttl_milliseconds)
+    checked_ttl(path, ttl_milliseconds or 0)
     options = {} if returning is None else {RETURNING: returning}
-    return [TOUCH, pattern_to_plain(path), ttl, options]
+    return [TOUCH, pattern_to_plain(path), ttl_milliseconds, options]
 
 
 def _outside(source: Path, target: Path) -> Path:

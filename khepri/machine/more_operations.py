@@ -30,7 +30,7 @@ from .replies import (
     value_reply,
 )
 from .results import results
-from .values import decode_value, encode_value
+from .values import decode_value, encode_value, is_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +47,9 @@ def increment(edit: Edit, names: list[str], by: int, options: Options | None = N
     node = edit.node_at(path)
     number: object = 0
     if node is not None and node.payload is not None:
-        number = decode_value(node.payload)
-        if type(number) is not int:
+        if not is_integer(node.payload):
             return _mismatch(path, node, IfDataMatches(int))
+        number = decode_value(node.payload)
     if type(number) is not int or type(by) is not int:
         raise TypeError("only whole numbers are added")
     if not -(1 << 63) <= number + by < 1 << 64:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .commands import MAX_TTL_MILLISECONDS
 from .condition_codec import component_from_plain
 from .keep_while import Expiry
+from .names import MAX_PATH_COMPONENTS
 from .paths import Path, PathPattern, resolve_path
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def checked_path(names: list[str]) -> Names:
     """Refuse what cannot be a path: a garbled command must not bring other keys into the tree."""
     "".join(names)  # raises for anything but text, at the speed of C
+    if len(names) > MAX_PATH_COMPONENTS:
+        raise ValueError("a path of too many components")
     return tuple(names)
 
 

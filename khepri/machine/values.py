@@ -14,6 +14,7 @@ Not here: where payloads live (``tree.py``) and the limit on a command's size (t
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Self, cast
@@ -42,6 +43,7 @@ _KEYS: Final = _SCALARS | {tuple, datetime, UUID}
 # number can look the same, so these find every suspicious encoding and a few innocent ones.
 _CONTAINER_MARKS: Final = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
 _EXTENSION_MARKS: Final = bytes((*range(0xC7, 0xCA), *range(0xD4, 0xD9)))
+_INTEGER_MARKS: Final = bytes((*range(0x80), *range(0xCC, 0xD4), *range(0xE0, 0x100)))
 _NOT_CONTAINER: Final = bytes(set(range(256)) - set(_CONTAINER_MARKS))
 _NOT_EXTENSION: Final = bytes(set(range(256)) - set(_EXTENSION_MARKS))
 
@@ -96,6 +98,11 @@ def encode_value(value: object) -> bytes:
     return data
 
 
+def is_integer(data: bytes) -> bool:
+    """Tell whether bytes from `encode_value` stand for a whole number, without decoding them."""
+    return data[0] in _INTEGER_MARKS
+
+
 def decode_value(data: bytes) -> Any:  # noqa: ANN401 - what was encoded decides
     """Give back a new value equal to the one `encode_value` was given.
 
@@ -125,7 +132,14 @@ def _extend(value: object) -> msgpack.ExtType:
 def _shrink(code: int, data: bytes) -> object:
     """Give back what `_extend` carried."""
     if code == TUPLE_CODE:
-        return tuple(_unpack(data))
+        # Each level takes tens of kilobytes of the thread's stack, which nobody else guards.
+        if _tuples.depth == DEPTH_LIMIT:
+            raise ValueError("tuples nested too deep")
+        _tuples.depth += 1
+        try:
+            return tuple(_unpack(data))
+        finally:
+            _tuples.depth -= 1
     if code == DATETIME_CODE:
         return datetime.fromisoformat(data.decode())
     if code == UUID_CODE:
@@ -135,6 +149,13 @@ def _shrink(code: int, data: bytes) -> object:
     raise ValueError(f"unknown extension code {code}")
 
 
+class _Tuples(threading.local):
+    """How many tuples of this thread are being unpacked, one inside the other."""
+
+    depth = 0
+
+
+_tuples: Final = _Tuples()
 _unpack = partial(msgpack.unpackb, strict_map_key=False, ext_hook=_shrink)
 
 

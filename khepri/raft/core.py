@@ -103,6 +103,8 @@ class RaftCore:
         )
         if committed is not None:
             self._server.remember_committed(*committed)
+        if self._server.is_only_voter:
+            self._server.remember_all_committed()
         self._started = False
 
     # --- the step --------------------------------------------------------------------------

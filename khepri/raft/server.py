@@ -326,6 +326,17 @@ class Server:
             self.commit_index = index
             self.role = Follower(self)
 
+    def remember_all_committed(self) -> None:
+        """Take, before the first step, all that is held as committed: nobody else has a say.
+
+        As leader it would commit all of it with its first entry. But that has to be written, and
+        what was acknowledged must be seen even if the disk takes nothing more.
+        """
+        last = self.log.last_index
+        term = self.log.term_at(last)
+        if term is not None:
+            self.remember_committed(last, term)
+
     def snapshot_taken(self, meta: SnapshotMeta) -> None:
         """Drop what a durable snapshot of our own covers, unless a newer one is here already."""
         if self.snapshot is not None and meta.index <= self.snapshot.index:

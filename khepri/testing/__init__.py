@@ -1,6 +1,8 @@
-"""What a host program's tests may use: a whole cluster in one thread, without disk or network.
+"""Stores and clusters for a host program's tests, with files in memory.
 
-Here is nothing; `khepri.testing.simulation` has the deterministic simulator.
+`memory_store` gives a store, `LocalCluster` a cluster of several nodes in this process, and
+`SharedFileSystem` the files of either. The deterministic simulator is in
+`khepri.testing.simulation`.
 """
 
 from __future__ import annotations

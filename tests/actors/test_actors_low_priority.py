@@ -148,3 +148,14 @@ def test_whatever_happens_both_kinds_keep_their_order_and_none_is_lost(steps: li
         finish_all(pump.origin)
     for kind, commands in sent.items():
         assert [command for command in applied if command.startswith(kind.encode())] == commands
+
+
+def test_what_nobody_waits_for_any_more_gives_its_room_back() -> None:
+    queue = LowPriorityQueue()
+    given_up: KhepriFuture[object] = KhepriFuture()
+    queue.add(b"nobody's", None)
+    queue.add(b"given up", given_up)
+    queue.add(b"waited for", KhepriFuture())
+    given_up.set(None)
+    queue.withdraw_abandoned()
+    assert (len(queue), queue.waiting_bytes) == (2, len(b"nobody's") + len(b"waited for"))

@@ -149,5 +149,6 @@ def test_without_a_snapshot_a_new_session_takes_over_everything() -> None:
     origin, _ = an_origin(b"a")
     origin.take_group()
     assert origin.close_session() == []
+    assert origin.has_something_to_send, "a session is asked for at once"
     origin.open_session(8)
     assert origin.take_group() == (8, 1, 1, [b"a"])

@@ -1,5 +1,6 @@
 """The command line as a user has it: processes, their output, their exit codes."""
 
+import argparse
 import contextlib
 import io
 import json
@@ -14,6 +15,7 @@ from unittest import mock
 import pytest
 
 from khepri.cli.main import main
+from khepri.cli.store_setting import store_setting
 
 DOCUMENT: dict[str, object] = {
     "services": {
@@ -358,3 +360,32 @@ def test_a_wrong_node_name_is_told_in_one_line_before_anything_starts(tmp_path: 
     assert done.returncode == 2
     assert done.stderr == "khepri: a distributed node is called name@host:port, not 'alice'\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_read_is_told_with_its_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "registry").mkdir()
+    done = khepri("dump", "--data-dir", tmp_path)
+    assert done.returncode == 4
+    assert done.stderr == f"khepri: no access to {tmp_path / 'registry'}: Is a directory\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("read_leases=false", ("read_leases", False)),
+        ("read_leases=true", ("read_leases", True)),
+        ("snapshot_entries=7", ("snapshot_entries", 7)),
+    ],
+)
+def test_a_setting_of_the_store_is_read_by_its_kind(
+    text: str, setting: tuple[str, object]
+) -> None:
+    assert store_setting(text) == setting
+
+
+@pytest.mark.parametrize(
+    "text", ["read_leases=1", "read_leases=", "snapshot_entries=x", "colour=1"]
+)
+def test_a_setting_of_another_kind_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=text.partition("=")[0]):
+        store_setting(text)

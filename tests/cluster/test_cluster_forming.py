@@ -10,11 +10,14 @@ import pytest
 
 from khepri.actors.access import StoreAccess
 from khepri.actors.node import Node
+from khepri.asking import ping
+from khepri.calls import Deadline
 from khepri.errors import (
     InvalidOptionError,
     JoinError,
     KhepriTimeoutError,
     NoSuchServerError,
+    WrongTypeError,
 )
 from khepri.log.shared_file_system import SharedFile, SharedFileSystem
 from khepri.management import ClusterManager
@@ -338,3 +341,30 @@ def test_a_reset_leaves_the_cluster_though_the_cache_is_slow(
         let_the_cache_know_nothing(monkeypatch)
         cluster.manager(1).reset(cluster.store_id, 10)
         assert cluster.manager(0).nodes(cluster.store_id) == ["node0", "node2"]
+
+
+@pytest.mark.parametrize("transport", ["memory", "zmq"])
+def test_what_is_no_name_of_a_node_is_refused_and_harms_nothing(transport: Transport) -> None:
+    with LocalCluster(2, transport=transport) as cluster:
+        manager, node = cluster.manager(0), cluster.node(0)
+        wrong: list[Any] = [manager.members(cluster.store_id)[1], 5, b"node1", None]
+        for each in wrong * 3:  # more often than a supervisor puts up with
+            with pytest.raises(WrongTypeError, match="name"):
+                ping(node, each, Deadline(1))
+            with pytest.raises(WrongTypeError, match="name"):
+                manager.wait_for_leader(ServerId(cluster.store_id, each), 1)
+        if transport == "zmq":
+            with pytest.raises(InvalidOptionError, match="name@host:port"):
+                ping(node, "zed", Deadline(1))
+            with pytest.raises(InvalidOptionError, match="name@host:port"):
+                manager.join("zed", cluster.store_id, 5)
+        assert ping(node, cluster.name(1), Deadline(5))
+        cluster.store(0).put("/a", 1)
+
+
+def test_the_facts_of_an_error_from_elsewhere_are_there() -> None:
+    with LocalCluster(2) as cluster:
+        cluster.manager(1).reset(cluster.store_id)
+        with pytest.raises(NoSuchServerError) as raised:
+            cluster.manager(0).join(cluster.name(1), cluster.store_id, 2)
+        assert raised.value.reason is None

@@ -333,3 +333,28 @@ def test_members_on_other_nodes_are_not_touched_by_a_stop() -> None:
         assert len(cluster.manager(rest[0]).members(cluster.store_id)) == 3
         cluster.manager(number).start(DIRECTORY, cluster.store_id)
         eventually(lambda: cluster.store(number).get_or("/a", None) == 1, "catching up")
+
+
+def test_a_leader_that_lost_its_disk_does_not_speak_for_the_cluster() -> None:
+    """It leads a cluster of its own by then, and knows nobody else."""
+    with LocalCluster(5) as cluster:
+        leader = leader_among(cluster, range(5))
+        leaves, stays = others(cluster, leader)[:2]
+        cluster.kill(leader)
+        cluster.lose_disk(leader)
+        cluster.restart(leader)
+        cluster.manager(leaves).reset(cluster.store_id, 20)
+        assert cluster.name(leaves) not in cluster.manager(stays).nodes(cluster.store_id, 20)
+
+
+def test_who_is_left_of_a_cluster_that_is_no_more_can_leave_and_join_another() -> None:
+    with LocalCluster(3) as cluster:
+        cluster.kill(2)
+        cluster.manager(0).remove_member(cluster.name(2), cluster.store_id, 20)
+        for number in (1, 0):
+            cluster.manager(number).reset(cluster.store_id, 20)
+            cluster.manager(number).start(DIRECTORY, {"cluster_name": cluster.store_id})
+        cluster.store(0).put("/new", 1)
+        cluster.restart(2)
+        cluster.manager(2).join(cluster.name(0), cluster.store_id, 20)
+        assert cluster.store(2).get("/new") == 1

@@ -173,3 +173,17 @@ def test_a_restart_of_the_confirmer_answers_who_waits_and_the_next_call_works() 
         eventually(lambda: node.confirmer() is not confirmer, "the restart")
         store.put("/a", 2, reply_from=cluster.name(cut_off))
         assert cluster.store(cut_off).get("/a") == 2
+
+
+def test_a07_a_member_made_again_does_not_answer_for_the_one_before() -> None:
+    with LocalCluster(3) as cluster:
+        writer, made_again = 0, 2
+        cluster.store(writer).put("/a", 1)
+        cluster.kill(made_again)
+        cluster.lose_disk(made_again)
+        cluster.restart(made_again)
+        for number in range(40):
+            cluster.store(made_again).put("/b", number)
+        with pytest.raises(KhepriTimeoutError) as raised:
+            cluster.store(writer).put("/c", 1, reply_from=cluster.name(made_again), timeout=2)
+        assert raised.value.outcome == "applied"

@@ -13,6 +13,9 @@ import pytest
 
 import khepri
 from khepri import aio
+from khepri.actors.future import KhepriFuture
+from khepri.async_calls import wait_for
+from khepri.calls import Deadline
 from khepri.errors import (
     InvalidOptionError,
     InvalidPathError,
@@ -480,3 +483,18 @@ def test_another_member_can_answer(tmp_path: object) -> None:
                 await waiting
 
         run(main)
+
+
+def test_the_server_sees_that_a_task_that_was_cancelled_waits_no_more() -> None:
+    """What it parks for want of a leader is dropped then, and what it has not sent never is."""
+    asked: KhepriFuture[int] = KhepriFuture()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(wait_for(asked, Deadline(20)))
+        await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    run(main)
+    assert asked.done()

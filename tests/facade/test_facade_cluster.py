@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -383,3 +383,23 @@ def test_a_start_that_was_interrupted_is_simply_repeated(moment: str) -> None:
     finally:
         interrupted.set()
         node.stop()
+
+
+def test_a_start_that_is_refused_leaves_no_directory(tmp_path: Path) -> None:
+    khepri.start(tmp_path / "one", "orders")
+    with pytest.raises(InvalidOptionError, match="runs already, in another directory"):
+        khepri.start(tmp_path / "two", "orders")
+    assert not (tmp_path / "two").exists()
+    assert khepri.start(tmp_path / "one", "orders") == "orders"
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("", "d"), (5, "d"), ("mine", ""), ("mine", 5), ("mine", b"d")]
+)
+def test_what_is_no_name_or_no_directory_of_a_ra_system_is_refused(
+    name: Any, place: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WrongTypeError):
+        khepri.ra_system.start(name, place)
+    assert list(tmp_path.iterdir()) == []

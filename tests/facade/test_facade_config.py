@@ -10,7 +10,7 @@ import pytest
 
 from khepri import config
 from khepri.config import RaSystemName
-from khepri.errors import InvalidOptionError, WrongTypeError
+from khepri.errors import DirectoryAccessError, InvalidOptionError, WrongTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,3 +155,14 @@ def test_impossible_store_ids(value: str) -> None:
 def test_a_store_id_is_a_text() -> None:
     with pytest.raises(WrongTypeError):
         config.check_store_id(b"orders")
+
+
+def test_a_file_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    (tmp_path / "config.tmp").mkdir()  # where the new text would stand before it is moved
+    monkeypatch.setattr(config, "config_file", lambda: file)
+    with pytest.raises(DirectoryAccessError, match=r"config\.toml cannot be written"):
+        config.set_env("default_timeout", 3, persistent=True)
+    assert config.get_env("default_timeout") != 3

@@ -282,3 +282,34 @@ def test_a_directory_of_an_unknown_format_is_refused_and_untouched() -> None:
         pass
     assert isinstance(caught.value, UnknownFormatError | khepri.errors.DataCorruptionError)
     assert files.inner.contents() == changed
+
+
+def test_what_was_acknowledged_is_seen_by_a_store_that_was_killed_and_starts_on_a_full_disk() -> (
+    None
+):
+    files = SharedFileSystem()
+    with memory_store(file_system=files) as store:
+        for number in range(1, 101):
+            store.put("/n", number)
+        files = files.end_process()  # no note of how far it was committed
+    set_hook(files, failing("pwrite", errno.ENOSPC))
+    with memory_store(file_system=files) as store:
+        assert store.get_or("/n", None) == 100
+        set_hook(files, None)
+
+
+def test_one_more_store_on_a_full_disk_is_refused_and_the_others_go_on() -> None:
+    files = SharedFileSystem()
+    with memory_store(file_system=files) as store:
+        store.put("/a", 1)
+        files.inner.capacity_bytes = files.inner.file_bytes()
+        manager = ClusterManager(store.node)
+        with pytest.raises(DiskFullError):
+            manager.start(DIRECTORY, "second", 10)
+        with pytest.raises(DiskFullError):
+            manager.reset(store.store_id, 10)
+        files.inner.capacity_bytes = None
+        assert manager.start(DIRECTORY, "second", 10) == "second"
+        manager.start(DIRECTORY, store.store_id, 10)
+        assert store.get("/a") == 1
+        assert put_works(store, "/b")

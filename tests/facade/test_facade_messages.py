@@ -19,6 +19,7 @@ from khepri.errors import (
     MismatchingNodeError,
     NodeNotFoundError,
     NotAMemberError,
+    WrongTypeError,
 )
 from khepri.raft.events import TimePassed
 
@@ -244,3 +245,13 @@ def test_an_actor_may_tell_any_of_them(ref: ServerRef, store: khepri.Store) -> N
         host.stop()
     store.fence()
     assert store.get("/told") == 5
+
+
+@pytest.mark.parametrize("wrong", [messages.Get("/a"), messages.Batch([]), "put", None])
+def test_a_batch_holds_messages_that_write(
+    wrong: Any, ref: ServerRef, store: khepri.Store
+) -> None:
+    before = store.view().index
+    with pytest.raises(WrongTypeError, match="messages that write"):
+        ref.ask(messages.Batch([messages.Put("/b", 1), wrong]))
+    assert store.view().index == before

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import khepri
+from khepri import ROOT, IfAll, IfHasData, IfNodeExists
 from khepri.errors import (
     InvalidConditionError,
     InvalidOptionError,
@@ -278,3 +279,20 @@ def test_every_misuse_is_a_value_error_or_a_type_error(untouched: khepri.Store) 
         with pytest.raises((ValueError, TypeError)) as caught:
             call()
         assert isinstance(caught.value, MisuseError)
+
+
+def test_the_root_has_no_time_to_live_and_no_conditions(untouched: khepri.Store) -> None:
+    lives: dict[Any, Any] = {"/a": IfNodeExists()}
+    root = [IfAll(ROOT, IfHasData())]
+    calls: list[Callable[[], object]] = [
+        lambda: untouched.put("/", 1, ttl=5),
+        lambda: untouched.touch("/"),
+        lambda: untouched.touch(root, ttl=5),
+        lambda: untouched.update("/", 1, ttl=5),
+        lambda: untouched.update("/", 1, keep_while=lives),
+        lambda: untouched.compare_and_swap("/", 1, 1, keep_while=lives),
+        lambda: untouched.put(root, 1, keep_while=lives),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidOptionError, match="the root stays"):
+            call()

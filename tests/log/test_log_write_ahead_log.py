@@ -14,6 +14,7 @@ import pytest
 from khepri.errors import DiskFailedError, DiskFullError
 from khepri.log.interface import Gap
 from khepri.log.memory_file_system import MemoryFileSystem
+from khepri.log.write_ahead_log import FIRST_FILE_BYTES
 from khepri.raft.types import Index
 from tests.log.log_helpers import (
     LogHarness,
@@ -392,6 +393,20 @@ def test_w12_what_a_failed_sync_left_behind_is_void(seed: int) -> None:
     harness.write(append(uid, entries(3, 3, term=2)))
     harness.flush()
     assert lose_power(memory, seed).log() == {1: 1, 2: 1, 3: 2}
+
+
+def test_w14_refused_writes_do_not_make_the_log_want_more_and_more_room() -> None:
+    memory = MemoryFileSystem()
+    harness, uid = opened(memory)
+    harness.write(append(uid, entries(1, 1)))
+    memory.capacity_bytes = memory.file_bytes() + 100
+    too_large = append(uid, entries(2, 2, size_bytes=900_000))
+    for _ in range(10):
+        with pytest.raises(DiskFullError):
+            harness.write(too_large)
+    memory.capacity_bytes = memory.file_bytes() + 3 * FIRST_FILE_BYTES
+    assert harness.write(too_large) == []
+    assert terms(lose_power(memory).store().entries) == {1: 1, 2: 1}
 
 
 def test_w14_a_full_disk_refuses_writes_and_service_returns_with_space() -> None:

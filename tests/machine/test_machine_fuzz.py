@@ -11,16 +11,24 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgpack import ExtType
 
 from khepri.encoding import EncodingError, pack, unpack
-from khepri.errors import DataCorruptionError, InvalidPathError, UnknownFormatError
+from khepri.errors import (
+    CommandFailedError,
+    DataCorruptionError,
+    InvalidPathError,
+    UnknownFormatError,
+)
 from khepri.machine import commands
 from khepri.machine.condition_codec import component_from_plain
 from khepri.machine.conditions import IfNodeExists
 from khepri.machine.entries import Group, decode_entry
 from khepri.machine.machine import Machine
 from khepri.machine.paths import Path, resolve_path
-from tests.machine.machine_helpers import Origin, nodes, path, value
+from khepri.machine.replies import is_error
+from khepri.machine.values import DEPTH_LIMIT, TUPLE_CODE, decode_value, encode_value
+from tests.machine.machine_helpers import Origin, error_of, nodes, path, value
 from tests.machine.test_machine_snapshots import random_operation
 
 if TYPE_CHECKING:
@@ -189,3 +197,35 @@ def test_a_large_honest_command_is_no_trouble() -> None:
     encoded = commands.encode(commands.batch(operations))
     within_bounds(lambda: origin.run(list(unpack(encoded))), len(encoded))
     assert origin.machine.view.root.size == 3_002
+
+
+def test_what_is_nested_too_deep_or_too_long_is_answered_and_has_no_effect() -> None:
+    """Either could once end a member, and again at each restart: the log holds it."""
+    tuples = pack([])
+    for _ in range(5_000):
+        tuples = pack(ExtType(TUPLE_CODE, tuples))
+    origin = Origin()
+    origin.put("/a", 1)
+    before = origin.tree()
+    for operation in (
+        [commands.INCREMENT, ["deep"], 1],
+        [commands.PUT, [""] * 20_000, b"\x01"],
+        [commands.BATCH, [[commands.PUT, [""] * 20_000, b"\x01"]]],
+        [commands.COPY, ["a"], ["b"] * 2_000],
+    ):
+        if operation[0] == commands.INCREMENT:
+            origin.replies([commands.PUT, ["deep"], tuples])
+            assert is_error(origin.replies(operation)[0])
+            origin.delete("/deep")
+        else:
+            assert type(error_of(origin.replies(operation)[0])) is CommandFailedError
+    with pytest.raises(EncodingError):
+        decode_value(tuples)
+    assert origin.tree() == before
+
+
+def test_all_tuples_that_may_be_stored_come_back() -> None:
+    value: object = ()
+    for _ in range(DEPTH_LIMIT - 1):
+        value = (value,)
+    assert decode_value(encode_value(value)) == value
