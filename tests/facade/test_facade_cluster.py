@@ -403,3 +403,14 @@ def test_what_is_no_name_or_no_directory_of_a_ra_system_is_refused(
     with pytest.raises(WrongTypeError):
         khepri.ra_system.start(name, place)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_that_was_interrupted_before_it_was_noted_is_simply_repeated() -> None:
+    node = Node(file_system=SharedFileSystem())
+    try:
+        node._begun_start(DIRECTORY, DIRECTORY).future.get(timeout=20)
+        node._starting.clear()  # as if an interrupt had come before the note
+        assert ClusterManager(node).start(DIRECTORY, "orders", 20) == "orders"
+        Store("orders", node).put("/a", 1)
+    finally:
+        node.stop()
