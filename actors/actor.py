@@ -27,7 +27,7 @@ from pykka.messages import _ActorStop
 from .actor_errors import StoppedNotice, without_frames
 from .envelope import Envelope
 from .exit_reason import NORMAL, SHUTDOWN, Exit, ExitKind, crash
-from .future import KhepriFuture, resolve_all
+from .future import KhepriFuture, resolve_all, threads_that_serve
 from .mailbox import Mailbox, fail
 from .reference import ActorReference
 
@@ -52,6 +52,9 @@ class KhepriActor(pykka.ThreadingActor):
 
     use_daemon_thread = True
     """No actor keeps the interpreter alive (Pykka's default is the opposite)."""
+
+    may_wait = False
+    """Whether its thread may wait for others while it runs; if not, nothing in it may."""
 
     started_by_itself = False
     """Whether the actor calls `confirm_started` itself, some time after `on_start`."""
@@ -178,7 +181,10 @@ class KhepriActor(pykka.ThreadingActor):
         reason = self._begin()
         has_begun = reason is None
         if reason is None:
+            if not self.may_wait:
+                threads_that_serve.add(threading.get_ident())
             reason = self._run()
+            threads_that_serve.discard(threading.get_ident())
         self._end(reason, has_begun=has_begun)
 
     def _begin(self) -> Exit | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class EventHandler(KhepriActor):
     """One per node, shared by all stores (Khepri's event handler)."""
 
+    may_wait = True
+
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Nothing is sent to it yet, so anything that comes is a bug."""
         raise TypeError(f"not a message for an EventHandler: {envelopes[0].message!r}")

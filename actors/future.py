@@ -22,14 +22,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import time
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import pykka
+
+from khepri.errors import MisuseError
 
 from . import asyncio_bridge
 from .actor_errors import ReplyTimeoutError
@@ -50,6 +53,26 @@ _logger = logging.getLogger("khepri.actors.future")
 
 LIVENESS_CHECK_SECONDS = 1.0
 """How often a waiting thread looks whether the actor still lives."""
+
+
+threads_that_serve: Final[set[int]] = set()
+"""Threads of actors for which all others wait: whoever waits in one of them waits for itself."""
+
+
+os.register_at_fork(after_in_child=threads_that_serve.clear)  # a child has one thread, its own
+
+
+def refuse_to_wait_here() -> None:
+    """Let nobody wait in a thread that others wait for, where a callback or a finalizer may run.
+
+    Raises:
+        MisuseError: this is such a thread.
+    """
+    if get_ident() in threads_that_serve:
+        raise MisuseError(
+            "this is a thread of khepri's own, which must not wait: use async_=True in callbacks, "
+            "finalizers and handlers of logs"
+        )
 
 
 class _Pending:
@@ -122,6 +145,7 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
             KhepriTimeoutError: no reply came in time (also a `pykka.Timeout`).
             ServerStoppedError: the actor is gone and will not reply.
             ForkedProcessError: the actor lives in the parent process.
+            MisuseError: this is a thread of khepri's own, which must not wait.
             BaseException: what the actor answered with, or what the decode step raised.
         """
         outcome = self._outcome
@@ -266,6 +290,7 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
             observer()
 
     def _wait(self, timeout: float | None) -> Any:  # noqa: ANN401 - an outcome is anything
+        refuse_to_wait_here()
         deadline = None if timeout is None else time.monotonic() + timeout
         lock = allocate_lock()
         lock.acquire()

@@ -68,6 +68,8 @@ class _BrokenOffError(Exception):
 class SnapshotWorker(KhepriActor):
     """Owns the snapshot files of one store."""
 
+    may_wait = True
+
     def __init__(self, label: ActorLabel, setup: ServerSetup, server: ActorReference) -> None:
         """Make the actor.
 

@@ -58,6 +58,8 @@ class Supervisor(KhepriActor):
     start, those before it are stopped and `started` has that child's error.
     """
 
+    may_wait = True
+
     started_by_itself = True
 
     def __init__(

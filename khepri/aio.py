@@ -374,7 +374,8 @@ async def fence(*, store_id: str | None = None, **options: Unpack[TimeoutOption]
     await _store(store_id).fence(**options)
 
 
-tell_as_methods(globals(), Writer)
+_AS_HERE = frozenset({"batch"})
+tell_as_methods(globals(), Writer, but=_AS_HERE)
 for _part in (AsyncReader, AsyncWriter):
-    tell_as_methods(vars(_part), Writer)
+    tell_as_methods(vars(_part), Writer, but=_AS_HERE)
 tell_as_methods(vars(AsyncAdvancedStore), AdvancedStore)

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from khepri.actors.default_node import default_node
+from khepri.actors.future import refuse_to_wait_here
 from khepri.actors.refusals import value_or_error
 from khepri.config import check_timeout, get_default_timeout, get_max_command_bytes
 from khepri.errors import (
@@ -146,6 +147,7 @@ def _send_and_wait(
     A future that has an outcome tells it that nobody waits any more: what it has not begun by
     then, it never does (spec ra §9, rule 21).
     """
+    refuse_to_wait_here()
     future = submit(access, message, decode)
     try:
         return future.get(timeout=seconds)

@@ -35,9 +35,15 @@ def test_every_function_of_a_store_says_what_its_method_says(
     names = [name for name in vars(module) if not name.startswith("_") and name in dir(told_by)]
     documented = functions_of(module, names)
     assert len(documented) >= 15
+    if module is aio:  # as a context manager it is another one
+        assert "async with" in documented.pop("batch")
     for name, text in documented.items():
         method = inspect.getdoc(getattr(told_by, name))
         assert method is not None
+        if module is aio:  # nothing of it takes that
+            method = "".join(
+                line for line in method.splitlines(True) if not line.lstrip().startswith("async_:")
+            )
         assert text.startswith(method), name
         assert "``store_id``" in text, name
 

@@ -16,6 +16,7 @@ from khepri.actors.default_node import default_node
 from khepri.errors import (
     CommandFailedError,
     KhepriTimeoutError,
+    MisuseError,
     NoSuchServerError,
     ServerStoppedError,
 )
@@ -23,6 +24,7 @@ from khepri.machine import commands
 from tests.facade.facade_helpers import PATIENCE_SECONDS, actors_of, eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 WRITERS = 4
@@ -212,3 +214,39 @@ def test_callers_of_a_store_that_gave_up_are_told_at_once(store: khepri.Store) -
     for thread in threads:
         thread.join(PATIENCE_SECONDS)
     assert len(ended) == 8
+
+
+def test_what_runs_by_chance_in_a_thread_of_khepris_own_cannot_wait_there(
+    store: khepri.Store,
+) -> None:
+    """A callback, a finalizer or a handler of logs would hold up what it waits for."""
+    outcomes: list[BaseException | None] = []
+
+    def waits(_done: object) -> None:
+        calls: list[Callable[[], object]] = [
+            lambda: store.put("/b", 1, timeout=20),
+            store.fence,
+            lambda: store.put("/c", 1, async_=True).get(),
+        ]
+        for call in calls:
+            try:
+                call()
+            except MisuseError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(None)
+
+    sent = store.put("/a", 1, async_=True)
+    store.fence()
+    for _ in range(20):  # the first may be answered before it has a callback
+        sent = store.put("/a", 1, async_=True)
+        sent.add_done_callback(waits)
+        sent.get(timeout=20)
+        store.fence()
+        if any(outcomes):
+            break
+        outcomes.clear()
+    assert [type(outcome) for outcome in outcomes] == [MisuseError] * 3
+    store.fence()
+    assert not store.exists("/b")
+    assert store.get("/c") == 1
