@@ -165,7 +165,10 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
 
     @property
     def failure(self) -> BaseException | None:
-        """The exception it was resolved with; None if there is none (yet). Never blocks."""
+        """The exception it was resolved with; None if there is none (yet). Never blocks.
+
+        A write that the tree refuses is a reply: `get` raises what it stands for.
+        """
         outcome = self._outcome
         return outcome.error if isinstance(outcome, _Failure) else None
 

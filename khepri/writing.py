@@ -248,7 +248,8 @@ class Writer(MoreWriter):
         Args:
             path: of one tree node.
             expected: plain data, which match themselves only, a data pattern, or a condition
-                such as ``IfPayloadVersion(3)``.
+                such as ``IfPayloadVersion(3)``; of a tree node without data no data are expected
+                but ``IfHasData(False)``.
             data: the new data.
             async_: return a future at once.
             options: see `Store`.

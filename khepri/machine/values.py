@@ -14,7 +14,6 @@ Not here: where payloads live (``tree.py``) and the limit on a command's size (t
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Self, cast
@@ -129,17 +128,13 @@ def _extend(value: object) -> msgpack.ExtType:
     raise TypeError("not a value")
 
 
-def _shrink(code: int, data: bytes) -> object:
-    """Give back what `_extend` carried."""
+def _shrink(depth: int, code: int, data: bytes) -> object:
+    """Give back what `_extend` carried, inside of so many tuples."""
     if code == TUPLE_CODE:
         # Each level takes tens of kilobytes of the thread's stack, which nobody else guards.
-        if _tuples.depth == DEPTH_LIMIT:
+        if depth == DEPTH_LIMIT:
             raise ValueError("tuples nested too deep")
-        _tuples.depth += 1
-        try:
-            return tuple(_unpack(data))
-        finally:
-            _tuples.depth -= 1
+        return tuple(_UNPACK[depth + 1](data))
     if code == DATETIME_CODE:
         return datetime.fromisoformat(data.decode())
     if code == UUID_CODE:
@@ -149,14 +144,11 @@ def _shrink(code: int, data: bytes) -> object:
     raise ValueError(f"unknown extension code {code}")
 
 
-class _Tuples(threading.local):
-    """How many tuples of this thread are being unpacked, one inside the other."""
-
-    depth = 0
-
-
-_tuples: Final = _Tuples()
-_unpack = partial(msgpack.unpackb, strict_map_key=False, ext_hook=_shrink)
+_UNPACK: Final = tuple(
+    partial(msgpack.unpackb, strict_map_key=False, ext_hook=partial(_shrink, depth))
+    for depth in range(DEPTH_LIMIT + 1)
+)
+_unpack = _UNPACK[0]
 
 
 _PACKING: Final[dict[str, Any]] = {"strict_types": True, "default": _extend}
