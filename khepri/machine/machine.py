@@ -21,8 +21,8 @@ from . import commands
 from .edit import Edit
 from .entries import decode_entry
 from .expiry import expire
+from .names import MAX_PATH_COMPONENTS
 from .operations import OPERATIONS
-from .parts import checked_path
 from .replies import (
     DONE,
     batch_failed,
@@ -279,8 +279,13 @@ class Machine:
                 operation = unpack(command)
                 if operation[0] == commands.PUT and not wants_changes:
                     _code, names, payload = operation
-                    path = checked_path(names)
-                    if type(payload) is bytes and payload and put_in_place(path, payload):
+                    "".join(names)  # raises for anything but text, at the speed of C
+                    if (
+                        type(payload) is bytes
+                        and payload
+                        and len(names) <= MAX_PATH_COMPONENTS
+                        and put_in_place(tuple(names), payload)
+                    ):
                         replies.append(DONE)
                         continue
                 replies.append(self._run(operation))
@@ -327,8 +332,13 @@ class Machine:
             for part in operations:
                 if part[0] == commands.PUT and not wants_changes:  # as in `_execute`
                     _code, names, payload = part
-                    path = checked_path(names)
-                    if type(payload) is bytes and payload and put_in_place(path, payload):
+                    "".join(names)
+                    if (
+                        type(payload) is bytes
+                        and payload
+                        and len(names) <= MAX_PATH_COMPONENTS
+                        and put_in_place(tuple(names), payload)
+                    ):
                         replies.append(DONE)
                         continue
                 if part[0] == commands.BATCH:
