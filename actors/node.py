@@ -24,6 +24,7 @@ from khepri.errors import (
     KhepriTimeoutError,
     NoSuchServerError,
     ServerStoppedError,
+    StorageError,
 )
 from khepri.log.posix_file_system import PosixFileSystem
 from khepri.raft.types import Configuration, Member, MemberKind, ServerId
@@ -332,9 +333,12 @@ class Node:
         with self._lock:
             handle, setup = self.store_setup(store_id)
             self._end_store(handle, setup)
-            handle.reference.request(UnregisterStore(store_id), value_or_error).get(
-                timeout=STOP_SECONDS
-            )
+            unregistered = handle.reference.request(UnregisterStore(store_id), value_or_error)
+            try:
+                unregistered.get(timeout=STOP_SECONDS)
+            except StorageError:
+                self._end_if_unused(handle)
+                raise
             handle.storage.wal_writer.cast(ForgetStore(setup.uid))
             if not will_return:
                 self._end_if_unused(handle)

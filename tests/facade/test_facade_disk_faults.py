@@ -308,6 +308,7 @@ def test_one_more_store_on_a_full_disk_is_refused_and_the_others_go_on() -> None
             manager.start(DIRECTORY, "second", 10)
         with pytest.raises(DiskFullError):
             manager.reset(store.store_id, 10)
+        assert not store.node.running.systems, "the directory is free, like after a stop"
         files.inner.capacity_bytes = None
         assert manager.start(DIRECTORY, "second", 10) == "second"
         manager.start(DIRECTORY, store.store_id, 10)
