@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import pickle
+import threading
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -296,3 +298,12 @@ def test_the_root_has_no_time_to_live_and_no_conditions(untouched: khepri.Store)
     for call in calls:
         with pytest.raises(InvalidOptionError, match="the root stays"):
             call()
+
+
+def test_an_error_survives_a_copy_whatever_was_given_to_it(untouched: khepri.Store) -> None:
+    with pytest.raises(WrongTypeError) as raised:
+        untouched.put("/a", 1, ttl=cast("Any", threading.RLock()))
+    copied = pickle.loads(pickle.dumps(raised.value))  # noqa: S301 - our own bytes
+    assert type(copied) is WrongTypeError
+    assert str(copied) == str(raised.value)
+    assert "RLock" in copied.value
