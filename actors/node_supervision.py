@@ -16,7 +16,7 @@ import atexit
 import contextlib
 import os
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from .actor_errors import ChildExistsError
 from .child_spec import ChildSpec, Siblings, Strategy, SupervisorFlags
@@ -121,15 +121,26 @@ class NodeSupervision:
         return EventHandler.start(ActorLabel("event-handler", None, self._node_name))
 
 
+_called_at_exit: Final[dict[weakref.WeakMethod[Callable[[], object]], int]] = {}
+"""What is called when the interpreter exits, with the process that asked for it."""
+
+
 def call_at_exit(stop: Callable[[], object]) -> None:
     """Have a method called when the interpreter exits, if its object and this process live then.
 
-    Our threads keep no interpreter alive, so without this they would just be cut off.
+    Our threads keep no interpreter alive, so without this they would just be cut off. Nothing is
+    left of an object that has gone.
     """
-    atexit.register(_call, weakref.WeakMethod(stop), os.getpid())
+    _called_at_exit[weakref.WeakMethod(stop, _forget)] = os.getpid()
 
 
-def _call(stop: weakref.WeakMethod[Callable[[], object]], process: int) -> None:
-    method = stop()
-    if method is not None and process == os.getpid():
-        method()
+def _forget(stop: weakref.ref[Callable[[], object]]) -> None:
+    _called_at_exit.pop(cast("weakref.WeakMethod[Callable[[], object]]", stop), None)
+
+
+@atexit.register
+def _call_all() -> None:
+    for stop, process in reversed(_called_at_exit.copy().items()):
+        method = stop()
+        if method is not None and process == os.getpid():
+            method()

@@ -6,11 +6,15 @@ The reads are in `reading.py`, the writes in `writing.py`, what returns node pro
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+from khepri.actors.ra_server_config import complete_config
 
 from .advanced import AdvancedStore
-from .calls import DEFAULT, Timeout
+from .calls import DEFAULT, Timeout, node_or_default
 from .docstrings import with_options_of
 from .management import ClusterManager
 from .reading import Reader
@@ -45,6 +49,20 @@ class Store(Writer):
         return f"Store({self._store_id!r})"
 
 
+class _OpenBlocks:
+    """The blocks of `open_store` in which one store of one node is used."""
+
+    __slots__ = ("count", "have_started_it")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.have_started_it = False
+
+
+_open_blocks: Final[WeakKeyDictionary[Node, dict[str, _OpenBlocks]]] = WeakKeyDictionary()
+_counting: Final = threading.Lock()  # held for a moment only
+
+
 @contextmanager
 def open_store(
     ra_system_or_data_dir: str | os.PathLike[str] | RaSystemName | None = None,
@@ -55,11 +73,29 @@ def open_store(
 ) -> Generator[Store]:
     """Start a store, give its handle, and stop it at the end; data stay.
 
-    It is `khepri.open`. Arguments and errors as for `khepri.start`.
+    It is `khepri.open`. Blocks of one store may lie in each other or run in several threads: the
+    last one that ends stops it. A store that ran before all of them goes on running.
+
+    Arguments and errors as for `khepri.start`.
     """
-    manager = ClusterManager(node)
-    store_id = manager.start(ra_system_or_data_dir, store_id_or_config, timeout)
+    config, opened_on = complete_config(store_id_or_config), node_or_default(node)
+    store_id, manager = config.cluster_name, ClusterManager(opened_on)
+    with _counting:
+        stores = _open_blocks.setdefault(opened_on, {})
+        blocks = stores.setdefault(store_id, _OpenBlocks())
+        blocks.count += 1
+    is_ours = False
     try:
+        ran_before = store_id in opened_on.stores
+        manager.start(ra_system_or_data_dir, config, timeout)
+        is_ours = not ran_before
         yield Store(store_id, node)
     finally:
-        manager.stop(store_id)
+        with _counting:
+            blocks.have_started_it |= is_ours
+            blocks.count -= 1
+            is_last = not blocks.count
+            if is_last:
+                del stores[store_id]
+        if is_last and blocks.have_started_it:
+            manager.stop(store_id)

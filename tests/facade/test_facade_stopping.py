@@ -18,7 +18,7 @@ from khepri.actors.default_node import default_node
 from khepri.actors.future import KhepriFuture
 from khepri.actors.server_messages import TakeSnapshotNow
 from khepri.actors.supervision import start_child
-from khepri.errors import NoSuchServerError, ServerStoppedError
+from khepri.errors import InvalidOptionError, NoSuchServerError, ServerStoppedError
 from khepri.log.file_header import TEMPORARY_SUFFIX
 from khepri.log.shared_file_system import SharedFileSystem
 from khepri.testing import memory_store
@@ -184,3 +184,38 @@ def test_a_stop_breaks_off_a_snapshot_that_is_being_written(
 def snapshots_begun(files: SharedFileSystem) -> list[str]:
     with files.guard:
         return [path for path in files.inner.contents() if path.endswith(TEMPORARY_SUFFIX)]
+
+
+def test_open_leaves_a_store_running_that_ran_before(tmp_path: Path) -> None:
+    khepri.start(tmp_path / "data", "orders")
+    with khepri.open(tmp_path / "data", "orders") as store:
+        store.put("/a", 1)
+    assert khepri.cluster.is_store_running("orders")
+    assert khepri.Store("orders").get("/a") == 1
+    khepri.stop("orders")
+
+
+def test_of_blocks_in_each_other_the_outer_one_stops_the_store(tmp_path: Path) -> None:
+    with khepri.open(tmp_path / "data", "orders") as outer:
+        with khepri.open(tmp_path / "data", "orders") as inner:
+            inner.put("/a", 1)
+        assert outer.get("/a") == 1
+    assert not khepri.cluster.is_store_running("orders")
+
+
+def test_of_blocks_that_overlap_the_last_one_stops_the_store(tmp_path: Path) -> None:
+    first, last = (khepri.open(tmp_path / "data", "orders") for _ in range(2))
+    first.__enter__()
+    store = last.__enter__()
+    first.__exit__(None, None, None)
+    store.put("/a", 1)
+    last.__exit__(None, None, None)
+    assert not khepri.cluster.is_store_running("orders")
+
+
+def test_a_block_that_could_not_start_the_store_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    with khepri.open(tmp_path / "data", "orders"):
+        with pytest.raises(InvalidOptionError), khepri.open(tmp_path / "elsewhere", "orders"):
+            raise AssertionError("not reached")
+        assert khepri.cluster.is_store_running("orders")
+    assert not khepri.cluster.is_store_running("orders")
