@@ -6,6 +6,7 @@ The reads are in `reading.py`, the writes in `writing.py`, what returns node pro
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -21,7 +22,6 @@ from .reading import Reader
 from .writing import Writer
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Generator, Mapping
 
     from khepri.actors.node import Node
@@ -61,6 +61,10 @@ class _OpenBlocks:
 
 _open_blocks: Final[WeakKeyDictionary[Node, dict[str, _OpenBlocks]]] = WeakKeyDictionary()
 _counting: Final = threading.Lock()  # held for a moment only
+# A child that is forked while another thread counts would find it locked for ever.
+os.register_at_fork(
+    before=_counting.acquire, after_in_parent=_counting.release, after_in_child=_counting.release
+)
 
 
 @contextmanager
