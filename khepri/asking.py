@@ -87,6 +87,7 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
     Raises:
         KhepriTimeoutError: the budget is spent.
         JoinError, NoSuchServerError, ServerStoppedError: none of the nodes can be asked.
+        NoSuchServerError: this node was to be asked first, and the store was stopped here.
         KhepriError: what the leader says and time does not heal.
     """
     candidates = deque([asked, *others])
@@ -119,6 +120,8 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
                     raise _gone(error, target) from error
                 candidates.rotate(-1)
             target = candidates[0]
+        if asked == node.name:
+            node.access(store_id)  # stopped meanwhile: no time heals that
         threading.Event().wait(PAUSE_SECONDS)
     raise deadline.error(f"{function} of {store_id}", "unknown")
 

@@ -100,6 +100,7 @@ class ClusterManager:
                 runs in another directory.
             DirectoryLockedError, WrongDirectoryError, DirectoryAccessError, UnknownFormatError,
             DataCorruptionError: the directory cannot be used; it is untouched.
+            NoSuchServerError, ServerStoppedError: somebody has stopped it meanwhile.
             KhepriTimeoutError: it is still recovering; that goes on.
         """
         deadline = Deadline(timeout)
@@ -139,6 +140,8 @@ class ClusterManager:
 
         Raises:
             NotAKhepriStoreError: no such store runs here.
+            NoSuchServerError: it was stopped meanwhile. Its data are there; whether it has left
+                the cluster is unknown.
             KhepriTimeoutError: the cluster could not be left in time, as without a majority.
         """
         deadline = Deadline(timeout)

@@ -50,6 +50,7 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
 
     Raises:
         KhepriTimeoutError: no leader has agreed until the deadline.
+        NoSuchServerError: the local store was stopped meanwhile.
     """
     known = [member.node for member in locally_known(node, store_id, deadline)]
     if node.name not in known or len(known) == 1:
@@ -74,6 +75,7 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
                 raise deadline.error(f"leaving the cluster of {store_id}", "unknown") from error
         if elsewhere.issuperset(others):
             return  # all the others have left it: nobody counts this member any more
+        node.access(store_id)  # stopped meanwhile: it may not hear any more that it has left
         threading.Event().wait(PAUSE_SECONDS)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
+from typing import Any
 
 import pytest
 
+from khepri.actors.node import Node
 from khepri.errors import (
     KhepriError,
     KhepriTimeoutError,
@@ -17,6 +20,8 @@ from khepri.errors import (
 from khepri.testing.local_cluster import DIRECTORY, LocalCluster
 from tests.cluster.cluster_helpers import (
     GRACE_SECONDS,
+    PATIENCE_SECONDS,
+    Timed,
     Writers,
     await_equal_trees,
     eventually,
@@ -120,6 +125,32 @@ def test_l06_a_reset_without_a_majority_times_out_and_the_member_stays_one() -> 
         cluster.heal()
         assert len(cluster.manager(number).members(cluster.store_id)) == 3
         cluster.store(number).put("/a", 2)
+
+
+@pytest.mark.parametrize("function", ["reset", "transfer_leadership"])
+def test_who_waits_for_a_cluster_hears_that_the_local_store_was_stopped(
+    function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_asked = threading.Event()
+    call = Node.call
+
+    def noted(node: Node, *arguments: Any) -> Any:
+        has_asked.set()
+        return call(node, *arguments)
+
+    with LocalCluster(3) as cluster:
+        number = others(cluster, leader_among(cluster, range(3)))[0]
+        cluster.partition([number], others(cluster, number))
+        manager = cluster.manager(number)
+        outcomes: list[Timed] = []
+        wait_in_vain = partial(getattr(manager, function), store_id=cluster.store_id, timeout=25)
+        waiter = threading.Thread(target=lambda: outcomes.append(timed(wait_in_vain)))
+        monkeypatch.setattr(Node, "call", noted)
+        waiter.start()
+        assert has_asked.wait(PATIENCE_SECONDS)
+        manager.stop(cluster.store_id)
+        waiter.join(PATIENCE_SECONDS)
+        assert isinstance(outcomes[0].error, NoSuchServerError)
 
 
 # --- remove_member
