@@ -120,10 +120,19 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
                     raise _gone(error, target) from error
                 candidates.rotate(-1)
             target = candidates[0]
-        if asked == node.name:
-            node.access(store_id)  # stopped meanwhile: no time heals that
-        threading.Event().wait(PAUSE_SECONDS)
+        _pause(node, store_id, asked)
     raise deadline.error(f"{function} of {store_id}", "unknown")
+
+
+def _pause(node: Node, store_id: str, asked: str) -> None:
+    """Wait before the next attempt, unless it is in vain.
+
+    Raises:
+        NoSuchServerError: this node was to be asked first, and the store was stopped here.
+    """
+    if asked == node.name:
+        node.access(store_id)
+    threading.Event().wait(PAUSE_SECONDS)
 
 
 def _gone(error: KhepriError, target: str) -> KhepriError:
