@@ -13,7 +13,7 @@ What this module names is the public interface; everything else may change.
 
 from __future__ import annotations
 
-from . import adv, aio, cluster, config, errors, messages, node, ra_system
+from . import adv, aio, cluster, config, errors, messages, node, ra_system, types
 from .actors.ra_server_config import RaServerConfig
 from .cluster import get_store_ids, reset, start, stop
 from .config import RaSystemName, StoreId
@@ -174,6 +174,7 @@ __all__ = [
     "start",
     "stop",
     "touch",
+    "types",
     "update",
     "view",
 ]

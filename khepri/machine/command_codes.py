@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from khepri.encoding import pack
 from khepri.errors import InvalidOptionError, WrongTypeError
 
+from .components import Component
 from .condition_codec import component_to_plain
 from .condition_rules import normalise
 from .conditions import ensure_is_condition
@@ -20,7 +21,6 @@ from .paths import Path, PathPattern, includes_root, parse_path, realpath
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .conditions import Component
 
 PUT: Final = 1
 CREATE: Final = 2
@@ -60,7 +60,7 @@ FOREVER: Final = 0
 Operation: TypeAlias = list[Any]
 """A command, decoded or not yet encoded: code, then arguments."""
 
-KeepWhileOption: TypeAlias = "Mapping[Any, Component]"
+KeepWhileOption: TypeAlias = Mapping[Any, Component]
 """Paths, in any form a path may have (``paths.PathLike``), to conditions."""
 
 

@@ -1,0 +1,85 @@
+"""The types of what khepri's functions take and give, for annotations.
+
+::
+
+    from khepri import types
+
+    def stock(store: khepri.Store, wood: types.PathLike) -> types.KhepriFuture[None]:
+        return store.put(wood, 156, async_=True)
+
+Most are only named here: what makes a `Batch` is `khepri.Store.batch`, a `KhepriFuture` comes of
+``async_=True``, an `AppliedAt` of `khepri.applied`. The options are typed dicts; a function that
+hands options through takes ``**options: Unpack[types.WriteOptions]``.
+"""
+
+from __future__ import annotations
+
+from .actors.future import KhepriFuture
+from .actors.node import Node
+from .advanced import AdvancedStore
+from .aio import AsyncAdvancedStore, AsyncBatch
+from .batch import Batch
+from .calls import Timeout
+from .machine.commands import KeepWhileOption
+from .machine.components import Component, Condition
+from .machine.paths import PathLike
+from .machine.properties import NodeProperties
+from .management import ClusterManager
+from .messages import Message
+from .options import (
+    AdvancedManyOptions,
+    AdvancedManyWriteOptions,
+    AdvancedPutManyOptions,
+    AdvancedPutOptions,
+    AdvancedReadOptions,
+    AdvancedWriteOptions,
+    AppliedAt,
+    CountOptions,
+    Favor,
+    FoldOptions,
+    ManyOptions,
+    ManyWriteOptions,
+    Priority,
+    PutManyOptions,
+    PutOptions,
+    ReadOptions,
+    TimeoutOption,
+    WriteOptions,
+)
+from .server_ref import ServerRef
+
+__all__ = [
+    "AdvancedManyOptions",
+    "AdvancedManyWriteOptions",
+    "AdvancedPutManyOptions",
+    "AdvancedPutOptions",
+    "AdvancedReadOptions",
+    "AdvancedStore",
+    "AdvancedWriteOptions",
+    "AppliedAt",
+    "AsyncAdvancedStore",
+    "AsyncBatch",
+    "Batch",
+    "ClusterManager",
+    "Component",
+    "Condition",
+    "CountOptions",
+    "Favor",
+    "FoldOptions",
+    "KeepWhileOption",
+    "KhepriFuture",
+    "ManyOptions",
+    "ManyWriteOptions",
+    "Message",
+    "Node",
+    "NodeProperties",
+    "PathLike",
+    "Priority",
+    "PutManyOptions",
+    "PutOptions",
+    "ReadOptions",
+    "ServerRef",
+    "Timeout",
+    "TimeoutOption",
+    "WriteOptions",
+]
