@@ -43,6 +43,15 @@ def increment(
     async_: Literal[True],
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[int]: ...
+@overload
+def increment(
+    path: PathLike,
+    by: int = 1,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[int] | int: ...
 def increment(
     path: PathLike,
     by: int = 1,
@@ -52,10 +61,7 @@ def increment(
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[int] | int:
     """See `Store.increment`."""
-    store = _store(store_id)
-    if async_:
-        return store.increment(path, by, async_=True, **options)
-    return store.increment(path, by, **options)
+    return _store(store_id).increment(path, by, async_=async_, **options)
 
 
 @overload
@@ -76,6 +82,15 @@ def copy(
     async_: Literal[True],
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def copy(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[None] | None: ...
 def copy(
     path: PathLike,
     new_path: PathLike,
@@ -85,11 +100,7 @@ def copy(
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.copy`."""
-    store = _store(store_id)
-    if async_:
-        return store.copy(path, new_path, async_=True, **options)
-    store.copy(path, new_path, **options)
-    return None
+    return _store(store_id).copy(path, new_path, async_=async_, **options)
 
 
 @overload
@@ -110,6 +121,15 @@ def move(
     async_: Literal[True],
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def move(
+    path: PathLike,
+    new_path: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[None] | None: ...
 def move(
     path: PathLike,
     new_path: PathLike,
@@ -119,11 +139,7 @@ def move(
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.move`."""
-    store = _store(store_id)
-    if async_:
-        return store.move(path, new_path, async_=True, **options)
-    store.move(path, new_path, **options)
-    return None
+    return _store(store_id).move(path, new_path, async_=async_, **options)
 
 
 @overload
@@ -144,6 +160,15 @@ def touch(
     async_: Literal[True],
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def touch(
+    path: PathLike,
+    *,
+    ttl: float | None = None,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[WriteOptions],
+) -> KhepriFuture[None] | None: ...
 def touch(
     path: PathLike,
     *,
@@ -153,11 +178,7 @@ def touch(
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.touch`."""
-    store = _store(store_id)
-    if async_:
-        return store.touch(path, ttl=ttl, async_=True, **options)
-    store.touch(path, ttl=ttl, **options)
-    return None
+    return _store(store_id).touch(path, ttl=ttl, async_=async_, **options)
 
 
 tell_as_methods(globals(), Store)

@@ -53,6 +53,10 @@ class MoreWriter(Viewer):
         async_: Literal[True],
         **options: Unpack[WriteOptions],
     ) -> KhepriFuture[int]: ...
+    @overload
+    def increment(
+        self, path: PathLike, by: int = 1, *, async_: bool, **options: Unpack[WriteOptions]
+    ) -> KhepriFuture[int] | int: ...
     def increment(
         self, path: PathLike, by: int = 1, *, async_: bool = False, **options: Unpack[WriteOptions]
     ) -> KhepriFuture[int] | int:
@@ -95,6 +99,10 @@ class MoreWriter(Viewer):
         async_: Literal[True],
         **options: Unpack[WriteOptions],
     ) -> KhepriFuture[None]: ...
+    @overload
+    def copy(
+        self, path: PathLike, new_path: PathLike, *, async_: bool, **options: Unpack[WriteOptions]
+    ) -> KhepriFuture[None] | None: ...
     def copy(
         self,
         path: PathLike,
@@ -143,6 +151,10 @@ class MoreWriter(Viewer):
         async_: Literal[True],
         **options: Unpack[WriteOptions],
     ) -> KhepriFuture[None]: ...
+    @overload
+    def move(
+        self, path: PathLike, new_path: PathLike, *, async_: bool, **options: Unpack[WriteOptions]
+    ) -> KhepriFuture[None] | None: ...
     def move(
         self,
         path: PathLike,
@@ -179,6 +191,15 @@ class MoreWriter(Viewer):
         async_: Literal[True],
         **options: Unpack[WriteOptions],
     ) -> KhepriFuture[None]: ...
+    @overload
+    def touch(
+        self,
+        path: PathLike,
+        *,
+        ttl: float | None = None,
+        async_: bool,
+        **options: Unpack[WriteOptions],
+    ) -> KhepriFuture[None] | None: ...
     def touch(
         self,
         path: PathLike,

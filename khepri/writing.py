@@ -3,6 +3,9 @@
 A write that returned is on the disks of a majority, is applied on this node, and is visible to
 the next local read here. It is applied exactly once, however often it had to be sent. One that
 ran out of time may still be applied, once.
+
+It is longer than other files because each function is declared for every kind of ``async_``:
+false, true, and a flag that only the program knows.
 """
 
 from __future__ import annotations
@@ -85,6 +88,10 @@ class Writer(MoreWriter):
     def put(
         self, path: PathLike, data: object, *, async_: Literal[True], **options: Unpack[PutOptions]
     ) -> KhepriFuture[None]: ...
+    @overload
+    def put(
+        self, path: PathLike, data: object, *, async_: bool, **options: Unpack[PutOptions]
+    ) -> KhepriFuture[None] | None: ...
     def put(
         self,
         path: PathLike,
@@ -138,6 +145,10 @@ class Writer(MoreWriter):
         async_: Literal[True],
         **options: Unpack[PutManyOptions],
     ) -> KhepriFuture[None]: ...
+    @overload
+    def put_many(
+        self, pattern: PathLike, data: object, *, async_: bool, **options: Unpack[PutManyOptions]
+    ) -> KhepriFuture[None] | None: ...
     def put_many(
         self,
         pattern: PathLike,
@@ -173,6 +184,10 @@ class Writer(MoreWriter):
     def create(
         self, path: PathLike, data: object, *, async_: Literal[True], **options: Unpack[PutOptions]
     ) -> KhepriFuture[None]: ...
+    @overload
+    def create(
+        self, path: PathLike, data: object, *, async_: bool, **options: Unpack[PutOptions]
+    ) -> KhepriFuture[None] | None: ...
     def create(
         self, path: PathLike, data: object, *, async_: bool = False, **options: Unpack[PutOptions]
     ) -> KhepriFuture[None] | None:
@@ -200,6 +215,10 @@ class Writer(MoreWriter):
     def update(
         self, path: PathLike, data: object, *, async_: Literal[True], **options: Unpack[PutOptions]
     ) -> KhepriFuture[None]: ...
+    @overload
+    def update(
+        self, path: PathLike, data: object, *, async_: bool, **options: Unpack[PutOptions]
+    ) -> KhepriFuture[None] | None: ...
     def update(
         self, path: PathLike, data: object, *, async_: bool = False, **options: Unpack[PutOptions]
     ) -> KhepriFuture[None] | None:
@@ -234,6 +253,16 @@ class Writer(MoreWriter):
         async_: Literal[True],
         **options: Unpack[PutOptions],
     ) -> KhepriFuture[None]: ...
+    @overload
+    def compare_and_swap(
+        self,
+        path: PathLike,
+        expected: object,
+        data: object,
+        *,
+        async_: bool,
+        **options: Unpack[PutOptions],
+    ) -> KhepriFuture[None] | None: ...
     def compare_and_swap(
         self,
         path: PathLike,
@@ -272,6 +301,10 @@ class Writer(MoreWriter):
     def delete(
         self, path: PathLike, *, async_: Literal[True], **options: Unpack[WriteOptions]
     ) -> KhepriFuture[None]: ...
+    @overload
+    def delete(
+        self, path: PathLike, *, async_: bool, **options: Unpack[WriteOptions]
+    ) -> KhepriFuture[None] | None: ...
     def delete(
         self, path: PathLike, *, async_: bool = False, **options: Unpack[WriteOptions]
     ) -> KhepriFuture[None] | None:
@@ -295,6 +328,10 @@ class Writer(MoreWriter):
     def delete_many(
         self, pattern: PathLike, *, async_: Literal[True], **options: Unpack[ManyWriteOptions]
     ) -> KhepriFuture[None]: ...
+    @overload
+    def delete_many(
+        self, pattern: PathLike, *, async_: bool, **options: Unpack[ManyWriteOptions]
+    ) -> KhepriFuture[None] | None: ...
     def delete_many(
         self, pattern: PathLike, *, async_: bool = False, **options: Unpack[ManyWriteOptions]
     ) -> KhepriFuture[None] | None:
@@ -315,6 +352,10 @@ class Writer(MoreWriter):
     def clear_payload(
         self, path: PathLike, *, async_: Literal[True], **options: Unpack[WriteOptions]
     ) -> KhepriFuture[None]: ...
+    @overload
+    def clear_payload(
+        self, path: PathLike, *, async_: bool, **options: Unpack[WriteOptions]
+    ) -> KhepriFuture[None] | None: ...
     def clear_payload(
         self, path: PathLike, *, async_: bool = False, **options: Unpack[WriteOptions]
     ) -> KhepriFuture[None] | None:
@@ -334,6 +375,10 @@ class Writer(MoreWriter):
     def clear_many_payloads(
         self, pattern: PathLike, *, async_: Literal[True], **options: Unpack[ManyWriteOptions]
     ) -> KhepriFuture[None]: ...
+    @overload
+    def clear_many_payloads(
+        self, pattern: PathLike, *, async_: bool, **options: Unpack[ManyWriteOptions]
+    ) -> KhepriFuture[None] | None: ...
     def clear_many_payloads(
         self, pattern: PathLike, *, async_: bool = False, **options: Unpack[ManyWriteOptions]
     ) -> KhepriFuture[None] | None:

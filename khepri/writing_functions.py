@@ -51,6 +51,15 @@ def put(
     async_: Literal[True],
     **options: Unpack[PutOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def put(
+    path: PathLike,
+    data: object,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[PutOptions],
+) -> KhepriFuture[None] | None: ...
 def put(
     path: PathLike,
     data: object,
@@ -60,12 +69,7 @@ def put(
     **options: Unpack[PutOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.put`."""
-    store = _store(store_id)
-    return (
-        store.put(path, data, async_=True, **options)
-        if async_
-        else store.put(path, data, **options)
-    )
+    return _store(store_id).put(path, data, async_=async_, **options)
 
 
 @overload
@@ -86,6 +90,15 @@ def put_many(
     async_: Literal[True],
     **options: Unpack[PutManyOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def put_many(
+    pattern: PathLike,
+    data: object,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[PutManyOptions],
+) -> KhepriFuture[None] | None: ...
 def put_many(
     pattern: PathLike,
     data: object,
@@ -95,12 +108,7 @@ def put_many(
     **options: Unpack[PutManyOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.put_many`."""
-    store = _store(store_id)
-    return (
-        store.put_many(pattern, data, async_=True, **options)
-        if async_
-        else store.put_many(pattern, data, **options)
-    )
+    return _store(store_id).put_many(pattern, data, async_=async_, **options)
 
 
 @overload
@@ -121,6 +129,15 @@ def create(
     async_: Literal[True],
     **options: Unpack[PutOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def create(
+    path: PathLike,
+    data: object,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[PutOptions],
+) -> KhepriFuture[None] | None: ...
 def create(
     path: PathLike,
     data: object,
@@ -130,12 +147,7 @@ def create(
     **options: Unpack[PutOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.create`."""
-    store = _store(store_id)
-    return (
-        store.create(path, data, async_=True, **options)
-        if async_
-        else store.create(path, data, **options)
-    )
+    return _store(store_id).create(path, data, async_=async_, **options)
 
 
 @overload
@@ -156,6 +168,15 @@ def update(
     async_: Literal[True],
     **options: Unpack[PutOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def update(
+    path: PathLike,
+    data: object,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[PutOptions],
+) -> KhepriFuture[None] | None: ...
 def update(
     path: PathLike,
     data: object,
@@ -165,12 +186,7 @@ def update(
     **options: Unpack[PutOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.update`."""
-    store = _store(store_id)
-    return (
-        store.update(path, data, async_=True, **options)
-        if async_
-        else store.update(path, data, **options)
-    )
+    return _store(store_id).update(path, data, async_=async_, **options)
 
 
 @overload
@@ -193,6 +209,16 @@ def compare_and_swap(
     async_: Literal[True],
     **options: Unpack[PutOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def compare_and_swap(
+    path: PathLike,
+    expected: object,
+    data: object,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[PutOptions],
+) -> KhepriFuture[None] | None: ...
 def compare_and_swap(
     path: PathLike,
     expected: object,
@@ -203,12 +229,7 @@ def compare_and_swap(
     **options: Unpack[PutOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.compare_and_swap`."""
-    store = _store(store_id)
-    return (
-        store.compare_and_swap(path, expected, data, async_=True, **options)
-        if async_
-        else store.compare_and_swap(path, expected, data, **options)
-    )
+    return _store(store_id).compare_and_swap(path, expected, data, async_=async_, **options)
 
 
 @overload
@@ -227,6 +248,10 @@ def delete(
     async_: Literal[True],
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def delete(
+    path: PathLike, *, store_id: str | None = None, async_: bool, **options: Unpack[WriteOptions]
+) -> KhepriFuture[None] | None: ...
 def delete(
     path: PathLike,
     *,
@@ -235,8 +260,7 @@ def delete(
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.delete`."""
-    store = _store(store_id)
-    return store.delete(path, async_=True, **options) if async_ else store.delete(path, **options)
+    return _store(store_id).delete(path, async_=async_, **options)
 
 
 @overload
@@ -255,6 +279,14 @@ def delete_many(
     async_: Literal[True],
     **options: Unpack[ManyWriteOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def delete_many(
+    pattern: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[ManyWriteOptions],
+) -> KhepriFuture[None] | None: ...
 def delete_many(
     pattern: PathLike,
     *,
@@ -263,12 +295,7 @@ def delete_many(
     **options: Unpack[ManyWriteOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.delete_many`."""
-    store = _store(store_id)
-    return (
-        store.delete_many(pattern, async_=True, **options)
-        if async_
-        else store.delete_many(pattern, **options)
-    )
+    return _store(store_id).delete_many(pattern, async_=async_, **options)
 
 
 @overload
@@ -287,6 +314,10 @@ def clear_payload(
     async_: Literal[True],
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def clear_payload(
+    path: PathLike, *, store_id: str | None = None, async_: bool, **options: Unpack[WriteOptions]
+) -> KhepriFuture[None] | None: ...
 def clear_payload(
     path: PathLike,
     *,
@@ -295,12 +326,7 @@ def clear_payload(
     **options: Unpack[WriteOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.clear_payload`."""
-    store = _store(store_id)
-    return (
-        store.clear_payload(path, async_=True, **options)
-        if async_
-        else store.clear_payload(path, **options)
-    )
+    return _store(store_id).clear_payload(path, async_=async_, **options)
 
 
 @overload
@@ -319,6 +345,14 @@ def clear_many_payloads(
     async_: Literal[True],
     **options: Unpack[ManyWriteOptions],
 ) -> KhepriFuture[None]: ...
+@overload
+def clear_many_payloads(
+    pattern: PathLike,
+    *,
+    store_id: str | None = None,
+    async_: bool,
+    **options: Unpack[ManyWriteOptions],
+) -> KhepriFuture[None] | None: ...
 def clear_many_payloads(
     pattern: PathLike,
     *,
@@ -327,12 +361,7 @@ def clear_many_payloads(
     **options: Unpack[ManyWriteOptions],
 ) -> KhepriFuture[None] | None:
     """See `Store.clear_many_payloads`."""
-    store = _store(store_id)
-    return (
-        store.clear_many_payloads(pattern, async_=True, **options)
-        if async_
-        else store.clear_many_payloads(pattern, **options)
-    )
+    return _store(store_id).clear_many_payloads(pattern, async_=async_, **options)
 
 
 def batch(*, store_id: str | None = None, **options: Unpack[WriteOptions]) -> Batch:

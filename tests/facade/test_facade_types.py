@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_type
 
+import pytest
+
 import khepri
 from khepri import types
 from khepri.testing import LocalCluster
@@ -94,6 +96,29 @@ def test_the_checkers_refuse_what_has_another_type(store: khepri.Store) -> None:
     wrong: types.KhepriFuture[int] = store.put("/a", 1, async_=True)  # type: ignore[assignment]
     wrong.get(timeout=20)
     assert_type(store.increment("/a", async_=True), types.KhepriFuture[int]).get(timeout=20)
+
+
+@pytest.mark.parametrize("flag", [False, True])
+def test_whether_to_wait_may_be_a_plain_flag(store: khepri.Store, flag: bool) -> None:
+    puts = [
+        assert_type(
+            store.put("/a", 1, async_=flag),
+            types.KhepriFuture[None] | None,
+        ),
+        assert_type(
+            khepri.put("/a", 2, store_id="orders", async_=flag),
+            types.KhepriFuture[None] | None,
+        ),
+    ]
+    assert [put is not None for put in puts] == [flag, flag]
+    number = assert_type(
+        khepri.increment("/a", store_id="orders", async_=flag), types.KhepriFuture[int] | int
+    )
+    assert (number if isinstance(number, int) else number.get(timeout=20)) == 3
+    batch = store.batch()
+    batch.delete("/a")
+    results = batch.commit(async_=flag)
+    assert (results if isinstance(results, list) else results.get(timeout=20)) == [None]
 
 
 def test_every_type_can_be_imported_and_joined_with_none() -> None:
