@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import pykka
 
@@ -33,6 +33,32 @@ class ServerRef(pykka.ActorRef[Any]):
         # Pykka's own __init__ wants an actor; ours is another one after every restart.
         self._store = store
         self._node = node
+
+    def __getattr__(self, name: str) -> Never:
+        """Say what to do instead of using what belongs to one actor: ours is another each time.
+
+        Raises:
+            AttributeError: always, so that `hasattr` tells the truth.
+        """
+        raise AttributeError(
+            f"a reference to a store's server has no {name}: the actor behind it is another one "
+            "after every restart; use ask, tell and is_alive",
+            name=name,
+            obj=self,
+        )
+
+    def proxy(self) -> Never:
+        """Refuse: a server takes messages, it has no methods for others.
+
+        Raises:
+            WrongTypeError: always.
+        """
+        raise WrongTypeError(
+            "a store's server has no proxy; ask it the messages of khepri.messages, or call "
+            "the functions of khepri.Store",
+            option="proxy",
+            value=self,
+        )
 
     def __repr__(self) -> str:
         """Show whose server it is."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import threading
+from typing import Any
 
 import pykka
 import pytest
 
 import khepri
 from khepri import messages
+from khepri.actors.default_node import default_node
 from khepri.errors import (
+    InvalidOptionError,
     InvalidPathError,
     MismatchingNodeError,
     NodeNotFoundError,
     NoSuchServerError,
     WrongTypeError,
 )
+from khepri.server_ref import ServerRef
 from tests.facade.facade_helpers import actors_of, eventually
 
 
@@ -89,6 +94,40 @@ def test_what_is_no_message_is_refused_and_harms_nobody(store: khepri.Store) -> 
     with pytest.raises(InvalidPathError):
         ref.tell(messages.Put(5, 1))  # type: ignore[arg-type]
     store.put("/a", 1)
+
+
+def test_what_pykka_offers_for_one_actor_is_refused_with_advice(store: khepri.Store) -> None:
+    ref = khepri.server_ref("orders")
+    with pytest.raises(WrongTypeError, match=r"khepri\.messages"):
+        ref.proxy()
+    for name in ("actor_urn", "actor_class", "actor_inbox", "actor_stopped"):
+        assert not hasattr(ref, name)
+        with pytest.raises(AttributeError, match="after every restart; use ask"):
+            getattr(ref, name)
+    store.put("/a", 1)
+    assert copy.copy(ref) == ref
+
+
+@pytest.mark.parametrize(
+    ("garbled", "error"),
+    [
+        (5, WrongTypeError),
+        (b"orders", WrongTypeError),
+        ("", InvalidOptionError),
+        ("or\0ders", InvalidOptionError),
+        ("x" * 201, InvalidOptionError),
+        ("unheard_of", NoSuchServerError),
+    ],
+)
+def test_a_garbled_name_of_a_store_is_refused_and_harms_nobody(
+    store: khepri.Store, garbled: Any, error: type[khepri.KhepriError]
+) -> None:
+    with pytest.raises(error):
+        khepri.server_ref(garbled)
+    with pytest.raises(error):
+        ServerRef(khepri.Store(garbled), default_node()).ask(messages.Exists("/a"))
+    del store
+    assert khepri.server_ref("orders").ask(messages.Exists("/a")) is False
 
 
 def test_a_reference_stays_good_when_the_server_is_restarted(store: khepri.Store) -> None:
