@@ -85,6 +85,10 @@ class AdvancedStore:
         handle._store = store  # noqa: SLF001 - our own
         return handle
 
+    def __repr__(self) -> str:
+        """Show which store it is a handle of."""
+        return f"AdvancedStore({self._store.store_id!r})"
+
     def get(self, path: PathLike, **options: Unpack[AdvancedReadOptions]) -> NodeProperties:
         """Give the properties of one tree node."""
         mask = returned_properties(options.pop("props_to_return", None))

@@ -50,6 +50,11 @@ class ClusterManager:
         """Manage the stores of a node; of the process's default node if none is given."""
         self._given_node = node
 
+    def __repr__(self) -> str:
+        """Show whose stores it manages; the default node is not started for that."""
+        given = self._given_node
+        return "ClusterManager()" if given is None else f"<ClusterManager of {given.name}>"
+
     @property
     def _node(self) -> Node:
         return node_or_default(self._given_node)

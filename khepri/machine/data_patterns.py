@@ -73,6 +73,20 @@ class DictWith:
         """Show it as it is written in a program."""
         return f"DictWith({shown(self.entries)})"
 
+    # No hash: the entries are the caller's dict, which may change.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether it is the same pattern; what is none is equal to itself only."""
+        if not isinstance(other, DictWith):
+            return NotImplemented
+        if self is other:
+            return True
+        try:
+            return _compile(self, MAX_PATTERN_DEPTH) == _compile(other, MAX_PATTERN_DEPTH)
+        except InvalidConditionError:
+            return False
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:

@@ -108,6 +108,11 @@ class LocalCluster:
         """Stop all nodes."""
         self.stop()
 
+    def __repr__(self) -> str:
+        """Show its store, and how many of its nodes run."""
+        running = f"{len(self._nodes)} of {len(self)} nodes run"
+        return f"<LocalCluster of {self.store_id!r}, {running}>"
+
     def __len__(self) -> int:
         """Give the number of nodes, running or not."""
         return len(self._files)

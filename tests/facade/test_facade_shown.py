@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import khepri
-from khepri.testing import memory_store
+from khepri.management import ClusterManager
+from khepri.testing import LocalCluster, memory_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,3 +81,25 @@ def test_settings_that_contradict_each_other_are_refused_before_anything_starts(
         with pytest.raises(khepri.errors.InvalidOptionError):
             khepri.start(tmp_path / "data", wrong)
         assert not (tmp_path / "data").exists()
+
+
+def test_handles_and_clusters_show_whose_they_are() -> None:
+    assert repr(khepri.Store("orders").adv) == "AdvancedStore('orders')"
+    assert repr(ClusterManager()) == "ClusterManager()"
+    cluster = LocalCluster(1, store_id="orders")
+    assert repr(cluster) == "<LocalCluster of 'orders', 0 of 1 nodes run>"
+    with cluster:
+        assert repr(cluster) == "<LocalCluster of 'orders', 1 of 1 nodes run>"
+        assert repr(cluster.manager()) == f"<ClusterManager of {cluster.name(0)}>"
+
+
+def test_two_patterns_of_dicts_are_equal_if_they_mean_the_same() -> None:
+    one = khepri.DictWith({"a": 1, "b": [khepri.ANY]})
+    assert one == khepri.DictWith({"b": [khepri.ANY], "a": 1})
+    assert one != khepri.DictWith({"a": True, "b": [khepri.ANY]})
+    assert one != {"a": 1, "b": [khepri.ANY]}
+    no_pattern = khepri.DictWith({"a": object()})
+    assert no_pattern == no_pattern  # noqa: PLR0124
+    assert no_pattern != khepri.DictWith({"a": 1})
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
