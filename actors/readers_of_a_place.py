@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .actor_errors import ReplyTimeoutError
+
 if TYPE_CHECKING:
     from khepri.machine.machine import View
 
@@ -40,7 +42,22 @@ class ReadersOfAPlace:
         return [(future, None) for _place, future in covered]
 
     def drop_late(self, now: float) -> None:
-        """Forget those whose callers have given up."""
-        self._waiting = [
-            it for it in self._waiting if it[0].give_up_at is None or it[0].give_up_at > now
-        ]
+        """Tell those whose time is up, and forget them; most callers have given up by themselves.
+
+        A future that nobody waits for yet would otherwise never have an outcome.
+        """
+        late = [it for it in self._waiting if _is_late(it[0], now)]
+        if late:
+            self._waiting = [it for it in self._waiting if not _is_late(it[0], now)]
+        for place, future in late:
+            future.resolve(
+                ReplyTimeoutError(
+                    f"entry {place.index} of term {place.term} was not applied here in time",
+                    operation="waiting for a place in the log",
+                    outcome="not_applied",
+                )
+            )
+
+
+def _is_late(place: WaitUntilApplied, now: float) -> bool:
+    return place.give_up_at is not None and place.give_up_at <= now

@@ -92,7 +92,7 @@ class RemoteFunctions:
         milliseconds: object,
         cluster_id: object = None,
     ) -> KhepriFuture[Any]:
-        """Answer once a place in the log is applied here; not at all if it is not in time."""
+        """Answer once a place in the log is applied here, with a timeout if it is not in time."""
         self._check_cluster(store_id, cluster_id)
         place = WaitUntilApplied(
             as_natural(index, "index"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .calls import DEFAULT
 from .reading_messages import (
     Count,
     Diff,
@@ -46,14 +47,20 @@ from .writing_messages import (
 if TYPE_CHECKING:
     from khepri.actors.future import KhepriFuture
 
+    from .calls import Timeout
     from .store import Store
 
 
 class Message(Protocol):
     """Something that can be asked of a store."""
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
-        """Send it, without waiting; bad arguments raise at once."""
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
+        """Send it, without waiting; bad arguments raise at once.
+
+        Args:
+            store: to whom.
+            timeout: seconds after which nobody waits any more.
+        """
         ...
 
 

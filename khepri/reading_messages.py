@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from khepri.machine.paths import Path, PathLike
     from khepri.machine.properties import NodeProperties
 
+    from .calls import Timeout
     from .options import AppliedAt, CountOptions, Favor, FoldOptions, ManyOptions
     from .store import Store
     from .viewing import TreeView
@@ -41,11 +42,11 @@ class ReadMessage:
     favor: Favor = "low_latency"
     condition: AppliedAt | None = None
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Read it, or ask for the moment from which it may be read."""
         options = ReadOptions(favor=self.favor, condition=self.condition)
         access = store.access
-        question = question_before(options, access.view, Deadline(DEFAULT).end)
+        question = question_before(options, access.view, Deadline(timeout).end)
         is_consistent = isinstance(question, ConsistentRead)
         if question is not None and not (is_consistent and access.leased_view() is not None):
             sent_before = access.unawaited.mark()
@@ -298,7 +299,8 @@ class Diff(ReadMessage):
 class Fence:
     """See `khepri.Store.fence`."""
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Ask for it."""
+        del timeout  # the asker's `get` has it
         question = question_before({"favor": "consistency"}, None, None)
         return submit(store.access, question, result)

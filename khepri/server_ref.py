@@ -106,13 +106,14 @@ class ServerRef(pykka.ActorRef[Any]):
         Args:
             message: one of `khepri.messages`.
             block: whether to wait; if not, the future is returned.
-            timeout: seconds to wait.
+            timeout: seconds to wait. What waits before it answers, a read for its ``condition`` or
+                a write for its ``reply_from``, waits no longer either, also if `block` is false.
 
         Raises:
             KhepriError: whatever the function raises.
         """
         seconds = timeout_seconds(timeout)
-        future = self._submit(message)
+        future = self._submit(message, timeout)
         if not block:
             return future
         try:
@@ -130,7 +131,7 @@ class ServerRef(pykka.ActorRef[Any]):
         del block, timeout
         raise WrongTypeError("stop a store with khepri.stop", option="stop", value=self)
 
-    def _submit(self, message: Message) -> KhepriFuture[Any]:
+    def _submit(self, message: Message, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         submit = getattr(message, "submit", None)
         if submit is None:
             raise WrongTypeError(
@@ -138,7 +139,7 @@ class ServerRef(pykka.ActorRef[Any]):
                 option="message",
                 value=message,
             )
-        future: KhepriFuture[Any] = submit(self._store)
+        future: KhepriFuture[Any] = submit(self._store, timeout)
         return future
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from khepri.errors import InvalidOptionError, WrongTypeError
 
+from .calls import DEFAULT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from khepri.raft.types import ServerId
 
     from .batch import Batch as WriteBatch
+    from .calls import Timeout
     from .options import ManyWriteOptions, Priority, PutOptions, WriteOptions
     from .store import Store
 
@@ -36,12 +39,16 @@ class WriteMessage:
     reply_from: str | ServerId = "local"
     priority: Priority = "normal"
 
-    @property
-    def sending(self) -> WriteOptions:
-        """How it is sent; nothing if that is the default, which is the fastest."""
+    def sending(self, timeout: Timeout = DEFAULT) -> WriteOptions:
+        """Say how it is sent; nothing if that is the default, which is the fastest.
+
+        Args:
+            timeout: seconds for all of it; only who waits for another member needs them.
+        """
         options: WriteOptions = {}
         if self.reply_from != "local":
             options["reply_from"] = self.reply_from
+            options["timeout"] = timeout
         if self.priority != "normal":
             options["priority"] = self.priority
         return options
@@ -59,10 +66,9 @@ class PutMessage(WriteMessage):
     keep_while: KeepWhileOption | None = None
     ttl: float | None = None
 
-    @property
-    def options(self) -> PutOptions:
-        """The options of the function."""
-        options = cast("PutOptions", self.sending)
+    def options(self, timeout: Timeout) -> PutOptions:
+        """Give the options of the function."""
+        options = cast("PutOptions", self.sending(timeout))
         if self.keep_while is not None:
             options["keep_while"] = self.keep_while
         if self.ttl is not None:
@@ -73,9 +79,8 @@ class PutMessage(WriteMessage):
 class Operation(Protocol):
     """A message that can stand in a `Batch`."""
 
-    @property
     def sending(self) -> WriteOptions:
-        """How it would be sent alone."""
+        """Say how it would be sent alone."""
         ...
 
     def add_to(self, operations: WriteBatch) -> None:
@@ -90,9 +95,9 @@ class Put(PutMessage):
     path: PathLike
     data: object
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.put(self.path, self.data, async_=True, **self.options)
+        return store.put(self.path, self.data, async_=True, **self.options(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -107,14 +112,14 @@ class PutMany(PutMessage):
     data: object
     include_root_props: bool = False
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
         return store.put_many(
             self.pattern,
             self.data,
             async_=True,
             include_root_props=self.include_root_props,
-            **self.options,
+            **self.options(timeout),
         )
 
     def add_to(self, operations: WriteBatch) -> None:
@@ -135,9 +140,9 @@ class Create(PutMessage):
     path: PathLike
     data: object
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.create(self.path, self.data, async_=True, **self.options)
+        return store.create(self.path, self.data, async_=True, **self.options(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -151,9 +156,9 @@ class Update(PutMessage):
     path: PathLike
     data: object
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.update(self.path, self.data, async_=True, **self.options)
+        return store.update(self.path, self.data, async_=True, **self.options(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -168,10 +173,10 @@ class CompareAndSwap(PutMessage):
     expected: object
     data: object
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
         return store.compare_and_swap(
-            self.path, self.expected, self.data, async_=True, **self.options
+            self.path, self.expected, self.data, async_=True, **self.options(timeout)
         )
 
     def add_to(self, operations: WriteBatch) -> None:
@@ -187,9 +192,9 @@ class Delete(WriteMessage):
 
     path: PathLike
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.delete(self.path, async_=True, **self.sending)
+        return store.delete(self.path, async_=True, **self.sending(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -206,10 +211,9 @@ class ManyMessage(WriteMessage):
 
     include_root_props: bool = False
 
-    @property
-    def options(self) -> ManyWriteOptions:
-        """The options of the function."""
-        return {**self.sending, "include_root_props": self.include_root_props}
+    def options(self, timeout: Timeout) -> ManyWriteOptions:
+        """Give the options of the function."""
+        return {**self.sending(timeout), "include_root_props": self.include_root_props}
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +222,9 @@ class DeleteMany(ManyMessage):
 
     pattern: PathLike
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.delete_many(self.pattern, async_=True, **self.options)
+        return store.delete_many(self.pattern, async_=True, **self.options(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -233,9 +237,9 @@ class ClearPayload(WriteMessage):
 
     path: PathLike
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.clear_payload(self.path, async_=True, **self.sending)
+        return store.clear_payload(self.path, async_=True, **self.sending(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -248,9 +252,9 @@ class ClearManyPayloads(ManyMessage):
 
     pattern: PathLike
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.clear_many_payloads(self.pattern, async_=True, **self.options)
+        return store.clear_many_payloads(self.pattern, async_=True, **self.options(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -264,9 +268,9 @@ class Increment(WriteMessage):
     path: PathLike
     by: int = 1
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.increment(self.path, self.by, async_=True, **self.sending)
+        return store.increment(self.path, self.by, async_=True, **self.sending(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -280,9 +284,9 @@ class Copy(WriteMessage):
     path: PathLike
     new_path: PathLike
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.copy(self.path, self.new_path, async_=True, **self.sending)
+        return store.copy(self.path, self.new_path, async_=True, **self.sending(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -296,9 +300,9 @@ class Move(WriteMessage):
     path: PathLike
     new_path: PathLike
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.move(self.path, self.new_path, async_=True, **self.sending)
+        return store.move(self.path, self.new_path, async_=True, **self.sending(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -312,9 +316,9 @@ class Touch(WriteMessage):
     path: PathLike
     ttl: float | None = None
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it."""
-        return store.touch(self.path, ttl=self.ttl, async_=True, **self.sending)
+        return store.touch(self.path, ttl=self.ttl, async_=True, **self.sending(timeout))
 
     def add_to(self, operations: WriteBatch) -> None:
         """Add it to a batch."""
@@ -330,14 +334,14 @@ class Batch(WriteMessage):
 
     operations: Sequence[Operation]
 
-    def submit(self, store: Store) -> KhepriFuture[Any]:
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         """Send it.
 
         Raises:
             WrongTypeError: something in it is no message that writes, or is a batch itself.
             InvalidOptionError: an operation has a ``reply_from`` or ``priority`` of its own.
         """
-        operations = store.batch(**self.sending)
+        operations = store.batch(**self.sending(timeout))
         for operation in self.operations:
             if not isinstance(operation, WriteMessage) or isinstance(operation, Batch):
                 raise WrongTypeError(
@@ -345,10 +349,10 @@ class Batch(WriteMessage):
                     option="operations",
                     value=operation,
                 )
-            if operation.sending:
+            if own := operation.sending():
                 raise InvalidOptionError(
-                    f"a batch is sent as a whole: {', '.join(sorted(operation.sending))} is its "
-                    f"option, not that of {operation!r:.200}",
+                    f"a batch is sent as a whole: {', '.join(sorted(own))} is its option, not "
+                    f"that of {operation!r:.200}",
                     option="operations",
                     value=operation,
                 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from khepri import messages
 from khepri.errors import (
     InvalidOptionError,
     KhepriTimeoutError,
@@ -14,6 +15,7 @@ from khepri.errors import (
     ServerStoppedError,
 )
 from khepri.raft.types import ServerId
+from khepri.server_ref import ServerRef
 from khepri.testing.local_cluster import LocalCluster
 from tests.cluster.cluster_helpers import await_equal_trees, eventually, leader_among, others
 
@@ -110,6 +112,24 @@ def test_a07_a_member_that_cannot_be_reached_lets_the_call_time_out_with_the_wri
     with pytest.raises(KhepriTimeoutError) as error:
         late.get()
     assert error.value.outcome == "applied"
+
+
+def test_a_message_waits_for_the_other_member_as_long_as_its_asker(
+    cluster: LocalCluster,
+) -> None:
+    leader = leader_among(cluster, cluster.running())
+    cut_off, connected = others(cluster, leader)
+    ref = ServerRef(cluster.store(leader), cluster.node(leader))
+    message = messages.Put("/asked", 1, reply_from=cluster.name(cut_off))
+    cluster.partition({leader, connected}, {cut_off})
+    for question in (
+        message,
+        messages.Batch([messages.Put("/asked", 1)], reply_from=message.reply_from),
+    ):
+        late = ref.ask(question, timeout=0.5, block=False)
+        with pytest.raises(KhepriTimeoutError) as error:
+            late.get(timeout=20)  # less than the default timeout
+        assert error.value.outcome == "applied"
 
 
 def test_a07_the_answer_comes_when_the_member_has_caught_up_and_not_before(

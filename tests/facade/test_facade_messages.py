@@ -230,6 +230,23 @@ def test_a_read_can_wait_for_a_place_in_the_log(ref: ServerRef, store: khepri.St
         ref.ask(messages.Get("/c", condition=wrong))
 
 
+def test_what_waits_for_a_place_in_the_log_waits_no_longer_than_the_asker(
+    ref: ServerRef, store: khepri.Store
+) -> None:
+    here = store.view()
+    never = khepri.applied(here.index + 1_000, here.term)
+    question = messages.Get("/c", condition=never)
+    with pytest.raises(KhepriTimeoutError):
+        ref.ask(question, timeout=0.05)
+    unawaited = ref.ask(question, timeout=0.05, block=False)
+    patient = ref.ask(question, timeout=None, block=False)
+    with pytest.raises(KhepriTimeoutError, match="was not applied here in time"):
+        unawaited.get(timeout=20)
+    assert not patient.done()
+    with pytest.raises(InvalidOptionError, match="-1"):
+        ref.ask(question, timeout=-1, block=False)
+
+
 def test_an_actor_may_tell_any_of_them(ref: ServerRef, store: khepri.Store) -> None:
     class Host(pykka.ThreadingActor):
         use_daemon_thread = True
