@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from khepri.errors import ForkedProcessError, InvalidOptionError
+from khepri.errors import InvalidOptionError
 
 from .node import UNDISTRIBUTED, Node
 
@@ -64,38 +64,16 @@ def undistribute() -> None:
     _node = Node(stores=_stores)
 
 
-class _NodeOfChild(Node):
-    """The node of a forked child: nothing runs on it, and it may start stores of its own."""
-
-    def __init__(self, of_parent: frozenset[str]) -> None:
-        """Make it, knowing which stores the parent and its parents ran when they forked."""
-        super().__init__(stores=_stores)
-        self.of_parent = of_parent
-
-    def access(self, store_id: str) -> StoreAccess:
-        """Give the published face of a store that runs here; see `Node.access`."""
-        if store_id not in self.stores and store_id in self.of_parent:
-            raise ForkedProcessError(
-                f"the store {store_id!r} was opened by the parent of this forked process; "
-                "a child needs a store in a directory of its own",
-                store_id=store_id,
-            )
-        return super().access(store_id)
-
-
 _node_of_parent: Node | None = None
 
 
 def _leave_parent_process() -> None:
-    """In a forked child: the parent's node and stores are not here."""
+    """In a forked child: a new node, which may start stores of its own."""
     global _node, _node_of_parent  # noqa: PLW0603 - see above
     # Kept: to take its sockets and files apart is the parent's business.
-    _node_of_parent = _node
-    of_parent = frozenset(_stores)
-    if isinstance(_node, _NodeOfChild):
-        of_parent |= _node.of_parent
-    _stores.clear()
-    _node = _NodeOfChild(of_parent)
+    _node_of_parent = _node  # it has given up its stores already (`fork_guard.py`)
+    _node = Node(stores=_stores)
+    _node.stores_of_parent = _node_of_parent.stores_of_parent
 
 
 os.register_at_fork(after_in_child=_leave_parent_process)

@@ -3,7 +3,8 @@
 Threads do not survive a fork, so every actor is dead in the child, and whoever asks one would
 wait for ever (pre-forking web servers do this every day). After a fork every mailbox in the child
 is closed: an ask, a tell that wants a reply and a wait for an old future raise
-`khepri.errors.ForkedProcessError`. Nothing is checked per message; the parent pays nothing.
+`khepri.errors.ForkedProcessError`. Nodes give up what they have published, so that nobody reads
+a tree that stands still. Nothing is checked per message or read; the parent pays nothing.
 
 The child may start stores of its own: see `default_node`.
 """
@@ -12,23 +13,28 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .mailbox import Mailbox
-
-_mailboxes: weakref.WeakSet[Mailbox] = weakref.WeakSet()
+from typing import Protocol
 
 
-def watch(mailbox: Mailbox) -> None:
-    """Remember a mailbox for as long as it is used; any thread may call this."""
-    _mailboxes.add(mailbox)
+class OfOneProcess(Protocol):
+    """What must not be used in a forked child as if it were the parent."""
+
+    def forget_parent_process(self) -> None:
+        """Become what it is in the child."""
 
 
-def _close_all_in_the_child() -> None:
+_watched: weakref.WeakSet[OfOneProcess] = weakref.WeakSet()
+
+
+def watch(one: OfOneProcess) -> None:
+    """Remember something for as long as it is used; any thread may call this."""
+    _watched.add(one)
+
+
+def _tell_all_in_the_child() -> None:
     # The child has one thread, so nothing changes under our hands.
-    for mailbox in list(_mailboxes):
-        mailbox.forget_parent_process()
+    for one in list(_watched):
+        one.forget_parent_process()
 
 
-os.register_at_fork(after_in_child=_close_all_in_the_child)
+os.register_at_fork(after_in_child=_tell_all_in_the_child)

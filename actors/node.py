@@ -29,6 +29,7 @@ from khepri.errors import (
 from khepri.log.posix_file_system import PosixFileSystem
 from khepri.raft.types import Configuration, Member, MemberKind, ServerId
 
+from . import fork_guard
 from .access import StoreAccess
 from .actor_errors import ChildExistsError, NoSuchChildError
 from .child_spec import Restart, supervisor_spec
@@ -99,11 +100,14 @@ class Node:
         self._file_system = file_system or PosixFileSystem()
         self._network = NodeNetwork(name, self.stores, make_transport, self._gave_up)
         self._supervision = NodeSupervision(name, self.names, self._network)
+        self.stores_of_parent: frozenset[str] = frozenset()
+        """In a forked child: the ids of what ran in its parents when they forked."""
         self._lock = threading.RLock()
         self._changing: dict[str, threading.RLock] = {}
         self._starting: dict[str, _Start] = {}
         self._process = os.getpid()
         self._stops_at_exit = False
+        fork_guard.watch(self)
 
     # --- the node itself
 
@@ -123,6 +127,8 @@ class Node:
             hands_over: whether stores that lead wait until another member does. In vain if the
                 others are gone.
         """
+        if self._process != os.getpid():
+            return  # what runs is the parent's
         if hands_over:
             hand_over(list(self.stores.values()))
         with self._lock:
@@ -353,6 +359,12 @@ class Node:
         access = self.stores.get(store_id)
         if access is None:
             self._check_process()
+            if store_id in self.stores_of_parent:
+                raise ForkedProcessError(
+                    f"the store {store_id!r} was opened by the parent of this forked process; "
+                    "a child needs a store in a directory of its own",
+                    store_id=store_id,
+                )
             raise self.running.no_such_store(store_id)
         return access
 
@@ -370,6 +382,14 @@ class Node:
     def changing(self, store_id: str) -> threading.RLock:
         """Hold off other changes of a store's life and membership on this node."""
         return self._changing.setdefault(store_id, threading.RLock())
+
+    def forget_parent_process(self) -> None:
+        """Give up what is published: this is a forked child, where nothing of it runs."""
+        running = (handle.stores for handle in self.running.systems.values())
+        self.stores_of_parent = self.stores_of_parent.union(*running)
+        self.stores.clear()
+        self._lock = threading.RLock()  # the parent's may be held, by a thread that is not here
+        self._changing.clear()
 
     # --- inside; the lock is held
 

@@ -127,3 +127,33 @@ def test_the_child_of_a_distributed_node_may_be_a_node_itself(tmp_path: Path) ->
         assert khepri.node.name() == parent
         """,
     )
+
+
+def test_handles_of_stores_in_memory_are_refused_too_and_the_child_can_have_its_own(
+    tmp_path: Path,
+) -> None:
+    run(
+        tmp_path,
+        """
+        from khepri.testing import LocalCluster, memory_store
+        def child():
+            for store in (alone, one_of_two):
+                refused(lambda: store.get("/who"))
+                refused(lambda: store.get("/who", favor="consistency"))
+                refused(lambda: store.put("/who", "child", async_=True))
+                refused(store.view)
+            alone.node.stop()
+            cluster.stop()
+            with memory_store() as own:
+                own.put("/who", "child")
+                in_child(lambda: refused(lambda: own.get("/who")))
+                assert own.get("/who") == "child"
+        with memory_store() as alone, LocalCluster(2) as cluster:
+            one_of_two = cluster.store(1)
+            alone.put("/who", "parent")
+            one_of_two.put("/who", "parent")
+            in_child(child)
+            alone.put("/who", "still the parent")
+            one_of_two.put("/who", "still the parent")
+        """,
+    )
