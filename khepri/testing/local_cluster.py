@@ -210,7 +210,9 @@ class LocalCluster:
     def kill(self, number: int) -> None:
         """End a node as SIGKILL does: nothing more is sent, its files are as they are now.
 
-        A write that is not on its disk by now is not acknowledged to this node's callers.
+        A write that is not on its disk by now is not acknowledged to this node's callers: they get
+        `ServerStoppedError`, `NoSuchServerError` or, if it was just being written,
+        `DiskFailedError`.
         """
         node = self._running(number)
         del self._nodes[number]
@@ -226,6 +228,8 @@ class LocalCluster:
 
     def restart(self, number: int) -> None:
         """Start a node that does not run; it finds what is on its disk.
+
+        It is a new `node`: what `store` and `manager` gave for the one before stays with that.
 
         Raises:
             KhepriError: what `cluster.start` raises.
