@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 RESEND_SECONDS = 0.5
 """Commands in flight without any progress for this long are sent again."""
 
+MAX_RESEND_SECONDS = 8.0
+"""Each time without progress the next wait is twice as long, up to this: what is not lost but
+slow would otherwise be made slower still by its own repetitions."""
+
 KEEP_ALIVE_SECONDS = 120.0
 """A session unused for this long says that it lives; the machine forgets one after 15 minutes."""
 
@@ -65,6 +69,7 @@ class CommandPump:
         self._nonce_sent_at = 0.0
         self._used_at = 0.0
         self._progress_at = 0.0
+        self._patience_seconds = RESEND_SECONDS
         self._forwarded = 0
 
     @property
@@ -149,18 +154,31 @@ class CommandPump:
         self.origin.rewind()
         self._nonce_sent_at = 0.0
         self._forwarded = 0
+        self._patience_seconds = RESEND_SECONDS
 
     def withdraw_abandoned(self) -> None:
         """Never send what was not sent before its caller gave up."""
         self.origin.withdraw_abandoned()
         self.low.withdraw_abandoned()
 
-    def tick(self, now: float) -> Group | None:
-        """Repeat what made no progress; give a keep-alive if the session needs one."""
+    def tick(self, now: float, *, leads: bool = False) -> Group | None:
+        """Repeat what made no progress; give a keep-alive if the session needs one.
+
+        Args:
+            now: monotonic seconds.
+            leads: whether this member leads. What it has proposed is in its own log then, and
+                cannot be lost but with the leadership, or by being rejected: `lost` is told.
+        """
         origin = self.origin
-        if origin.has_something_in_flight and now - self._progress_at >= RESEND_SECONDS:
+        if (
+            not leads
+            and origin.has_something_in_flight
+            and now - self._progress_at >= self._patience_seconds
+        ):
             self._progress_at = now
+            patience_seconds = min(2 * self._patience_seconds, MAX_RESEND_SECONDS)
             self.lost()
+            self._patience_seconds = patience_seconds
         if (
             origin.session_id is not None
             and origin.is_idle
@@ -179,6 +197,7 @@ class CommandPump:
         if result.session_id != origin.session_id:
             return []
         self._progress_at = now
+        self._patience_seconds = RESEND_SECONDS
         self._forwarded = max(0, self._forwarded - 1)
         if result.status is GroupStatus.APPLIED:
             return origin.applied(result.first_sequence, result.replies)

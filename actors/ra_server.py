@@ -158,7 +158,7 @@ class RaServer(KhepriActor):
         now = self.clock()
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
-            keep_alive = self._flow.pump.tick(now)
+            keep_alive = self._flow.pump.tick(now, leads=self._core.role is Role.LEADER)
             if keep_alive is not None:
                 self._flow.pump.take_foreign([keep_alive])
             self._heap.consider(self._machine.view.root.size, self._snapshots.applied_bytes)

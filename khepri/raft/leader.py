@@ -166,8 +166,15 @@ class Leader(RoleState):
         return self._server.disk_failure is not None and not self._own_term_committed
 
     def on_read_index_request(self, sender: ServerId, read_id: int) -> None:
-        """Let the lease or the next round of heartbeats confirm a read made elsewhere."""
-        self._reads.gathering.remote.append(RemoteReader(sender, read_id))
+        """Let the lease or the next round of heartbeats confirm a read made elsewhere.
+
+        A question that is asked again while it waits is one question.
+        """
+        reader = RemoteReader(sender, read_id)
+        if self._is_stuck:
+            self._server.send(sender, ReadIndexResponse(read_id, None))
+        elif reader not in self._reads.gathering.remote:
+            self._reads.gathering.remote.append(reader)
 
     def transfer_leadership(self, event: TransferLeadership) -> None:
         """Begin to hand over, or say why not."""

@@ -374,7 +374,7 @@ class SimulatedServer:
     def _on_deadline(self, now: float) -> None:
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
-            keep_alive = self.pump.tick(now)
+            keep_alive = self.pump.tick(now, leads=self.core.role is Role.LEADER)
             if keep_alive is not None:
                 self.pump.take_foreign([keep_alive])
             self.cadence.consider()
