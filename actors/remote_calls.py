@@ -60,7 +60,7 @@ class Answer:
         if self.error is None:
             return pack([self.call_id, False, self.value])
         facts = [[name, fact] for name, fact in self.error.facts.items() if _is_plain(fact)]
-        return pack([self.call_id, True, [type(self.error).__name__, self.error.message, facts]])
+        return pack([self.call_id, True, [_name(self.error), self.error.message, facts]])
 
     @classmethod
     def decode(cls, body: bytes) -> Answer:
@@ -84,6 +84,12 @@ class Answer:
 
 def _is_plain(fact: object) -> bool:
     return fact is None or isinstance(fact, str | int | float)
+
+
+def _name(error: KhepriError) -> str:
+    """Give the class that the other side knows: the nearest in `khepri.errors`."""
+    kinds = type(error).__mro__
+    return next(kind.__name__ for kind in kinds if getattr(errors, kind.__name__, None) is kind)
 
 
 def _error(name: str, message: str, facts: dict[str, object]) -> KhepriError:

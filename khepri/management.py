@@ -118,7 +118,8 @@ class ClusterManager:
         node, store_id = self._node, StoreId(config.cluster_name)
         system = self._ra_system(where, store_id, deadline)
         node.start_store(system, config, deadline.remaining())
-        if len(locally_known(node, store_id, deadline)) == 1:
+        known = locally_known(node, store_id, deadline)
+        if [member.node for member in known] == [node.name]:  # else removed, if there is one
             # Alone it leads at once; a consistent read waits until the whole log is applied.
             try:
                 call(node, store_id, ConsistentRead(), result, deadline.remaining())
