@@ -231,10 +231,25 @@ def _make_directories(file_system: FileSystem, path: str) -> None:
         file_system.fsync_directory(parent)
 
 
+def _sync_names_of_folders(file_system: FileSystem, path: str) -> None:
+    """Make the way to a directory durable, whoever made its folders and died, or failed, then.
+
+    What lies further above is mostly somebody else's and may refuse.
+    """
+    parent = folder_of(path)
+    with suppress(DirectoryAccessError):
+        file_system.fsync_directory(parent)
+    with suppress(StorageError):
+        while parent not in {folder_of(parent), ".", "/"}:
+            parent = folder_of(parent)
+            file_system.fsync_directory(parent)
+
+
 def _initialise(
     file_system: FileSystem, path: str, node: str, random_bytes: Callable[[int], bytes]
 ) -> None:
     """Make a new directory, or end what an interrupted attempt began."""
+    _sync_names_of_folders(file_system, path)
     for folder in (wal_folder(path), stores_folder(path)):
         if not file_system.exists(folder):
             file_system.make_directory(folder)

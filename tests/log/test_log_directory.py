@@ -245,3 +245,17 @@ def test_a_store_that_cannot_be_removed_is_deleted_all_the_same(
     harness.close()
     again = LogHarness(memory, "/data")
     assert (again.directory.stores, memory.listdir("/data/stores")) == ({}, [])
+
+
+@pytest.mark.parametrize("path", ["/data", "/var/lib/data"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_directory_whose_parents_were_not_synced_when_they_were_made_is_kept(
+    path: str, seed: int
+) -> None:
+    """Made by the host program, or by an attempt that ended between mkdir and fsync."""
+    memory = MemoryFileSystem()
+    for depth in range(2, path.count("/") + 2):
+        memory.make_directory("/".join(path.split("/")[:depth]))
+    LogHarness(memory, path).register("orders")
+    memory.power_loss(random.Random(seed))
+    assert set(LogHarness(memory, path).directory.stores) == {"orders"}
