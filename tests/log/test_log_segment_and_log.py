@@ -43,7 +43,7 @@ def test_a_start_after_a_death_between_segment_and_removal_of_the_log_file() -> 
 def test_reading_again_while_the_log_file_waits_to_be_dropped() -> None:
     _memory, harness, _uid = overwritten_far_below()
     drop = harness.directory.log_folder.drop
-    harness.directory.log_folder.drop = lambda _: None  # type: ignore[assignment, misc, method-assign]
+    harness.directory.log_folder.drop = lambda _: None  # type: ignore[assignment, method-assign]
     harness.flush()
     harness.directory.log_folder.drop = drop  # type: ignore[method-assign]
     store = read_store(harness.directory, "orders")
