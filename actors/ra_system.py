@@ -87,6 +87,8 @@ class RaSystem(Supervisor):
             if isinstance(message, RegisterStore):
                 if message.store_id not in directory.stores:
                     directory.register(message.store_id, message.cluster_id)
+                else:
+                    directory.settle()
                 return directory.registration(message.store_id)
             if isinstance(message, UnregisterStore):
                 directory.unregister(message.store_id)

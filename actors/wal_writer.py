@@ -125,6 +125,7 @@ class WalWriter(KhepriActor):
                 self._unwritten.append(message)
             elif isinstance(message, ReadStore):
                 self._write(log)
+                self._drop_refused(message.store_id)
                 assert envelope.reply_to is not None
                 self._read_store(message, envelope.reply_to)
             elif isinstance(message, SetLastIndex):
@@ -183,6 +184,15 @@ class WalWriter(KhepriActor):
                 if write.notice.leave(written) or reply_to in told:
                     reply_to.cast(written)
         self._shared.hand_on_full_files(log)
+
+    def _drop_refused(self, store_id: str) -> None:
+        """Forget what the disk has refused of a store whose server starts anew.
+
+        The new server knows what is on the disk now. An overwrite by the one before must not come
+        later: it would take away what the new one may have confirmed to others.
+        """
+        uid = self._storage.directory.stores.get(store_id)
+        self._unwritten = [write for write in self._unwritten if write.uid != uid]
 
     def _read_store(self, message: ReadStore, reply_to: KhepriFuture[Any]) -> None:
         try:

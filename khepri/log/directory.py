@@ -90,6 +90,8 @@ class DataDirectory:
         self.log_folder = LogFolder(file_system, wal_folder(path), random_bytes)
         self._lock = lock
         self._registrations = registrations
+        self._is_registry_in_doubt = False
+        """Whether the file may say something else, by a change that failed half-way."""
 
     @classmethod
     def open(
@@ -172,6 +174,15 @@ class DataDirectory:
         self._write_registry({**self._registrations, store_id: registration})
         return uid
 
+    def settle(self) -> None:
+        """Write the registry again if a change of it has failed: the file may have taken it.
+
+        To be done before a registered store is started: it could be missing in the file, and the
+        next start of the system would remove what it has.
+        """
+        if self._is_registry_in_doubt:
+            self._write_registry(self._registrations)
+
     def unregister(self, store_id: str) -> None:
         """See `interface.DataDirectory.unregister`. What cannot be removed is a leftover."""
         registrations = dict(self._registrations)
@@ -199,7 +210,9 @@ class DataDirectory:
 
     def _write_registry(self, registrations: dict[str, Registration]) -> None:
         facts = [[store_id, *known] for store_id, known in sorted(registrations.items())]
+        self._is_registry_in_doubt = True
         write_record_file(self.file_system, registry_path(self.path), REGISTRY_FORMAT, facts)
+        self._is_registry_in_doubt = False
         self._registrations = registrations
 
 
@@ -231,10 +244,25 @@ def _make_directories(file_system: FileSystem, path: str) -> None:
         file_system.fsync_directory(parent)
 
 
+def _sync_names_of_folders(file_system: FileSystem, path: str) -> None:
+    """Make the way to a directory durable, whoever made its folders and died, or failed, then.
+
+    What lies further above is mostly somebody else's and may refuse.
+    """
+    parent = folder_of(path)
+    with suppress(DirectoryAccessError):
+        file_system.fsync_directory(parent)
+    with suppress(StorageError):
+        while parent not in {folder_of(parent), ".", "/"}:
+            parent = folder_of(parent)
+            file_system.fsync_directory(parent)
+
+
 def _initialise(
     file_system: FileSystem, path: str, node: str, random_bytes: Callable[[int], bytes]
 ) -> None:
     """Make a new directory, or end what an interrupted attempt began."""
+    _sync_names_of_folders(file_system, path)
     for folder in (wal_folder(path), stores_folder(path)):
         if not file_system.exists(folder):
             file_system.make_directory(folder)

@@ -39,6 +39,8 @@ class StoreReading(NamedTuple):
     hard_state: HardState
     snapshot: SnapshotMeta | None
     tail: LogTail
+    flushed_up_to: int
+    """Log files up to this number have said all they have to say to the segments; 0 for none."""
 
 
 def read_store_files(directory: DataDirectory, store_id: str, uid: str) -> StoreReading:
@@ -53,18 +55,23 @@ def read_store_files(directory: DataDirectory, store_id: str, uid: str) -> Store
             raise corrupt(needed, 0, "it is missing")
     record = read_meta(file_system, meta_path(folder), uid)
     snapshot = check_newest_snapshot(file_system, snapshots_folder(folder))
-    tail = LogTail()
+    tail, flushed_up_to = LogTail(), 0
     for sequence, path in list_numbered(file_system, segments_folder(folder), SEGMENT_SUFFIX):
         segment = read_segment(file_system, path, uid, sequence)
         source = Source(path, 0)
         tail.follow(segment, source)
-    return StoreReading(store_id, uid, record.hard_state, snapshot, tail)
+        flushed_up_to = sequence
+    return StoreReading(store_id, uid, record.hard_state, snapshot, tail, flushed_up_to)
 
 
 def read_log(
     directory: DataDirectory, readings: Mapping[str, StoreReading], end_batch: int | None
 ) -> tuple[list[ClosedFile], LogFile | None]:
     """Do the appends of the log upon the tails; those of other uids are ignored (case W26).
+
+    A file that was not dropped yet though a store has its segment is not done again for that
+    store: what came first in the file may have been made void by what came later, far below, and
+    would leave a hole now (case W25).
 
     Args:
         directory: whose log.
@@ -85,7 +92,7 @@ def read_log(
         closed_files.append(ClosedFile(sequence, log_file.path, log_file.end_batch))
         for offset, (uid, first_index, entries) in log_file.appends():
             reading = readings.get(uid)
-            if reading is not None:
+            if reading is not None and sequence > reading.flushed_up_to:
                 reading.tail.append(first_index, entries, Source(log_file.path, offset))
     return closed_files, newest
 
@@ -96,7 +103,7 @@ def complete_reading(directory: DataDirectory, reading: StoreReading) -> Recover
     Raises:
         DataCorruptionError: entries are missing, or the term is behind them.
     """
-    store_id, uid, hard_state, snapshot, tail = reading
+    store_id, uid, hard_state, snapshot, tail, _ = reading
     entries = tail.after_snapshot(snapshot.index if snapshot else 0)
     term = entries[-1].term if entries else snapshot.term if snapshot else 0
     if term > hard_state.term:

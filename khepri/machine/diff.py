@@ -52,5 +52,6 @@ def _differ(old: TreeNode, new: TreeNode) -> bool:
         old.payload != new.payload
         or old.payload_version != new.payload_version
         or old.child_list_version != new.child_list_version
-        or old.children.keys() != new.children.keys()
+        # As sets: the views of a dict and of a hash map never compare equal.
+        or set(old.children) != set(new.children)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import stat
 from contextlib import suppress
@@ -245,3 +246,35 @@ def test_a_store_that_cannot_be_removed_is_deleted_all_the_same(
     harness.close()
     again = LogHarness(memory, "/data")
     assert (again.directory.stores, memory.listdir("/data/stores")) == ({}, [])
+
+
+@pytest.mark.parametrize("path", ["/data", "/var/lib/data"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_directory_whose_parents_were_not_synced_when_they_were_made_is_kept(
+    path: str, seed: int
+) -> None:
+    """Made by the host program, or by an attempt that ended between mkdir and fsync."""
+    memory = MemoryFileSystem()
+    for depth in range(2, path.count("/") + 2):
+        memory.make_directory("/".join(path.split("/")[:depth]))
+    LogHarness(memory, path).register("orders")
+    memory.power_loss(random.Random(seed))
+    assert set(LogHarness(memory, path).directory.stores) == {"orders"}
+
+
+@pytest.mark.parametrize("death", ["power_loss", "process_death"])
+def test_a_store_whose_removal_failed_half_way_is_settled_before_it_goes_on(death: str) -> None:
+    memory = MemoryFileSystem()
+    harness = LogHarness(memory, "/data")
+    uid = harness.register("orders")
+    memory.hook = fail(errno.EIO, "fsync_directory")
+    with pytest.raises(StorageError):
+        harness.directory.unregister("orders")
+    assert "orders" in harness.directory.stores
+    harness.directory.settle()
+    harness.write(append(uid, entries(1, 3)))
+    if death == "power_loss":
+        memory.power_loss(random.Random(0))
+    else:
+        memory.process_death()
+    assert LogHarness(memory, "/data").log("orders") == {1: 1, 2: 1, 3: 1}

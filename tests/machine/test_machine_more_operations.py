@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import immutables
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -266,3 +267,10 @@ def test_what_a_deep_subtree_costs_grows_with_its_size_and_not_with_its_depth(
     origin.run(commands.move(Path("/s"), Path("/moved")))
     origin.run(commands.delete(Path(["moved"] + ["s"] * 999)))
     assert 3_000 <= made < 4_000
+
+
+def test_a_diff_leaves_out_the_parent_of_a_large_family_in_which_data_changed() -> None:
+    family = immutables.Map({str(n): TreeNode(b"\1", 1, 1, {}) for n in range(300)})
+    old = TreeNode(None, 1, 1, family, None, 301)
+    new = TreeNode(None, 1, 1, family.set("5", TreeNode(b"\2", 2, 1, {})), None, 301)
+    assert [change.path for change in diff(old, new)] == [("5",)]
