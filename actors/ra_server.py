@@ -54,7 +54,7 @@ from .server_messages import (
 )
 from .server_recovery import recover_server
 from .server_snapshots import ServerSnapshots
-from .server_status import server_status
+from .server_status import ForgetfulPeers, server_status
 from .server_waiters import Read, ServerWaiters
 from .wal_writer import WriteFailed
 
@@ -93,6 +93,7 @@ class RaServer(KhepriActor):
         self._access = setup.access
         self._flow = CommandFlow(setup, self.clock)
         self._waiters = ServerWaiters()
+        self._forgetful_peers = ForgetfulPeers()
         self._log = ServerLog(setup, self._flow)
         self._replies: list[tuple[KhepriFuture[Any], object]] = []
         self._to_write: AppendEntries | None = None
@@ -164,6 +165,7 @@ class RaServer(KhepriActor):
             self._heap.consider(self._machine.view.root.size, self._snapshots.applied_bytes)
             self._snapshots.consider(self._machine, self._core)
             self._note_committed()
+            self._forgetful_peers.look(self._core)
             events += self._flow.entry_for_expiries(self._core, self._machine)
             self._waiters.forget_abandoned(time.monotonic())  # the callers' clock
             if self._core.leader is None:
@@ -195,7 +197,7 @@ class RaServer(KhepriActor):
 
     def _open(self, frame: FrameFrom, events: list[Event]) -> None:
         try:
-            for message in self._setup.network.open(frame):
+            for message in self._setup.network.open(frame, self._core.term):
                 if isinstance(message, GroupsFrom):
                     self._flow.pump.take_foreign(message.groups)
                 else:

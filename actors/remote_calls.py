@@ -88,8 +88,8 @@ def _is_plain(fact: object) -> bool:
 
 def _name(error: KhepriError) -> str:
     """Give the class that the other side knows: the nearest in `khepri.errors`."""
-    kinds = type(error).__mro__
-    return next(kind.__name__ for kind in kinds if getattr(errors, kind.__name__, None) is kind)
+    names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__]
+    return names[0]
 
 
 def _error(name: str, message: str, facts: dict[str, object]) -> KhepriError:

@@ -204,6 +204,7 @@ def _plain_peer(peer: PeerStatus) -> dict[str, Any]:
         "match_index": peer.match_index,
         "state": peer.state,
         "is_reachable": peer.is_reachable,
+        "has_forgotten": peer.has_forgotten,
     }
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from khepri.machine.entries import Group
     from khepri.raft.messages import Message
-    from khepri.raft.types import Configuration, ServerId
+    from khepri.raft.types import Configuration, ServerId, Term
 
     from .access import StoreAccess
     from .exit_reason import Exit
@@ -53,8 +53,8 @@ class Network(Protocol):
         """Learn the incarnations of the members."""
         ...
 
-    def open(self, frame: FrameFrom) -> list[MessageFrom | GroupsFrom]:
-        """Unpack what came.
+    def open(self, frame: FrameFrom, term: Term) -> list[MessageFrom | GroupsFrom]:
+        """Unpack what came, in the member's current term.
 
         Raises:
             EncodingError: it is garbled.
@@ -85,9 +85,9 @@ class NoNetwork:
     def set_configuration(self, configuration: Configuration) -> None:
         """There are no others."""
 
-    def open(self, frame: FrameFrom) -> list[MessageFrom | GroupsFrom]:
+    def open(self, frame: FrameFrom, term: Term) -> list[MessageFrom | GroupsFrom]:
         """Give nothing: from whom should it be."""
-        del frame
+        del frame, term
         return []
 
 

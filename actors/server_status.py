@@ -1,7 +1,8 @@
-"""What a server tells about itself: `khepri.cluster.status`."""
+"""What a server tells about itself: `khepri.cluster.status`, and a word in the logs."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
     from .access import StoreAccess
     from .server_snapshots import ServerSnapshots
+
+_logger = logging.getLogger("khepri.actors.ra_server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class PeerStatus:
         state: ``replicate``, or ``probe`` while the leader finds out where their logs part, or
             ``snapshot`` while it is sent one.
         is_reachable: whether it has answered within the longest election timeout.
+        has_forgotten: whether it lacks what it has confirmed, as when an old copy of its
+            directory was put back. Delete the directory and let the node join again.
     """
 
     server_id: ServerId
@@ -31,6 +36,7 @@ class PeerStatus:
     match_index: int
     state: str
     is_reachable: bool
+    has_forgotten: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,30 @@ def _peers(core: RaftCore) -> tuple[PeerStatus, ...]:
             peer.match_index,
             peer.state,
             peer.is_reachable,
+            peer.has_forgotten,
         )
         for member in core.configuration.members
         if (peer := known.get(member.server_id)) is not None
     )
+
+
+class ForgetfulPeers:
+    """Tells the logs once of each peer that lacks what it has confirmed. The server's thread."""
+
+    def __init__(self) -> None:
+        """Begin with nobody under suspicion."""
+        self._suspected: set[ServerId] = set()
+        self._told: set[ServerId] = set()
+
+    def look(self, core: RaftCore) -> None:
+        """Look at the peers; who is seen twice is told, since a late message can look like it."""
+        seen = {server_id for server_id, peer in core.peers.items() if peer.has_forgotten}
+        self._told &= seen
+        for server_id in (seen & self._suspected) - self._told:
+            self._told.add(server_id)
+            _logger.error(
+                "%s has less on its disk than it has confirmed, as after an old copy was put"
+                " back; it is sent nothing more: delete its directory there and let it join again",
+                server_id.node,
+            )
+        self._suspected = seen

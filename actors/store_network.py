@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from khepri.raft.messages import Message
-    from khepri.raft.types import Configuration
+    from khepri.raft.types import Configuration, Term
 
     from .postman import Postman
 
@@ -75,6 +75,7 @@ class StoreNetwork:
         self._uid = uid
         self._uids: dict[ServerId, str] = {}
         self._address_uids: dict[ServerId, str] = {}
+        self._answer_uids: dict[ServerId, str] = {}  # for what goes with the next flush only
         self._waiting: dict[ServerId, list[Message]] = {}
         self._notices: dict[ServerId, Heartbeat] = {}
         self.notices_due = inf
@@ -119,7 +120,7 @@ class StoreNetwork:
                     messages.append(notice)
                 for portion in _portions(messages, _size_of_message):
                     self._post(to, RAFT, [message.to_plain() for message in portion])
-
+        self._answer_uids.clear()
         if not self._notices:
             self.notices_due = inf
         elif now >= self.notices_due:
@@ -135,13 +136,18 @@ class StoreNetwork:
             self._post(to, RAFT, [notice.to_plain()])
 
     def _post(self, to: ServerId, kind: int, content: Sequence[object]) -> None:
-        body = pack([self._uid, self._address_uids.get(to, ""), content])
+        uid = self._answer_uids.get(to) or self._address_uids.get(to, "")
+        body = pack([self._uid, uid, content])
         self._postman.transport.send(
             to.node, [Parcel(self._cluster_id, self._store_id, kind, body)]
         )
 
-    def open(self, frame: FrameFrom) -> list[MessageFrom | GroupsFrom]:
+    def open(self, frame: FrameFrom, term: Term) -> list[MessageFrom | GroupsFrom]:
         """Unpack what came; nothing if it is from or for another incarnation of a member.
+
+        Args:
+            frame: what came.
+            term: the current one of the local member.
 
         Raises:
             EncodingError: it is garbled.
@@ -161,8 +167,13 @@ class StoreNetwork:
                 for message in map(message_from_plain, parts)
                 if is_known or isinstance(message, _FROM_A_LEADER)
             ]
-            if messages:
+            if is_known or any(
+                isinstance(message, _FROM_A_LEADER) and message.term >= term
+                for message in messages
+            ):
                 self._address_uids[sender] = uid
+            elif messages:  # out of date, or we are: only the answer is for it
+                self._answer_uids[sender] = uid
             return [MessageFrom(sender, message, uid) for message in messages]
         if frame.kind == GROUPS:
             return [GroupsFrom(sender, [_group_from_plain(part) for part in parts])]

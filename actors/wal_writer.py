@@ -192,6 +192,9 @@ class WalWriter(KhepriActor):
         later: it would take away what the new one may have confirmed to others.
         """
         uid = self._storage.directory.stores.get(store_id)
+        for write in self._unwritten:
+            if write.uid == uid:
+                self._told.discard(write.reply_to)
         self._unwritten = [write for write in self._unwritten if write.uid != uid]
 
     def _read_store(self, message: ReadStore, reply_to: KhepriFuture[Any]) -> None:

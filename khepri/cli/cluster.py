@@ -64,9 +64,10 @@ def _status(guest: Guest, arguments: argparse.Namespace) -> None:
         print(f"{name + ':':{width}} {as_plain(value)}")
     for peer in peers:
         reachable = "reachable" if peer["is_reachable"] else "not reachable"
+        forgotten = ", HAS FORGOTTEN what it had confirmed" if peer["has_forgotten"] else ""
         print(
             f"{'peer:':{width}} {peer['node']}  {peer['kind']}, {peer['state']},"
-            f" has {peer['match_index']}, {reachable}"
+            f" has {peer['match_index']}, {reachable}{forgotten}"
         )
 
 

@@ -187,6 +187,12 @@ class _BringUp(threading.Thread):
     def _join(self, remote: str) -> None:
         """Join unless that is done; the other node may be just starting."""
         members = self._cluster.locally_known_nodes(self._store_id)
+        if members and self._arguments.name not in members:
+            _logger.warning(
+                "removed from the cluster of %s: not joining again before a reset",
+                ", ".join(members),
+            )
+            return
         if len(members) > 1:
             _logger.info("a member already, of %s: not joining again", ", ".join(members))
             return

@@ -355,7 +355,10 @@ class RaftCore:
         peers = role.peers
         return {
             server_id: PeerState(
-                progress.match_index, progress.state.value, peers.reachable(progress)
+                progress.match_index,
+                progress.state.value,
+                peers.reachable(progress),
+                progress.has_forgotten,
             )
             for server_id, progress in peers.all.items()
         }

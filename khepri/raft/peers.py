@@ -157,6 +157,8 @@ class Peers:
         our_term = log.term_at(index)
         if index > log.last_index or our_term not in (None, term):
             return False
+        if index >= progress.match_index:
+            progress.has_forgotten = False
         if progress.confirmed(index):
             self.recount = True
         transfer = progress.transfer
@@ -171,9 +173,12 @@ class Peers:
         what was asked last.
         """
         previous = response.previous_log_index
-        asked = progress.state is ProgressState.REPLICATE or (
+        answers_probe = (
             progress.state is ProgressState.PROBE and previous == progress.next_index - 1
         )
+        if answers_probe and response.last_index < progress.match_index:
+            progress.has_forgotten = True
+        asked = answers_probe or progress.state is ProgressState.REPLICATE
         if previous <= progress.match_index or not asked:
             return
         log = self._server.log

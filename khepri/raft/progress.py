@@ -40,11 +40,13 @@ class PeerState:
         match_index: up to here the peer has confirmed the leader's log.
         state: ``probe``, ``replicate`` or ``snapshot``, see `ProgressState`.
         is_reachable: whether it has answered within the longest election timeout.
+        has_forgotten: whether it lacks what it has confirmed, see `Progress`.
     """
 
     match_index: Index
     state: str
     is_reachable: bool
+    has_forgotten: bool
 
 
 class Progress:
@@ -66,6 +68,9 @@ class Progress:
         transfer: the snapshot on its way; set exactly in SNAPSHOT.
         backoff_seconds: how long the pause after the next failed snapshot will be.
         backoff_until: no snapshot is sent before.
+        has_forgotten: whether it has refused what it had confirmed: its disk holds less than it
+            did, as after an old copy of it was put back. What it confirmed stays counted, and
+            nothing new is counted on it in this term.
         departure_index: where the log removes it; None while it is a member. It is followed
             until it knows, so that it does not campaign for ever.
     """
@@ -87,6 +92,7 @@ class Progress:
         self.transfer: SnapshotTransfer | None = None
         self.backoff_seconds = 0.0
         self.backoff_until = -math.inf
+        self.has_forgotten = False
         self.departure_index: Index | None = None
         self._inflight: deque[tuple[Index, int]] = deque()
         self._inflight_bytes = 0

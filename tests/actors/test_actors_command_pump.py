@@ -49,3 +49,33 @@ def test_with_a_session_commands_are_ready_at_once() -> None:
     pump.entries_to_propose(10.0)
     pump.origin.open_session(7)
     assert pump.ready_at < 0.0
+
+
+def test_a_leader_does_not_propose_again_what_is_slow() -> None:
+    """It is in its own log; again and again it would fill the log of a cluster that is slow."""
+    pump = with_a_command_on_its_way()
+    pump.tick(1_000.0, leads=True)
+    assert not pump.has_work
+    pump.lost()  # as by the end of its leadership
+    assert pump.has_work
+
+
+def test_a_follower_repeats_what_makes_no_progress_with_growing_pauses() -> None:
+    pump = with_a_command_on_its_way()
+    now = sent_at = 0.0
+    pauses: list[float] = []
+    while len(pauses) < 6:
+        now += 0.25
+        pump.tick(now)
+        if pump.groups_to_forward(now):
+            pauses.append(now - sent_at)
+            sent_at = now
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+def with_a_command_on_its_way() -> CommandPump:
+    pump = CommandPump()
+    pump.origin.open_session(7)
+    pump.origin.add(b"command", None)
+    assert len(pump.groups_to_forward(0.0)) == 1
+    return pump

@@ -12,7 +12,7 @@ from khepri.actors.access import StoreAccess
 from khepri.actors.postman import Postman
 from khepri.actors.server_messages import FrameFrom, MessageFrom
 from khepri.actors.store_network import NOTICE_SECONDS, StoreNetwork
-from khepri.encoding import EncodingError, pack
+from khepri.encoding import EncodingError, pack, unpack
 from khepri.raft.election_messages import RequestVoteResponse
 from khepri.raft.log_messages import NO_ANSWER, Heartbeat
 from khepri.raft.types import Configuration, Index, Member, MemberKind, ServerId, Term
@@ -68,7 +68,7 @@ def what_bob_gets(said: Any, ann: StoreNetwork, wire: Wire, bob: StoreNetwork) -
     parcel = wire.parcels.pop()
     return [
         it.message
-        for it in bob.open(FrameFrom("ann", parcel.kind, parcel.body))
+        for it in bob.open(FrameFrom("ann", parcel.kind, parcel.body), Term(3))
         if isinstance(it, MessageFrom)
     ]
 
@@ -93,6 +93,21 @@ def test_rule_13_what_another_life_of_the_sender_says_is_dropped_unless_it_leads
     assert what_bob_gets(VOTE, ann, wire, bob) == []
     # A leader may have been made again while the receiver slept; its term says what it is worth.
     assert what_bob_gets(BEAT, ann, wire, bob) == [BEAT]
+
+
+def test_rule_13_an_answer_goes_to_the_life_that_spoke_and_all_else_to_the_one_that_counts() -> (
+    None
+):
+    for term, address_afterwards in ((3, "ann-2"), (4, "ann-1")):  # of Bob; the leader's is 3
+        bob, wire = member("ann-1", "bob-1", of=BOB)
+        parcel = pack(["ann-2", "bob-1", [BEAT.to_plain()]])
+        assert len(bob.open(FrameFrom("ann", 1, parcel), Term(term))) == 1
+        bob.send(ANN, VOTE)
+        bob.flush(0.0)
+        bob.send(ANN, VOTE)
+        bob.flush(0.0)
+        receivers = [unpack(parcel.body)[1] for parcel in wire.parcels]
+        assert receivers == ["ann-2", address_afterwards]
 
 
 def test_rule_13_what_is_for_another_cluster_is_dropped_and_counted() -> None:
@@ -124,7 +139,7 @@ def test_what_is_garbled_is_an_error_to_be_told() -> None:
     )
     for kind, body in (*((kind, body) for kind in (1, 2) for body in bodies), (99, EMPTY)):
         with pytest.raises(EncodingError):
-            bob.open(FrameFrom("ann", kind, body))
+            bob.open(FrameFrom("ann", kind, body), Term(1))
 
 
 # --- what is committed

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from khepri.raft.effects import ReadReady, Rejected, RejectReason
-from khepri.raft.events import AddMember, MessageReceived, ReadRequest
+from khepri.raft.events import (
+    AddMember,
+    LogWriteFailed,
+    MessageReceived,
+    ReadRequest,
+    TriggerElection,
+)
 from khepri.raft.messages import (
     AppendEntriesResponse,
     Heartbeat,
@@ -12,7 +18,7 @@ from khepri.raft.messages import (
     ReadIndexResponse,
 )
 from khepri.raft.settings import RaftSettings
-from khepri.raft.types import Index, MemberKind, Role, Term
+from khepri.raft.types import Configuration, Index, MemberKind, Role, Term
 from tests.raft.raft_cluster import Cluster
 from tests.raft.raft_helpers import Node, elect, make_leader, make_node, propose
 from tests.raft.raft_notation import append_entries, member, sid, voters
@@ -229,6 +235,32 @@ def test_q12_a_lost_question_is_asked_again_and_a_second_answer_finds_nobody() -
     cluster.run_until(lambda: cluster.answer("B", "read"), 0.5)
     answers = [e for e in cluster["B"].history if isinstance(e, ReadReady)]
     assert len(answers) == 1
+
+
+def test_q12_a_leader_that_cannot_confirm_reads_refuses_those_of_others_too() -> None:
+    """It is the only voter, and its disk failed before anything of its term was committed."""
+    node = make_node(
+        "A",
+        entries="1:1",
+        term=1,
+        configuration=Configuration((member("A"), member("B", MemberKind.PROMOTABLE))),
+    )
+    node.step(TriggerElection())
+    node.step(LogWriteFailed("full"))
+    assert node.is_leader
+    for _ in range(3):
+        assert ReadIndexResponse(7, None) in node.receive("B", ReadIndexRequest(7))
+
+
+def test_q12_a_question_that_is_asked_again_while_it_waits_is_answered_once() -> None:
+    node = reading_leader()
+    first_round = ask(node, "under way")
+    for _ in range(3):
+        node.receive("C", ReadIndexRequest(7))
+    answer(node, "B", first_round)
+    (second_round,) = {heartbeat.round for heartbeat in node.sent(Heartbeat)}
+    answer(node, "B", second_round)
+    assert [it.read_id for it in node.sent(ReadIndexResponse)] == [7]
 
 
 def test_q12_a_question_to_who_leads_no_more_is_refused() -> None:

@@ -306,6 +306,19 @@ def test_r23_a_peer_that_lost_its_disk_is_not_counted_for_less() -> None:
     assert all(m.previous_log_index == 10 for m in node.sent(AppendEntriesRequest))
 
 
+def test_r23_a_peer_that_has_less_than_it_confirmed_is_known_until_it_has_it_again() -> None:
+    node = _replicating_leader(10)
+    node.receive("B", confirmed(10, 1))
+    assert not node.core.peers[sid("B")].has_forgotten
+    node.receive("B", HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0), 600))
+    node.receive("B", refused(1, 10, (3, 1)))
+    assert node.core.peers[sid("B")].has_forgotten
+    node.receive("B", HeartbeatResponse(Term(1), 2, Index(3), Index(3), Term(1), 600))
+    assert node.core.peers[sid("B")].has_forgotten
+    node.receive("B", confirmed(10, 1))
+    assert not node.core.peers[sid("B")].has_forgotten
+
+
 def test_r25_a_follower_learns_the_commit_index_within_a_heartbeat() -> None:
     cluster = Cluster("ABC")
     cluster.elect("A")
