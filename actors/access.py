@@ -12,6 +12,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from .future import refuse_to_wait_here
 from .server_clock import server_clock
 from .unawaited import UnawaitedWrites
 
@@ -130,7 +131,11 @@ class StoreAccess:
 
         Returns:
             the server; None if none came in time, or if none will come.
+
+        Raises:
+            MisuseError: this is a thread of khepri's own, maybe the one that starts the server.
         """
+        refuse_to_wait_here(for_a_server=True)
         end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         with self._changed:
             while self.server is None or not self.server.is_alive():

@@ -27,7 +27,7 @@ from pykka.messages import _ActorStop
 from .actor_errors import StoppedNotice, without_frames
 from .envelope import Envelope
 from .exit_reason import NORMAL, SHUTDOWN, Exit, ExitKind, crash
-from .future import KhepriFuture, resolve_all, threads_that_serve
+from .future import KhepriFuture, resolve_all, threads_that_serve, threads_that_start
 from .mailbox import Mailbox, fail
 from .reference import ActorReference
 
@@ -178,7 +178,9 @@ class KhepriActor(pykka.ThreadingActor):
             raise
 
     def _actor_loop(self) -> None:
+        threads_that_start.add(threading.get_ident())
         reason = self._begin()
+        threads_that_start.discard(threading.get_ident())
         has_begun = reason is None
         if reason is None:
             if not self.may_wait:

@@ -38,6 +38,10 @@ class AsyncAdvancedStore:
         # What its functions give, here, is a coroutine.
         self._writer: Any = AdvancedStore.of(CoroutineWriter(store_id, node))
 
+    def __repr__(self) -> str:
+        """Show which store it is a handle of."""
+        return f"aio.Store({self._reader.store_id!r}).adv"
+
     async def get(self, path: PathLike, **options: Unpack[AdvancedReadOptions]) -> NodeProperties:
         """See `AdvancedStore.get`."""
         tree = await self._reader._tree("get", options, READ | {"props_to_return"})  # noqa: SLF001

@@ -10,10 +10,10 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from khepri.errors import KhepriError
+from khepri.config import get_max_command_bytes
+from khepri.errors import InvalidValueError, KhepriError
 from khepri.machine.paths import Path
 
 from .json_document import Json, Names, flatten, parse
@@ -24,7 +24,7 @@ from .rendering import as_json
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from khepri.actors.future import KhepriFuture
     from khepri.store import Store
@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--under", default="/", metavar="PATH", help="where the document's root goes (default: /)"
     )
-    parser.add_argument("--output", choices=("plain", "json"), default="plain")
+    parser.add_argument(
+        "--output",
+        choices=("plain", "json"),
+        default="plain",
+        help="how much was loaded, for people (default) or as JSON",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -79,16 +84,41 @@ def put_all(store: Store, payloads: Iterable[tuple[Names, Json]], progress: Prog
         future.get()
         progress.advance(operations)
 
-    remaining = iter(payloads)
-    while chunk := list(islice(remaining, BATCH_OPERATIONS)):
+    for chunk in _chunks(payloads, get_max_command_bytes() // 8):
         batch = store.batch()
         for names, value in chunk:
-            batch.put(names, value)
+            try:
+                batch.put(names, value)
+            except InvalidValueError as error:
+                while waiting:
+                    wait_for_oldest()  # so that what is in the store is counted
+                raise InvalidValueError(f"{Path(names)}: {error}", **error.facts) from error
         waiting.append((len(chunk), batch.commit(async_=True)))
         if len(waiting) >= BATCHES_IN_FLIGHT:
             wait_for_oldest()
     while waiting:
         wait_for_oldest()
+
+
+def _chunks(
+    payloads: Iterable[tuple[Names, Json]], most_characters: int
+) -> Iterator[list[tuple[Names, Json]]]:
+    """Cut payloads into batches that are no larger than a command may be.
+
+    A character has four bytes at most; what is too large by itself comes alone, to be refused.
+    """
+    chunk: list[tuple[Names, Json]] = []
+    characters = 0
+    for names, value in payloads:
+        size = 32 + sum(len(name) + 8 for name in names)
+        size += len(value) if isinstance(value, str) else 0
+        if chunk and (len(chunk) == BATCH_OPERATIONS or characters + size > most_characters):
+            yield chunk
+            chunk, characters = [], 0
+        chunk.append((names, value))
+        characters += size
+    if chunk:
+        yield chunk
 
 
 def _read(file: str) -> Json:

@@ -102,8 +102,15 @@ class PathPattern(tuple[Component, ...]):
         """Make a pattern from its components.
 
         Raises:
-            InvalidPathError: one of them is not a component.
+            InvalidPathError: one of them is not a component, or they are a text: its letters
+                would be names (`realpath` reads the unix form of a pattern).
         """
+        if isinstance(components, str):
+            raise InvalidPathError(
+                f"a PathPattern is made of components, not of the text {shown(components)}; "
+                "realpath reads that",
+                path=components,
+            )
         parts = tuple(components)
         return cls.of_valid(_checked(parts, parts))
 
