@@ -67,6 +67,7 @@ class SegmentWriter(KhepriActor):
         self._waiting: deque[ClosedFile] = deque()
         self._releases: dict[str, Index] = {}
         self._retry_at: float | None = None
+        self._refused: set[str] = set()  # what has been told and did not work since
         self._segments: SegmentFiles
 
     def on_start(self) -> None:
@@ -107,8 +108,12 @@ class SegmentWriter(KhepriActor):
         try:
             work()
         except (DiskFullError, DiskFailedError, DirectoryAccessError) as error:
-            _logger.warning("%s cannot %s now: %s", self.label, what, error)
+            level = logging.DEBUG if what in self._refused else logging.WARNING
+            _logger.log(level, "%s cannot %s now: %s", self.label, what, error)
+            self._refused.add(what)
             self._retry_at = self.clock() + RETRY_SECONDS
+        else:
+            self._refused.discard(what)
 
     def _release(self) -> None:
         for uid in tuple(self._releases):

@@ -32,8 +32,8 @@ class Batch:
 
     Each function that adds an operation takes the arguments of the function of the same name in
     `Store`, without those that say how it is sent, and raises at once what that would raise for
-    bad arguments; `MisuseError` if the batch was committed already. What depends on the tree is
-    raised by `commit`.
+    bad arguments; `MisuseError` if the batch was sent already. What depends on the tree is raised
+    by `commit`.
     """
 
     __slots__ = ("_operations", "_send", "_timeout")
@@ -55,7 +55,7 @@ class Batch:
     def __repr__(self) -> str:
         """Show how much is in it, or that it is done."""
         if self._operations is None:
-            return "<batch, committed>"
+            return "<batch, sent>"
         return f"<batch of {len(self)} operations>"
 
     def __enter__(self) -> Self:
@@ -243,5 +243,5 @@ class Batch:
 
     def _encoded(self) -> list[bytes]:
         if self._operations is None:
-            raise MisuseError("the batch was committed already")
+            raise MisuseError("the batch was sent already, whatever came of it; make a new one")
         return self._operations

@@ -87,7 +87,8 @@ class KhepriError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         """Survive a copy: the facts are keyword arguments; what cannot be copied is described."""
         facts = {name: _portable(value) for name, value in self.facts.items()}
-        return (_rebuild, (type(self), self.message, facts))
+        notes = getattr(self, "__notes__", None)
+        return (_rebuild, (type(self), self.message, facts), notes and {"__notes__": notes})
 
 
 def _portable(value: object) -> object:

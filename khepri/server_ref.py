@@ -133,7 +133,7 @@ class ServerRef(pykka.ActorRef[Any]):
 
     def _submit(self, message: Message, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
         submit = getattr(message, "submit", None)
-        if submit is None:
+        if submit is None or isinstance(message, type):
             raise WrongTypeError(
                 f"a server takes the messages of khepri.messages, not {message!r:.200}",
                 option="message",

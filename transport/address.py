@@ -10,7 +10,7 @@ import re
 import socket
 from typing import NamedTuple
 
-from khepri.errors import InvalidOptionError, ListenError
+from khepri.errors import InvalidOptionError, ListenError, WrongTypeError
 
 NODE_NAME_BYTES = 200
 """The longest node name. ZAP carries it as the User-Id, which ends at 255 bytes."""
@@ -38,14 +38,34 @@ def parse_node_name(node: str) -> Address:
     """Give the address inside the name of a node.
 
     Raises:
-        InvalidOptionError: the name is not ``name@host:port``, or too long.
+        WrongTypeError: the name is no text.
+        InvalidOptionError: it is not ``name@host:port``, or too long, or nobody can reach it.
     """
+    if not isinstance(node, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's word
+        raise WrongTypeError(
+            f"the name of a node is a str, not {node!r:.200}", option="node", value=node
+        )
     match = _NODE.fullmatch(node)
     if match is None or len(node.encode()) > NODE_NAME_BYTES:
         raise InvalidOptionError(
             f"a distributed node is called name@host:port, not {node!r}", option="node", value=node
         )
-    return _address(match, "node", node)
+    address = _address(match, "node", node)
+    if address.port == 0 or _is_every_interface(address.host):
+        raise InvalidOptionError(
+            f"nobody can reach {node!r}: the name has the address that others connect to; what to "
+            "bind is said by listen",
+            option="node",
+            value=node,
+        )
+    return address
+
+
+def _is_every_interface(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return False
 
 
 def is_node_name(text: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from khepri.errors import CookieError, CookieRequiredError, ExposedCookieError
+from khepri.errors import CookieError, CookieRequiredError, ExposedCookieError, WrongTypeError
 
 COOKIE_BYTES = 32
 ENVIRONMENT_VARIABLE = "KHEPRI_COOKIE"
@@ -81,6 +81,7 @@ def find_cookie(argument: CookieArgument = None, *, exposed_address: str | None 
             cookie must be found; otherwise a missing file is created.
 
     Raises:
+        WrongTypeError: the argument is of another type.
         CookieRequiredError: there is none, and `exposed_address` needs one.
         ExposedCookieError: others can read or replace the file.
         CookieError: what was found is not a cookie.
@@ -96,6 +97,13 @@ def find_cookie(argument: CookieArgument = None, *, exposed_address: str | None 
             return read_cookie_file(Path(argument))
         case None:
             return _find_unasked(exposed_address)
+        case _:
+            raise WrongTypeError(
+                f"a cookie is 32 bytes, 64 hexadecimal digits or a pathlib.Path, not a "
+                f"{type(argument).__name__}",
+                option="cookie",
+                value=type(argument).__name__,  # not the secret itself
+            )
 
 
 def _find_unasked(exposed_address: str | None) -> Cookie:

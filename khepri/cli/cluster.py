@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("member", metavar="MEMBER", nargs="?", help=help_text)
         add_node_arguments(action)
         if do in {_members, _status}:
-            action.add_argument("--output", choices=("plain", "json"), default="plain")
+            action.add_argument(
+                "--output",
+                choices=("plain", "json"),
+                default="plain",
+                help="for people (default) or as JSON",
+            )
 
 
 def run(arguments: argparse.Namespace) -> int:

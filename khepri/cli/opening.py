@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,6 @@ from khepri.config import get_default_store_id
 from .outcomes import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Generator
     from contextlib import AbstractContextManager
 
@@ -31,10 +31,16 @@ def add_directory_argument(parser: argparse._ActionsContainer, *, required: bool
     parser.add_argument(
         "--data-dir",
         required=required,
-        type=Path,
+        type=_directory,
         metavar="DIR",
         help="the data directory; no program may have a store running in it",
     )
+
+
+def _directory(text: str) -> Path:
+    if not text:  # as of a shell variable that is not set; a Path would be the current directory
+        raise argparse.ArgumentTypeError("the name of a directory is not empty")
+    return Path(text)
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from khepri.actors.node import Node
 from khepri.calls import Deadline
 from khepri.config import get_max_command_bytes
-from khepri.errors import InvalidOptionError
+from khepri.errors import InvalidOptionError, MisuseError
 from khepri.log.shared_file_system import SharedFileSystem
 from khepri.management import ClusterManager
 from khepri.store import Store
@@ -86,9 +86,17 @@ class LocalCluster:
         self._files = [SharedFileSystem() for _ in range(size)]
         self._names = [self._name(number) for number in range(size)]
         self._nodes: dict[int, Node] = {}
+        self._was_formed = False
 
     def __enter__(self) -> Self:
-        """Start all nodes and join them."""
+        """Start all nodes and join them.
+
+        Raises:
+            MisuseError: it was formed before.
+        """
+        if self._was_formed:
+            raise MisuseError("a LocalCluster is formed once; make a new one")
+        self._was_formed = True
         try:
             for number in range(len(self._files)):
                 self.restart(number)
@@ -147,7 +155,10 @@ class LocalCluster:
 
         Raises:
             KhepriTimeoutError: nobody leads within the time.
+            InvalidOptionError: no node runs.
         """
+        if not self._nodes:
+            raise InvalidOptionError("no node runs, so none leads", option="number", value=None)
         deadline, pause = Deadline(timeout), threading.Event()
         while True:
             terms = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -65,6 +66,21 @@ def writer(segments: _Segments) -> Iterator[ActorReference]:
     reference.started.get(timeout=WAIT_SECONDS)
     yield reference
     reference.stop(timeout=WAIT_SECONDS)
+
+
+def test_a_refusal_is_told_once_until_it_works_again(
+    segments: _Segments, writer: ActorReference, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        segments.refused.clear()
+        caplog.clear()
+        segments.done.clear()
+        segments.refusal = DiskFullError("no", path="here")
+        writer.cast(FlushFile(FILE))
+        eventually(lambda: len(segments.refused) >= 3, "several attempts")
+        segments.refusal = None
+        eventually(lambda: bool(segments.done), "it is done")
+        assert len([it for it in caplog.records if it.levelno >= logging.WARNING]) == 1
 
 
 @pytest.mark.parametrize("error", [DiskFullError, DiskFailedError, DirectoryAccessError])

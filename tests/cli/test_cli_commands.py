@@ -53,6 +53,13 @@ def khepri(*words: str | Path, stdin: str = "") -> Done:
     return Done(code, output.read(), errors.getvalue())
 
 
+def test_the_name_of_a_directory_is_not_empty() -> None:
+    """As where a shell variable is not set; it would be the current directory."""
+    done = khepri("load", "-", "--data-dir", "", stdin='{"a": 1}')
+    assert done.returncode == 2
+    assert "not empty" in done.stderr
+
+
 def khepri_process(*words: str | Path) -> subprocess.Popen[str]:
     """Start ``python -m khepri`` with these words."""
     return subprocess.Popen(

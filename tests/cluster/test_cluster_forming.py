@@ -16,6 +16,7 @@ from khepri.errors import (
     InvalidOptionError,
     JoinError,
     KhepriTimeoutError,
+    MisuseError,
     NoSuchServerError,
     WrongTypeError,
 )
@@ -163,6 +164,16 @@ def test_a_local_cluster_refuses_what_its_nodes_are_not_fit_for() -> None:
         assert cluster.running() == [0]
         cluster.restart(1)
         cluster.store(0).put("/a", 1)
+
+
+def test_a_local_cluster_is_formed_once_and_nobody_leads_where_nobody_runs() -> None:
+    cluster = LocalCluster(1)
+    with pytest.raises(InvalidOptionError, match="no node runs"):
+        cluster.leader()
+    with cluster:
+        assert cluster.leader() == 0
+    with pytest.raises(MisuseError, match="formed once"):
+        cluster.__enter__()
 
 
 def test_a02_a_call_to_a_follower_is_done_once_through_the_leader() -> None:

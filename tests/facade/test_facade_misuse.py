@@ -303,7 +303,9 @@ def test_the_root_has_no_time_to_live_and_no_conditions(untouched: khepri.Store)
 def test_an_error_survives_a_copy_whatever_was_given_to_it(untouched: khepri.Store) -> None:
     with pytest.raises(WrongTypeError) as raised:
         untouched.put("/a", 1, ttl=cast("Any", threading.RLock()))
+    raised.value.add_note("while testing")
     copied = pickle.loads(pickle.dumps(raised.value))  # noqa: S301 - our own bytes
+    assert copied.__notes__ == ["while testing"]
     assert type(copied) is WrongTypeError
     assert str(copied) == str(raised.value)
     assert "RLock" in copied.value

@@ -86,7 +86,7 @@ def test_a_reference_is_a_pykka_reference(store: khepri.Store) -> None:
 
 def test_what_is_no_message_is_refused_and_harms_nobody(store: khepri.Store) -> None:
     ref = khepri.server_ref("orders")
-    for nonsense in (None, 5, "put", {"command": "put"}, object()):
+    for nonsense in (None, 5, "put", {"command": "put"}, object(), messages.Put):
         with pytest.raises(WrongTypeError):
             ref.ask(nonsense)  # type: ignore[arg-type]
         with pytest.raises(WrongTypeError):

@@ -206,7 +206,7 @@ def test_a_batch_is_committed_once(store: khepri.Store) -> None:
     batch = store.batch()
     batch.put("/a", 1)
     batch.commit()
-    with pytest.raises(khepri.MisuseError, match="committed already"):
+    with pytest.raises(khepri.MisuseError, match="sent already"):
         batch.put("/a", 2)
 
 

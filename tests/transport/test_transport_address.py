@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
-from khepri.errors import InvalidOptionError, ListenError
+from khepri.errors import InvalidOptionError, ListenError, WrongTypeError
 from khepri.transport.address import (
     Address,
     is_loopback,
@@ -55,6 +56,18 @@ def test_a_name_without_an_address_is_refused(node: str) -> None:
     with pytest.raises(InvalidOptionError, match=r"name@host:port|no port"):
         parse_node_name(node)
     assert not is_node_name(node)
+
+
+@pytest.mark.parametrize("node", ["a@127.0.0.1:0", "a@0.0.0.0:5701", "a@[::]:5701"])
+def test_a_name_by_which_nobody_can_reach_the_node_is_refused(node: str) -> None:
+    with pytest.raises(InvalidOptionError, match="nobody can reach"):
+        parse_node_name(node)
+
+
+@pytest.mark.parametrize("node", [5, None, b"alice@127.0.0.1:5701"])
+def test_a_name_that_is_no_text_is_refused(node: Any) -> None:
+    with pytest.raises(WrongTypeError, match="is a str"):
+        parse_node_name(node)
 
 
 def test_an_address_to_listen_on_has_no_name() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -15,6 +15,7 @@ from khepri.errors import (
     CookieRequiredError,
     CurveUnavailableError,
     ExposedCookieError,
+    WrongTypeError,
 )
 from khepri.transport.cookie import (
     Cookie,
@@ -45,6 +46,13 @@ def test_an_argument_is_taken_as_it_is() -> None:
     assert find_cookie(COOKIE).secret == COOKIE
     assert find_cookie(SECRET).secret == COOKIE
     assert find_cookie(Cookie(COOKIE)).secret == COOKIE
+
+
+@pytest.mark.parametrize("wrong", [5, 0.5, ["secret"], bytearray(32)])
+def test_an_argument_of_another_type_is_refused_and_not_shown(wrong: Any) -> None:
+    with pytest.raises(WrongTypeError, match=f"not a {type(wrong).__name__}") as raised:
+        find_cookie(wrong)
+    assert "secret" not in f"{raised.value} {raised.value.facts}"
 
 
 def test_an_argument_wins_over_the_environment_and_that_over_the_file(
