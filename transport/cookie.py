@@ -97,7 +97,7 @@ def find_cookie(argument: CookieArgument = None, *, exposed_address: str | None 
             return read_cookie_file(Path(argument))
         case None:
             return _find_unasked(exposed_address)
-        case _:
+        case _:  # pyright: ignore[reportUnnecessaryComparison] - a user's program is not checked
             raise WrongTypeError(
                 f"a cookie is 32 bytes, 64 hexadecimal digits or a pathlib.Path, not a "
                 f"{type(argument).__name__}",

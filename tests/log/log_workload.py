@@ -186,6 +186,12 @@ class Workload:
             {**self.acknowledged, store_id: _covered(self.acknowledged[store_id], meta)}, do
         )
 
+    def taken_over(self, harness: LogHarness, found: Contents) -> None:
+        """Go on with what a recovery has found, which was judged."""
+        self._harness = harness
+        self._uids = dict(harness.directory.stores)
+        self.acknowledged, self.under_way = found, None
+
     @property
     def harness(self) -> LogHarness:
         assert self._harness is not None
@@ -235,10 +241,10 @@ def check_after_crash(workload: Workload, memory: MemoryFileSystem, random: Rand
     legal = [workload.acknowledged]
     if workload.under_way is not None:
         legal.append(workload.under_way)
-    assert found in legal, _difference(found, legal)
+    assert found in legal, difference(found, legal)
     memory.power_loss(random)
     again = _find(memory)
-    assert again == found, f"found once and not again: {_difference(again, [found])}"
+    assert again == found, f"found once and not again: {difference(again, [found])}"
     after = _write_one_more(memory, found)
     memory.power_loss(random)
     assert _find(memory) == after, "the next write was lost"
@@ -292,7 +298,8 @@ def _bytes_of_snapshot(meta: SnapshotMeta) -> bytes:
     return content
 
 
-def _difference(found: Contents, legal: list[Contents]) -> str:
+def difference(found: Contents, legal: list[Contents]) -> str:
+    """Show what was found beside what it should be."""
     lines = [f"found  {_summary(found)}"]
     lines += [f"legal  {_summary(contents)}" for contents in legal]
     return "\n".join(lines)

@@ -17,7 +17,18 @@ from hypothesis.stateful import (
 )
 
 from khepri.errors import KeepWhileConditionsNotMetError, MismatchingNodeError, NodeNotFoundError
-from khepri.machine import commands, edit, operations, working_tree
+from khepri.machine import (
+    children,
+    commands,
+    edit,
+    expiry_index,
+    operations,
+    snapshot_reader,
+    snapshot_writer,
+    sorted_families,
+    unread_family,
+    working_tree,
+)
 from khepri.machine.conditions import (
     IfAll,
     IfChildListLength,
@@ -497,3 +508,31 @@ def test_the_model_notices_what_an_operation_forgets(monkeypatch: pytest.MonkeyP
                         TestMachineAndModel.settings, phases=[Phase.generate], max_examples=200
                     ),
                 )
+
+
+@pytest.fixture
+def _small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what is made for hundreds and thousands of tree nodes begin with one or two."""
+    for module, name, small in (
+        (children, "LARGE", 1),
+        (working_tree, "LARGE", 1),
+        (children, "SMALL_AGAIN", 0),
+        (children, "HUGE", 2),
+        (unread_family, "LARGEST", 1),
+        (snapshot_reader, "LARGEST", 1),
+        (snapshot_writer, "CHUNK_NODES", 2),
+        (snapshot_writer, "CHUNK_BYTES", 20),
+        (snapshot_writer, "_SORTED_AT_ONCE", 1),
+        (snapshot_writer, "_BUCKET_SIZE", 1),
+        (expiry_index, "_LARGEST", 3),
+        (expiry_index, "_SMALL", 2),
+        (expiry_index, "_FILLED", 2),
+        (sorted_families, "_WORTH_KEEPING", 1),
+    ):
+        assert getattr(module, name) != small
+        monkeypatch.setattr(module, name, small)
+
+
+@pytest.mark.usefixtures("_small_is_large")
+def test_the_ways_of_large_families_agree_with_the_naive_tree_too() -> None:
+    run_state_machine_as_test(MachineAndModel, settings=TestMachineAndModel.settings)
