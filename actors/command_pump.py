@@ -34,6 +34,9 @@ MAX_RESEND_SECONDS = 8.0
 """Each time without progress the next wait is twice as long, up to this: what is not lost but
 slow would otherwise be made slower still by its own repetitions."""
 
+REJECTED_PAUSE_SECONDS = 0.05
+"""After a rejection (too much waits already, the disk fails) nothing goes for so long."""
+
 KEEP_ALIVE_SECONDS = 120.0
 """A session unused for this long says that it lives; the machine forgets one after 15 minutes."""
 
@@ -69,6 +72,7 @@ class CommandPump:
         self._nonce_sent_at = 0.0
         self._used_at = 0.0
         self._progress_at = 0.0
+        self._paused_until = -inf
         self._patience_seconds = RESEND_SECONDS
         self._forwarded = 0
 
@@ -84,8 +88,9 @@ class CommandPump:
         if not self.has_work:
             return inf
         if self._foreign or self.origin.session_id is not None or not self._nonce:
-            return -inf
-        return self._nonce_sent_at + RESEND_SECONDS  # the session is being opened
+            return self._paused_until
+        # The session is being opened.
+        return max(self._nonce_sent_at + RESEND_SECONDS, self._paused_until)
 
     @property
     def has_foreign(self) -> bool:
@@ -155,6 +160,12 @@ class CommandPump:
         self._nonce_sent_at = 0.0
         self._forwarded = 0
         self._patience_seconds = RESEND_SECONDS
+        self._paused_until = -inf
+
+    def rejected(self, now: float) -> None:
+        """What was proposed was not taken, and what is proposed at once would not be either."""
+        self.lost()
+        self._paused_until = now + REJECTED_PAUSE_SECONDS
 
     def withdraw_abandoned(self) -> None:
         """Never send what was not sent before its caller gave up."""

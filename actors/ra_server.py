@@ -370,7 +370,7 @@ class RaServer(KhepriActor):
         ticket, reason = rejected.ticket, rejected.reason
         if ticket is None:
             # A proposal of ours: its commands stay in flight and go again when there is a leader.
-            self._flow.pump.lost()
+            self._flow.pump.rejected(self.clock())
             return
         if isinstance(ticket, Read) and reason is effect.RejectReason.NOT_LEADER:
             self._waiters.wait_to_ask(ticket)

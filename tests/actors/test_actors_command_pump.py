@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from khepri.actors.command_pump import RESEND_SECONDS, CommandPump
+from khepri.actors.command_pump import REJECTED_PAUSE_SECONDS, RESEND_SECONDS, CommandPump
 from khepri.machine.entries import Group
 from khepri.machine.machine import Machine
 
@@ -58,6 +58,15 @@ def test_a_leader_does_not_propose_again_what_is_slow() -> None:
     assert not pump.has_work
     pump.lost()  # as by the end of its leadership
     assert pump.has_work
+
+
+def test_after_a_rejection_a_pump_pauses_unless_the_leadership_ends() -> None:
+    pump = with_a_command_on_its_way()
+    pump.rejected(10.0)
+    assert pump.has_work
+    assert pump.ready_at == 10.0 + REJECTED_PAUSE_SECONDS
+    pump.lost()
+    assert pump.ready_at < 0.0
 
 
 def test_a_follower_repeats_what_makes_no_progress_with_growing_pauses() -> None:
