@@ -60,7 +60,7 @@ def test_a_batch_shows_how_much_is_in_it() -> None:
         batch.put("/a", 1)
         assert repr(batch) == "<batch of 1 operations>"
         batch.commit()
-        assert repr(batch) == "<batch, committed>"
+        assert repr(batch) == "<batch, sent>"
 
 
 def test_a_friendly_name_stands_in_logs_and_thread_names_for_the_store_id() -> None:
