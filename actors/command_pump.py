@@ -40,9 +40,10 @@ REJECTED_PAUSE_SECONDS = 0.05
 KEEP_ALIVE_SECONDS = 120.0
 """A session unused for this long says that it lives; the machine forgets one after 15 minutes."""
 
-MAX_ENTRY_BYTES = 1024 * 1024
+MAX_ENTRY_BYTES = 256 * 1024
 """Groups go into one entry up to this size; a single larger one goes alone. It must be far below
-what a transport carries in one message, or the entry would never reach anybody."""
+what a transport carries in one message, or the entry would never reach anybody, and pass a slow
+link well within an election timeout."""
 
 MAX_FOREIGN_BYTES = 32 * 1024 * 1024
 """Forwarded groups beyond this are dropped while the log cannot take them; they come again."""

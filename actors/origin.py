@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 GROUP_COMMANDS = 4096
 """How many commands one group holds at most."""
 
-GROUP_BYTES = 1024 * 1024
-"""How many bytes of commands one group holds at most, unless a single one is larger."""
+GROUP_BYTES = 256 * 1024
+"""How many bytes of commands one group holds at most, unless a single one is larger: it must pass
+a slow link well within an election timeout."""
 
 NOTHING: Final = encode(batch([]))
 """A command without effect; it stands where a withdrawn one stood, so that all counts hold."""

@@ -44,8 +44,9 @@ GROUPS: Final = 2
 NOTICE_SECONDS: Final = 0.002
 """A follower may learn so late what is committed, if nobody there waits for it."""
 
-PARCEL_BYTES: Final = 1024 * 1024
-"""Above this size what goes to one member is split; only a single larger message goes as it is."""
+PARCEL_BYTES: Final = 256 * 1024
+"""Above this size what goes to one member is split; only a single larger message goes as it is.
+On a slow link each parcel shows that the leader lives."""
 
 _MESSAGE_OVERHEAD_BYTES: Final = 64
 _ENTRY_OVERHEAD_BYTES: Final = 32

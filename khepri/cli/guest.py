@@ -10,7 +10,7 @@ import os
 import socket
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from khepri.actors.node import Node
 from khepri.asking import ask_cluster
@@ -56,6 +56,10 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+_ASK_A_MAJORITY: Final = frozenset({"has_quorum", "reset_store"})
+"""What a node cannot answer alone, though it answers."""
+
+
 class Guest:
     """A connection to one node."""
 
@@ -72,9 +76,15 @@ class Guest:
         Raises:
             KhepriError: what it answers, or no answer in time.
         """
-        return self._node.call(
-            self.asked, function, (self.store_id, *arguments), self._deadline.remaining()
-        )
+        try:
+            return self._node.call(
+                self.asked, function, (self.store_id, *arguments), self._deadline.remaining()
+            )
+        except KhepriTimeoutError as error:
+            if function not in _ASK_A_MAJORITY:
+                raise
+            text = f"{error}: {self.asked} needs a majority of the members for that"
+            raise KhepriTimeoutError(text, **error.facts) from error
 
     def ask_about_node(self, function: str, *arguments: object) -> Any:  # noqa: ANN401 - it decides
         """Like `ask`, for what is not about the store."""

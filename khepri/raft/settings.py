@@ -23,6 +23,7 @@ class RaftSettings:
             quorum for this long steps down.
         max_append_entries: most entries in one message.
         max_append_bytes: most bytes of entry data in one message; one larger entry goes alone.
+            What a link takes longer for than an election timeout makes its follower campaign.
         max_inflight_messages: unanswered append messages per peer.
         max_inflight_bytes: unanswered bytes of entry data per peer.
         max_uncommitted_bytes: above this much data that waits to be applied, proposals are
@@ -51,14 +52,14 @@ class RaftSettings:
     election_timeout_min_seconds: float = 0.6
     election_timeout_max_seconds: float = 1.2
     max_append_entries: int = 1024
-    max_append_bytes: int = 1 << 20
+    max_append_bytes: int = 1 << 18
     max_inflight_messages: int = 16
     max_inflight_bytes: int = 8 << 20
     max_uncommitted_bytes: int = 64 << 20
     max_apply_entries: int = 4096
     promotion_lag_entries: int = 64
     leadership_transfer_timeout_seconds: float = 2.0
-    snapshot_chunk_bytes: int = 1 << 20
+    snapshot_chunk_bytes: int = 1 << 18
     snapshot_retransmit_seconds: float = 1.0
     snapshot_timeout_seconds: float = 30.0
     snapshot_backoff_min_seconds: float = 1.0

@@ -76,6 +76,7 @@ def test_status_describes_the_node_asked_also_without_a_majority(site: Site) -> 
     done = site.cluster("members", "--node", bob.name, "--timeout", "1")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
+    assert f"{bob.name} needs a majority" in done.stderr
 
 
 def test_the_wrong_cookie_is_refused_and_the_reason_is_told(site: Site) -> None:
