@@ -54,6 +54,7 @@ class ReadersOfAPlace:
                 ReplyTimeoutError(
                     f"entry {place.index} of term {place.term} was not applied here in time",
                     operation="waiting for a place in the log",
+                    timeout_seconds=None,
                     outcome="not_applied",
                 )
             )

@@ -147,6 +147,13 @@ class Site:
         members: list[dict[str, Any]] = json.loads(done.stdout)
         return members
 
+    def status(self, node: str) -> dict[str, Any]:
+        """Give what ``khepri cluster status`` says."""
+        done = self.cluster("status", "--node", node, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status
+
     def three(self) -> list[Served]:
         """Start three nodes at once; the others find the first when it is there."""
         first = self.name("alice")

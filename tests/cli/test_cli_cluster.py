@@ -8,6 +8,8 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.facade.facade_helpers import eventually
+
 if TYPE_CHECKING:
     from tests.cli.cli_site import Site
 
@@ -131,6 +133,18 @@ def test_a_daemon_without_a_leader_can_be_made_to_join(site: Site) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     bob.wait_for("ready: ")
     assert len(site.members(bob.name)) == 2
+
+
+def test_a_daemon_that_was_removed_does_not_join_again_by_itself(site: Site) -> None:
+    alice = site.serve(site.name("alice"))
+    bob = site.serve(site.name("bob"), "--join", alice.name)
+    bob.wait_for("joined: ")
+    assert site.cluster("remove", bob.name, "--node", alice.name).returncode == 0
+    eventually(lambda: site.status(bob.name)["members"] == [alice.name], "news of the removal")
+    assert bob.end() == 0
+    bob = site.serve(bob.name, "--join", alice.name)
+    assert alice.name in bob.wait_for("removed from the cluster")
+    assert site.members(alice.name) == [{"node": alice.name, "leads": True}]
 
 
 def test_what_is_to_be_joined_must_have_a_name(site: Site) -> None:
