@@ -7,7 +7,6 @@ links and monitors are in Erlang: `started` and `down`.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pykka
@@ -41,9 +40,6 @@ class ActorReference(pykka.ActorRef[Any]):
         """Resolved when the actor is ready; its error is why the start failed."""
         self.down: KhepriFuture[Exit] = KhepriFuture(mailbox=actor.mailbox)
         """Resolved when the actor has ended, with the reason."""
-        self.told_to_stop = threading.Event()
-        """Set once somebody has told it to stop. The order waits in the mailbox like any message:
-        an actor that is at a long piece of work looks here, and breaks off."""
 
     def __str__(self) -> str:
         """Give the actor's label."""
@@ -131,7 +127,6 @@ class ActorReference(pykka.ActorRef[Any]):
         """
         was_there = not self.down.done() and not self.mailbox.ended
         if was_there:
-            self.told_to_stop.set()
             self.mailbox.put(Envelope(_ActorStop()))
         stopped: KhepriFuture[bool] = KhepriFuture(mailbox=self.mailbox)
         if was_there:

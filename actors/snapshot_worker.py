@@ -1,15 +1,17 @@
 """The SnapshotWorker: writes, sends and installs snapshots of one store, off its server's thread.
 
 Taking one is paced: the interpreter lock is shared with everybody who writes meanwhile, so after
-every chunk it rests. The tree it walks is immutable; nobody waits for it. It may take a minute, so
-it is broken off when the worker is told to stop.
+every chunk it rests. The tree it walks is immutable; nobody waits for it. It may take a minute.
+In its rests the worker sends and receives pieces of other snapshots, whose transfers would be
+given up otherwise, and ends when it is told to; what would put another one in place waits.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, assert_never
 
 from khepri.errors import KhepriTimeoutError, StorageError
 from khepri.raft import effects as effect
@@ -22,7 +24,7 @@ from .snapshot_transfers import SnapshotTransfers
 from .wal_writer import SetLastIndex, VoidLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from khepri.raft.events import Event
     from khepri.raft.types import SnapshotMeta
@@ -60,9 +62,19 @@ WorkerEffect: TypeAlias = (
 )
 """The effects of the core that are this worker's to execute."""
 
+SnapshotMessage: TypeAlias = TakeSnapshot | WorkerEffect
+"""What a SnapshotWorker understands; anything else is a bug, and crashes it."""
 
-class _BrokenOffError(Exception):
-    """The worker was told to stop while it wrote a snapshot."""
+
+_TRANSFER_STEPS = (effect.ReadSnapshotChunk, effect.EndSnapshotSend, effect.StoreSnapshotChunk)
+"""What can be done while a snapshot is taken: it concerns other files."""
+
+
+class _Taking(NamedTuple):
+    """A snapshot that is being taken."""
+
+    meta: SnapshotMeta
+    steps: Generator[None, None, bool]
 
 
 class SnapshotWorker(KhepriActor):
@@ -81,6 +93,9 @@ class SnapshotWorker(KhepriActor):
         super().__init__(label)
         self._setup = setup
         self._server = server
+        self._waiting: deque[SnapshotMessage] = deque()
+        self._taking: _Taking | None = None
+        self._step_at = 0.0
 
     def on_start(self) -> None:
         """Open the snapshots and tell the server."""
@@ -90,39 +105,54 @@ class SnapshotWorker(KhepriActor):
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Do one thing after the other."""
-        for envelope in envelopes:
-            message = envelope.message
+        self._waiting += [envelope.message for envelope in envelopes]
+        self._work()
+
+    def next_deadline(self) -> float | None:
+        """Give the end of the rest, while a snapshot is taken."""
+        return None if self._taking is None else self._step_at
+
+    def on_deadline(self) -> None:
+        """Write the next chunk; then do what waits, if that was the last one."""
+        if self._taking is not None:
+            self._step(self._taking)
+            self._work()
+
+    def on_terminate(self, reason: Exit) -> None:
+        """Break off what is being taken; put away what was being sent and received."""
+        del reason
+        if self._taking is not None:
+            self._taking.steps.close()
+        self._transfers.close()
+
+    def _work(self) -> None:
+        waiting = self._waiting
+        while waiting and (self._taking is None or isinstance(waiting[0], _TRANSFER_STEPS)):
+            message = waiting.popleft()
             if isinstance(message, TakeSnapshot):
-                self._take(message)
+                steps = self._snapshots.write_in_steps(message.meta, message.chunks)
+                self._taking = _Taking(message.meta, steps)
+                self._step(self._taking)
             else:
                 self._execute(message)
 
-    def on_terminate(self, reason: Exit) -> None:
-        """Put away what was being sent and received."""
-        del reason
-        self._transfers.close()
-
-    def _take(self, message: TakeSnapshot) -> None:
+    def _step(self, taking: _Taking) -> None:
+        begun = time.perf_counter()
         try:
-            self._snapshots.write(message.meta, self._paced(message.chunks))
+            next(taking.steps)
+        except StopIteration:
+            self._taking = None
+            self._report_taken(taking.meta)
         except StorageError as error:
+            self._taking = None
             self._server.cast(SnapshotFailed(str(error)))
-            return
-        except _BrokenOffError:
-            return  # the server is about to be stopped, or will hear of the next worker
+        self._step_at = self.clock() + (time.perf_counter() - begun) * REST_RATIO
+
+    def _report_taken(self, meta: SnapshotMeta) -> None:
         # The log may lag behind: without this a disk that refused entries the snapshot covers
         # would leave a gap for ever (found by simulation, seeds 17 and 194).
-        self._setup.wal_writer.cast(SetLastIndex(self._setup.uid, message.meta.index))
-        self._server.cast(SnapshotTaken(message.meta))
-
-    def _paced(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        begun = time.perf_counter()
-        for chunk in chunks:
-            yield chunk
-            rest_seconds = (time.perf_counter() - begun) * REST_RATIO
-            if self.reference.told_to_stop.wait(rest_seconds):
-                raise _BrokenOffError
-            begun = time.perf_counter()
+        self._setup.wal_writer.cast(SetLastIndex(self._setup.uid, meta.index))
+        self._server.cast(SnapshotTaken(meta))
 
     def _execute(self, one: WorkerEffect) -> None:
         match one:

@@ -1,5 +1,7 @@
 """The benchmarks measure in rounds, compare within a round, and write into their page."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,15 @@ def test_a_page_without_a_place_is_not_touched(page: str) -> None:
 
 def test_the_machine_is_described(tmp_path: Path) -> None:
     assert "cores" in machine_facts(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["snapshot", "restart", "memory", "tree_speed"])
+def test_what_nothing_else_runs_can_be_measured(name: str, tmp_path: Path) -> None:
+    """What it measures here says nothing: a small tree, once."""
+    words = ("--only", name, "--quick", "--runs", "1", "--directory", str(tmp_path))
+    subprocess.run(
+        [sys.executable, "-m", "tests.bench", *words],
+        cwd=Path(__file__).parent.parent,
+        check=True,
+        timeout=120,
+    )

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from khepri.raft.types import Entry, HardState, Index, SnapshotMeta
 
@@ -194,6 +194,15 @@ class Snapshots(Protocol):
 
         When a newer one is already there the new one is dropped and the answer is False.
         Any error, one raised by `chunks` included, removes what was written so far.
+        """
+        ...
+
+    def write_in_steps(
+        self, meta: SnapshotMeta, chunks: Iterable[bytes]
+    ) -> Generator[None, None, bool]:
+        """Do the same, a chunk with each step; to close it before its end breaks it off.
+
+        Meanwhile no other snapshot may become the current one.
         """
         ...
 

@@ -30,7 +30,7 @@ from .framing import SALT_BYTES
 from .paths import SNAPSHOT_SUFFIX, list_numbered, numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from .file_header import FileHeader
     from .file_system import File, FileSystem
@@ -116,6 +116,17 @@ class Snapshots:
 
     def write(self, meta: SnapshotMeta, chunks: Iterable[bytes]) -> bool:
         """See `interface.Snapshots.write`."""
+        steps = self.write_in_steps(meta, chunks)
+        try:
+            while True:
+                next(steps)
+        except StopIteration as end:
+            return bool(end.value)
+
+    def write_in_steps(
+        self, meta: SnapshotMeta, chunks: Iterable[bytes]
+    ) -> Generator[None, None, bool]:
+        """See `interface.Snapshots.write_in_steps`."""
         if not self.is_newer(meta):
             return False
         writer = BlockFileWriter(
@@ -128,8 +139,9 @@ class Snapshots:
         try:
             for chunk in chunks:
                 writer.append(chunk)
+                yield
             writer.finish()
-        except Exception:
+        except (Exception, GeneratorExit):  # the latter when it is broken off
             writer.abort()
             raise
         self._became_current(meta)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from khepri.actors.ra_server_config import LARGEST
+
 if TYPE_CHECKING:
     from khepri.actors.future import KhepriFuture
     from khepri.store import Store
@@ -14,7 +16,7 @@ CHILDREN = 1_000
 _BATCH_OPERATIONS = 500
 _BATCHES_IN_FLIGHT = 8
 _DEADLINE_SECONDS = 300.0
-_NEVER = 1 << 60
+_NEVER = LARGEST
 
 
 def config(store_id: str) -> dict[str, object]:
