@@ -13,6 +13,7 @@ Not here: what is read at start (`recovery`), and the files of a store (`meta`, 
 from __future__ import annotations
 
 import base64
+import errno
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -250,8 +251,14 @@ def _sync_names_of_folders(file_system: FileSystem, path: str) -> None:
     What lies further above is mostly somebody else's and may refuse.
     """
     parent = folder_of(path)
-    with suppress(DirectoryAccessError):
+    try:
         file_system.fsync_directory(parent)
+    except DirectoryAccessError:
+        pass
+    except StorageError as error:
+        # Above a mount there may be a file system that cannot sync folders; the name is not there.
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EINVAL:
+            raise
     with suppress(StorageError):
         while parent not in {folder_of(parent), ".", "/"}:
             parent = folder_of(parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import stat
 from contextlib import suppress
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from khepri.log.file_system import FileSystem
+    from khepri.log.memory_file_system import Operation
 
 
 def opened(file_system: FileSystem, path: str, node: str = NODE) -> DataDirectory:
@@ -260,6 +262,23 @@ def test_a_directory_whose_parents_were_not_synced_when_they_were_made_is_kept(
     LogHarness(memory, path).register("orders")
     memory.power_loss(random.Random(seed))
     assert set(LogHarness(memory, path).directory.stores) == {"orders"}
+
+
+def test_a_directory_below_a_folder_that_cannot_be_synced_is_used_all_the_same() -> None:
+    """As where it is a volume, mounted on a file system of another kind."""
+    memory = MemoryFileSystem()
+
+    def refuse(operation: Operation) -> None:
+        if operation.name == "fsync_directory" and operation.path == "/var/lib":
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    for path in ("/var", "/var/lib", "/var/lib/data"):
+        memory.make_directory(path)
+    memory.hook = refuse
+    harness = LogHarness(memory, "/var/lib/data")
+    harness.register("orders")
+    harness.close()
+    assert set(LogHarness(memory, "/var/lib/data").directory.stores) == {"orders"}
 
 
 @pytest.mark.parametrize("death", ["power_loss", "process_death"])
