@@ -58,12 +58,12 @@ LIVENESS_CHECK_SECONDS = 1.0
 threads_that_serve: Final[set[int]] = set()
 """Threads of actors for which all others wait: whoever waits in one of them waits for itself."""
 
-
 threads_that_start: Final[set[int]] = set()
 """Those of actors that are starting: they may wait for others, but not for a store's server."""
 
+# A forked child has one thread, its own.
+os.register_at_fork(after_in_child=threads_that_serve.clear)
 os.register_at_fork(after_in_child=threads_that_start.clear)
-os.register_at_fork(after_in_child=threads_that_serve.clear)  # a child has one thread, its own
 
 
 def refuse_to_wait_here(*, for_a_server: bool = False) -> None:
