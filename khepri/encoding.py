@@ -7,7 +7,7 @@ through `khepri.machine.values`, which adds types and refuses what cannot be car
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
@@ -40,6 +40,7 @@ class Packers(threading.local):
 
 
 _packers = Packers()
+_unpackb: Final = msgpack.unpackb
 
 
 def pack(value: object) -> bytes:
@@ -67,6 +68,6 @@ def unpack(data: bytes | memoryview) -> Any:  # noqa: ANN401 - what was packed d
         EncodingError: the bytes are not one whole msgpack value.
     """
     try:
-        return msgpack.unpackb(data, strict_map_key=False)
+        return _unpackb(data, strict_map_key=False)
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise EncodingError(f"not a msgpack value: {error}") from error

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from khepri.encoding import EncodingError, unpack
 
 from . import commands
+from .command_codes import PUT
 from .edit import Edit
 from .entries import decode_entry
 from .expiry import expire
@@ -277,14 +278,14 @@ class Machine:
         for command in encoded:
             try:
                 operation = unpack(command)
-                if operation[0] == commands.PUT and not wants_changes:
+                if operation[0] == PUT and not wants_changes:
                     _code, names, payload = operation
                     "".join(names)  # raises for anything but text, at the speed of C
                     if (
                         type(payload) is bytes
                         and payload
                         and len(names) <= MAX_PATH_COMPONENTS
-                        and put_in_place(tuple(names), payload)
+                        and put_in_place(names, payload, command)
                     ):
                         replies.append(DONE)
                         continue
@@ -292,9 +293,17 @@ class Machine:
             except (MemoryError, RecursionError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop a member
-                self._working.recover()
+                self._recover()
                 replies.append(_failure(error))
         return replies
+
+    def _recover(self) -> None:
+        """Throw away what a command that raised may have left half done, and nothing else."""
+        working = self._working
+        for command in working.recover():
+            _code, names, payload = unpack(command) if isinstance(command, bytes) else command
+            working.put(names, payload, command)
+        working.seal()
 
     def _expire(self) -> None:
         """Remove what has expired, as one operation before all others of the entry."""
@@ -330,14 +339,14 @@ class Machine:
         put_in_place, wants_changes = self._working.put, self.wants_changes
         try:
             for part in operations:
-                if part[0] == commands.PUT and not wants_changes:  # as in `_execute`
+                if part[0] == PUT and not wants_changes:  # as in `_execute`
                     _code, names, payload = part
                     "".join(names)
                     if (
                         type(payload) is bytes
                         and payload
                         and len(names) <= MAX_PATH_COMPONENTS
-                        and put_in_place(tuple(names), payload)
+                        and put_in_place(names, payload, part)
                     ):
                         replies.append(DONE)
                         continue
