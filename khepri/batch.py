@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from khepri.errors import MisuseError
 from khepri.machine import commands
-from khepri.machine.paths import Path, resolve_path
+from khepri.machine.paths import resolve_path
 from khepri.machine.values import encode_value
 
 from .calls import result
@@ -81,13 +81,15 @@ class Batch:
         ttl: float | None = None,
     ) -> None:
         """Add a `Store.put`."""
-        where, payload = resolve_path(path), encode_value(data)
-        if keep_while is None and ttl is None and type(where) is Path:
-            self._encoded().append(commands.encode_put(where, payload))
-            return
+        payload = encode_value(data)
+        if keep_while is None and ttl is None:
+            command = commands.encode_put_at(path, payload)
+            if command is not None:
+                self._encoded().append(command)
+                return
         self._add(
             commands.put(
-                where,
+                resolve_path(path),
                 payload,
                 keep_while=keep_while,
                 ttl_milliseconds=ttl_milliseconds(ttl),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from khepri.actors.server_messages import ConsistentRead
 from khepri.machine import commands
-from khepri.machine.paths import Path, resolve_path
+from khepri.machine.paths import resolve_path
 from khepri.machine.values import encode_value
 
 from .batch import Batch
@@ -116,15 +116,14 @@ class Writer(MoreWriter):
             MismatchingNodeError, NodeNotFoundError: a condition in the path is not met.
             KeepWhileConditionsNotMetError: a ``keep_while`` condition is unmet already.
         """
-        where = resolve_path(path)
         payload = encode_value(data)
-        if not options and type(where) is Path:
-            sent: KhepriFuture[None] | None = self._send(
-                commands.encode_put(where, payload), DEFAULT, async_
-            )
-            return sent
+        if not options:
+            command = commands.encode_put_at(path, payload)
+            if command is not None:
+                sent: KhepriFuture[None] | None = self._send(command, DEFAULT, async_)
+                return sent
         check_options("put", options, PUT)
-        operation = commands.put(where, payload, **lifetime_options(options))
+        operation = commands.put(resolve_path(path), payload, **lifetime_options(options))
         return self._write(operation, options, async_)
 
     @overload

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from khepri.errors import InvalidOptionError
 
-from .command_bytes import encode, encode_batch, encode_put
+from .command_bytes import encode, encode_batch, encode_put, encode_put_at
 from .command_codes import (
     BATCH,
     CHECK,
@@ -97,6 +97,7 @@ __all__ = [
     "encode",
     "encode_batch",
     "encode_put",
+    "encode_put_at",
     "increment",
     "move",
     "open_session",

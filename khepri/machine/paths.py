@@ -14,7 +14,6 @@ How a pattern is matched with a tree is in ``patterns.py``.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias, cast, overload
 
@@ -23,12 +22,16 @@ from khepri.errors import InvalidPathError, ManyNodesDeniedError
 from .components import Component, Condition
 from .condition_rules import named_target, normalise
 from .conditions import IfAll
+from .known_texts import KnownTexts
 from .names import MAX_PATH_COMPONENTS, PARENT, ROOT, THIS, Special, problem_with_name
 from .shown import shown
 from .unix_paths import parse_unix, too_many_components, unix_form
 
-_CACHED_PATHS: Final = 8192
-_CACHED_PATH_LENGTH: Final = 256  # so that the cache holds a few megabytes at most
+_KEPT_PATHS: Final = 8_192
+_NOT_PLAIN: Final = ("", ".")  # what a name that may be something else begins with
+PLAIN_PATH_LENGTH: Final = 256
+"""Texts up to this are read the short way, and kept: a few megabytes at most. It is less than a
+name may have, and has less components than a path may have."""
 
 
 class Path(tuple[str, ...]):
@@ -235,21 +238,32 @@ def realpath(path: Path | PathPattern) -> Path | PathPattern:
     return PathPattern.of_valid(resolved)
 
 
+_known: Final[KnownTexts[Path | PathPattern]] = KnownTexts(_KEPT_PATHS)
+_find_known: Final = _known.values.get
+
+
 def resolve_path(path: PathLike) -> Path | PathPattern:
     """Read and resolve a path or pattern, relative ones from the root; what store calls use.
 
-    Unix text of ordinary length goes through a bounded cache: a repeated path costs about 0.1
-    microseconds. Any thread may call this.
+    Unix text of ordinary length that comes again and again is kept: it costs about 0.1
+    microseconds then. Any thread may call this.
 
     Raises:
         InvalidPathError: see `parse_path`.
     """
-    if type(path) is str and len(path) <= _CACHED_PATH_LENGTH:
-        return _resolve_text(path)
-    return realpath(parse_path(path))
+    if type(path) is not str:
+        return realpath(parse_path(path))
+    known = _find_known(path)
+    if known is not None:
+        return known
+    if len(path) > PLAIN_PATH_LENGTH:
+        return realpath(parse_path(path))
+    resolved = _resolve_text(path)
+    if _known.comes_again(path):
+        _known.keep(path, resolved)
+    return resolved
 
 
-@functools.lru_cache(maxsize=_CACHED_PATHS)
 def _resolve_text(path: str) -> Path | PathPattern:
     # Without wildcards, escapes, and what may be ``.`` or ``..``.
     is_plain = "*" not in path and "%" not in path and "/." not in path
@@ -260,6 +274,11 @@ def _resolve_text(path: str) -> Path | PathPattern:
             names.pop()
         return Path.of_valid(names)
     return realpath(parse_path(path))
+
+
+def is_plain_name(text: str) -> bool:
+    """Tell whether a component of a text no longer than `PLAIN_PATH_LENGTH` is just a name."""
+    return "*" not in text and "%" not in text and text[:1] not in _NOT_PLAIN and text.isascii()
 
 
 def abspath(path: PathLike, base: Path) -> Path | PathPattern:
