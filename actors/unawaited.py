@@ -19,8 +19,14 @@ class Mark(NamedTuple):
     sent: int
 
 
-class _Books:
-    """Those of one thread."""
+class Books:
+    """Those of one thread.
+
+    Attributes:
+        sent: how many commands it has sent that nobody here waits for, or waits for any more.
+        seen: how many of these were done when the server last answered it.
+        under_way: how many its tasks await.
+    """
 
     __slots__ = ("seen", "sent", "under_way")
 
@@ -31,30 +37,20 @@ class _Books:
         self.under_way = 0
 
 
-class _Threads(threading.local):
-    """The books of each thread; every thread finds its own only."""
+class UnawaitedWrites(threading.local):
+    """What each thread has sent; everything here speaks of the thread that looks at it.
+
+    Attributes:
+        books: of this thread.
+    """
 
     def __init__(self) -> None:
-        """Open them (called in each thread)."""
-        self.books = _Books()
-
-
-class UnawaitedWrites:
-    """What each thread has sent; every method speaks of the thread that calls it."""
-
-    __slots__ = ("_threads",)
-
-    def __init__(self) -> None:
-        """Begin with nothing sent."""
-        self._threads = _Threads()
-
-    def add(self) -> None:
-        """Note a command that nobody here waits for, or waits for any more."""
-        self._threads.books.sent += 1
+        """Begin with nothing sent (called in each thread)."""
+        self.books = Books()
 
     def begin(self) -> None:
         """Note a command that a task of this thread awaits, while other tasks go on."""
-        self._threads.books.under_way += 1
+        self.books.under_way += 1
 
     def end(self, *, is_known: bool) -> None:
         """Note that it is awaited no more.
@@ -62,22 +58,22 @@ class UnawaitedWrites:
         Args:
             is_known: whether its outcome is; otherwise it may still be on its way.
         """
-        books = self._threads.books
+        books = self.books
         books.under_way -= 1
         if not is_known:
             books.sent += 1
 
     def are_there(self) -> bool:
         """Tell whether this thread may have something on its way to the server."""
-        books = self._threads.books
+        books = self.books
         return books.sent != books.seen or books.under_way > 0
 
     def mark(self) -> Mark:
         """Give what an answer of the server to a question asked now will show to be done."""
-        return Mark(threading.get_ident(), self._threads.books.sent)
+        return Mark(threading.get_ident(), self.books.sent)
 
     def seen(self, mark: Mark) -> None:
         """Note that such an answer has come; it says nothing about other threads."""
         if mark.thread_id == threading.get_ident():
-            books = self._threads.books
+            books = self.books
             books.seen = max(books.seen, mark.sent)

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from khepri.actors.default_node import default_node
-from khepri.actors.future import refuse_to_wait_here
+from khepri.actors.envelope import Envelope
+from khepri.actors.future import KhepriFuture, refuse_to_wait_here
 from khepri.actors.refusals import value_or_error
 from khepri.config import check_timeout, get_default_timeout, get_max_command_bytes
 from khepri.errors import (
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from khepri.actors.access import StoreAccess
-    from khepri.actors.future import KhepriFuture
     from khepri.actors.node import Node
 
 T = TypeVar("T")
@@ -102,7 +102,12 @@ def submit(access: StoreAccess, message: object, decode: Callable[[Any], T]) -> 
         raise NoSuchServerError(
             f"the store {access.store_id!r} is being started", store_id=access.store_id
         )
-    return server.request(message, decode)
+    # What `ActorReference.request` does: each call saved here is one in fifty for a thousand
+    # commands in flight.
+    mailbox = server.mailbox
+    future = KhepriFuture(decode, mailbox)
+    mailbox.put(Envelope(message, future))
+    return future
 
 
 def call(
@@ -154,7 +159,7 @@ def _send_and_wait(
     except BaseException as error:
         if not future.done():
             if isinstance(message, bytes):  # a command, which may be on its way for some time
-                access.unawaited.add()
+                access.unawaited.books.sent += 1
             future.fail(error)
         raise
 

@@ -267,7 +267,7 @@ class MoreWriter(Viewer):
         if async_:
             if timeout is not DEFAULT:
                 timeout_seconds(timeout)  # nobody waits here, but a mistake is a mistake
-            access = node.access(self._store_id)
-            access.unawaited.add()
+            access = node.stores.get(self._store_id) or node.access(self._store_id)
+            access.unawaited.books.sent += 1
             return submit(access, command, decode)
         return call(node, self._store_id, command, decode, timeout)

@@ -164,7 +164,7 @@ def _future(plan: Plan, decode: Callable[[Any], Any]) -> KhepriFuture[Any]:
     """Send, and give a future that is resolved when the last step is done."""
     access = plan.access
     if not isinstance(plan.message, LowPriority):  # for those no read waits
-        access.unawaited.add()
+        access.unawaited.books.sent += 1
     if not plan.is_confirmed_elsewhere:
         return submit(access, plan.message, decode)
     server = access.server
