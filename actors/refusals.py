@@ -10,12 +10,14 @@ from khepri.errors import (
     DiskFailedError,
     KhepriError,
     NotDoneError,
+    OverloadedError,
 )
 from khepri.raft.effects import RejectReason
 
 from .server_messages import Refusal
 
 _SENTENCES: Final = {
+    RejectReason.OVERLOADED: "too much waits for a majority already; this was not done",
     RejectReason.NOT_MEMBER: "there is no such member, or no other voter that answers",
     RejectReason.LAST_VOTER: "the last voter cannot be removed; khepri.cluster.reset ends it",
     RejectReason.NON_VOTER: "the member is no voter yet",
@@ -50,6 +52,8 @@ def refusal_error(refusal: Refusal) -> KhepriError:
     match refusal.reason:
         case RejectReason.DISK_FAILED:
             return DiskFailedError(text, **facts)
+        case RejectReason.OVERLOADED:
+            return OverloadedError(text, **facts)
         case RejectReason.CLUSTER_CHANGE_NOT_PERMITTED:
             return ClusterChangeNotPermittedError(text, **facts)
         case RejectReason.ALREADY_MEMBER:

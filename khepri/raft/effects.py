@@ -75,7 +75,7 @@ class RejectReason(Enum):
     NOT_LEADER = "not_leader"
     """This member does not lead (any more); ask `leader` if known. It was not carried out."""
     OVERLOADED = "overloaded"
-    """Too many bytes wait to be committed. It was not carried out."""
+    """Too many bytes wait to be committed, or too many reads. It was not carried out."""
     DISK_FAILED = "disk_failed"
     """The log cannot be written; `detail` says why. It was not carried out."""
     TRANSFER_IN_PROGRESS = "transfer_in_progress"

@@ -149,7 +149,8 @@ class Follower(RoleState):
         )
         server.send(server.leader, answer)
         overdue = server.now - server.settings.heartbeat_interval_seconds
-        for read_id in self._reads.unanswered(overdue, server.now):
+        read_id = self._reads.to_ask_again(overdue, server.now)
+        if read_id is not None:
             server.send(server.leader, ReadIndexRequest(read_id))
 
     def on_timeout_now(self, sender: ServerId) -> None:
@@ -163,8 +164,10 @@ class Follower(RoleState):
         """Ask the leader at the end of the step."""
         if self._server.leader is None:
             self._server.reject(ticket, RejectReason.NOT_LEADER)
+        elif self._reads.waiting >= self._server.settings.max_waiting_reads:
+            self._server.reject(ticket, RejectReason.OVERLOADED)
         else:
-            self._reads.gathering.append(ticket)
+            self._reads.gather(ticket)
 
     def on_read_index(self, response: ReadIndexResponse) -> None:
         """Take the leader's answer; a second one to the same question finds nobody."""

@@ -17,7 +17,7 @@ from .lease import Lease
 from .membership import plan_addition, plan_promotion, plan_removal
 from .messages import ReadIndexResponse, TimeoutNow
 from .peers import Peers
-from .reads import LeaderReads, RemoteReader
+from .reads import LeaderReads
 from .replication import Replication
 from .role import RoleState
 from .snapshot_sender import SnapshotSender
@@ -157,6 +157,8 @@ class Leader(RoleState):
         server = self._server
         if self._is_stuck:
             server.reject(ticket, RejectReason.DISK_FAILED, server.disk_failure or "")
+        elif len(self._reads.gathering.tickets) >= server.settings.max_waiting_reads:
+            server.reject(ticket, RejectReason.OVERLOADED)
         else:
             self._reads.gathering.tickets.append(ticket)
 
@@ -168,13 +170,13 @@ class Leader(RoleState):
     def on_read_index_request(self, sender: ServerId, read_id: int) -> None:
         """Let the lease or the next round of heartbeats confirm a read made elsewhere.
 
-        A question that is asked again while it waits is one question.
+        Of those that wait, only the sender's newest is answered: the older ones with it.
         """
-        reader = RemoteReader(sender, read_id)
         if self._is_stuck:
             self._server.send(sender, ReadIndexResponse(read_id, None))
-        elif reader not in self._reads.gathering.remote:
-            self._reads.gathering.remote.append(reader)
+        else:
+            remote = self._reads.gathering.remote
+            remote[sender] = max(read_id, remote.get(sender, read_id))
 
     def transfer_leadership(self, event: TransferLeadership) -> None:
         """Begin to hand over, or say why not."""
@@ -275,8 +277,8 @@ class Leader(RoleState):
         server = self._server
         if reads.tickets:
             server.confirmed_reads.add(index, reads.tickets)
-        for reader in reads.remote:
-            server.send(reader.server_id, ReadIndexResponse(reader.read_id, index))
+        for server_id, read_id in reads.remote.items():
+            server.send(server_id, ReadIndexResponse(read_id, index))
 
     def speak(self) -> None:
         """Send the peers what they lack; then make way if that is what was wanted."""
@@ -374,8 +376,8 @@ class Leader(RoleState):
         for reads in self._reads.take_all():
             for ticket in reads.tickets:
                 server.reject(ticket, reason, detail)
-            for reader in reads.remote:
-                server.send(reader.server_id, ReadIndexResponse(reader.read_id, None))
+            for server_id, read_id in reads.remote.items():
+                server.send(server_id, ReadIndexResponse(read_id, None))
 
 
 def _plan(current: Configuration, event: AddMember | RemoveMember) -> Configuration | RejectReason:

@@ -19,9 +19,10 @@ never come here because they are served in the reader's own thread (`actors/acce
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .effects import ReadReady
 from .types import Index
@@ -29,13 +30,6 @@ from .types import Index
 if TYPE_CHECKING:
     from .effects import Effect
     from .types import ServerId
-
-
-class RemoteReader(NamedTuple):
-    """A follower that asked on behalf of its own readers."""
-
-    server_id: ServerId
-    read_id: int
 
 
 _NOT_STARTED = Index(0)
@@ -49,13 +43,13 @@ class ReadRound:
         number: of the round.
         index: the commit index when it went out.
         tickets: of readers here.
-        remote: readers elsewhere.
+        remote: the newest question of each follower that asked on behalf of readers there.
     """
 
     number: int = 0
     index: Index = _NOT_STARTED
     tickets: list[object] = field(default_factory=list[object])
-    remote: list[RemoteReader] = field(default_factory=list[RemoteReader])
+    remote: dict[ServerId, int] = field(default_factory=dict["ServerId", int])
 
     def __bool__(self) -> bool:
         """Whether anybody reads."""
@@ -113,14 +107,24 @@ class _Asked:
 class ForwardedReads:
     """The reads a follower asks its leader about. Belongs to one leader; volatile.
 
+    The questions have ascending numbers. The answer to one answers all before it: what the leader
+    had committed when the last one came is no less than what it had when the others came.
+
     Attributes:
         gathering: the tickets of this step, asked about with one message at its end.
+        waiting: how many tickets there are.
     """
 
     def __init__(self) -> None:
         """Start with none."""
         self.gathering: list[object] = []
+        self.waiting = 0
         self._asked: dict[int, _Asked] = {}
+
+    def gather(self, ticket: object) -> None:
+        """Let a reader wait for the next question."""
+        self.gathering.append(ticket)
+        self.waiting += 1
 
     def ask(self, read_id: int, now: float) -> None:
         """Note that the gathered ones were asked about under `read_id`."""
@@ -128,22 +132,28 @@ class ForwardedReads:
         self.gathering = []
 
     def take(self, read_id: int) -> list[object]:
-        """Give the tickets that were asked about under `read_id`; none the second time."""
-        asked = self._asked.pop(read_id, None)
-        return asked.tickets if asked is not None else []
+        """Give the tickets that were asked about under `read_id` or before; each only once."""
+        answered = list(itertools.takewhile(lambda asked: asked <= read_id, self._asked))
+        tickets = [ticket for asked in answered for ticket in self._asked.pop(asked).tickets]
+        self.waiting -= len(tickets)
+        return tickets
 
     def take_all(self) -> list[object]:
         """Give all tickets: the leader is lost."""
         tickets = [t for asked in self._asked.values() for t in asked.tickets] + self.gathering
-        self._asked, self.gathering = {}, []
+        self._asked, self.gathering, self.waiting = {}, [], 0
         return tickets
 
-    def unanswered(self, before: float, now: float) -> list[int]:
-        """Give the ids asked before `before`, to be asked again now."""
-        overdue = [read_id for read_id, asked in self._asked.items() if asked.sent_at < before]
-        for read_id in overdue:
-            self._asked[read_id].sent_at = now
-        return overdue
+    def to_ask_again(self, before: float, now: float) -> int | None:
+        """Give the newest question if it was asked before `before`, to be asked again now.
+
+        The older ones are not repeated: its answer is one for them too.
+        """
+        newest = next(reversed(self._asked), None)
+        if newest is None or self._asked[newest].sent_at >= before:
+            return None
+        self._asked[newest].sent_at = now
+        return newest
 
 
 class ConfirmedReads:

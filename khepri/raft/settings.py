@@ -28,6 +28,8 @@ class RaftSettings:
         max_inflight_bytes: unanswered bytes of entry data per peer.
         max_uncommitted_bytes: above this much data that waits to be applied, proposals are
             rejected as OVERLOADED.
+        max_waiting_reads: when so many reads wait to be confirmed, further ones are rejected as
+            OVERLOADED; a leader holds twice as many at most, and one question of each follower.
         max_apply_entries: most entries in one `ApplyEntries`, so that a long catching-up does not
             keep the shell from its heartbeats.
         promotion_lag_entries: a promotable member is made a voter when it is at most this far
@@ -56,6 +58,7 @@ class RaftSettings:
     max_inflight_messages: int = 16
     max_inflight_bytes: int = 8 << 20
     max_uncommitted_bytes: int = 64 << 20
+    max_waiting_reads: int = 65_536
     max_apply_entries: int = 4096
     promotion_lag_entries: int = 64
     leadership_transfer_timeout_seconds: float = 2.0

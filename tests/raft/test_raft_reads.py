@@ -263,6 +263,65 @@ def test_q12_a_question_that_is_asked_again_while_it_waits_is_answered_once() ->
     assert [it.read_id for it in node.sent(ReadIndexResponse)] == [7]
 
 
+def test_q12_a_leader_answers_only_the_newest_question_of_each_follower() -> None:
+    node = reading_leader()
+    first_round = ask(node, "under way")
+    for read_id in (7, 9, 8):
+        node.receive("C", ReadIndexRequest(read_id))
+    node.receive("B", ReadIndexRequest(3))
+    answer(node, "B", first_round)
+    (second_round,) = {heartbeat.round for heartbeat in node.sent(Heartbeat)}
+    answer(node, "B", second_round)
+    assert [it.read_id for it in node.sent(ReadIndexResponse)] == [9, 3]
+
+
+def test_q12_an_answer_is_one_for_all_questions_before_it() -> None:
+    node = make_node("A", entries="1:1", term=1)
+    node.receive("B", append_entries(1, (1, 1), commit=1))
+    asked: list[int] = []
+    for ticket in ("first", "second", "third"):
+        node.step(ReadRequest(ticket))
+        asked += [question.read_id for question in node.sent(ReadIndexRequest)]
+    node.receive("B", ReadIndexResponse(asked[1], Index(1)))
+    assert ready(node) == ["first", "second"]
+    node.receive("B", ReadIndexResponse(asked[0], Index(1)))
+    node.receive("B", ReadIndexResponse(asked[2], Index(1)))
+    assert ready(node) == ["first", "second", "third"]
+
+
+def test_q12_of_many_questions_without_an_answer_one_is_asked_again() -> None:
+    node = make_node("A", entries="1:1", term=1)
+    node.receive("B", append_entries(1, (1, 1)))
+    for ticket in range(50):
+        node.step(ReadRequest(ticket))
+    (last,) = node.sent(ReadIndexRequest)
+    node.wait(0.15)
+    node.receive("B", Heartbeat(Term(1), Index(1), 1))
+    assert node.sent(ReadIndexRequest) == [last]
+
+
+def test_no_more_reads_wait_than_the_settings_say() -> None:
+    settings = RaftSettings(read_leases=False, max_waiting_reads=3)
+    leader = make_leader("A", settings=settings)
+    follower = make_node("A", entries="1:1", term=1, settings=settings)
+    follower.receive("B", append_entries(1, (1, 1)))
+    for node in (leader, follower):
+        for ticket in range(3):
+            node.step(ReadRequest(ticket))
+            assert not node.done(Rejected)
+        node.step(ReadRequest("one more"))
+        assert node.rejection("one more") is RejectReason.OVERLOADED
+    # An answer makes room.
+    follower.receive("B", Heartbeat(Term(1), Index(1), 1))
+    follower.wait(0.15)
+    follower.receive("B", Heartbeat(Term(1), Index(1), 1))
+    (question,) = follower.sent(ReadIndexRequest)
+    follower.receive("B", ReadIndexResponse(question.read_id, Index(1)))
+    assert len(ready(follower)) == 3
+    follower.step(ReadRequest("room again"))
+    assert not follower.done(Rejected)
+
+
 def test_q12_a_question_to_who_leads_no_more_is_refused() -> None:
     node = make_node("B", entries="1:1", term=1)
     assert node.receive("C", ReadIndexRequest(5)) == [ReadIndexResponse(5, None)]
