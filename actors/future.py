@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import pykka
 
+from khepri.config import check_timeout
 from khepri.errors import MisuseError
 
 from . import asyncio_bridge
@@ -143,8 +144,8 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         """Wait for the reply and give the result.
 
         Args:
-            timeout: seconds to wait at most; None waits until there is a reply, or until the
-                actor is gone.
+            timeout: seconds to wait at most, 0 or more; None waits until there is a reply, or
+                until the actor is gone.
 
         Returns:
             the reply, decoded.
@@ -153,9 +154,12 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
             KhepriTimeoutError: no reply came in time (also a `pykka.Timeout`).
             ServerStoppedError: the actor is gone and will not reply.
             ForkedProcessError: the actor lives in the parent process.
-            MisuseError: this is a thread of khepri's own, which must not wait.
+            MisuseError: this is a thread of khepri's own, which must not wait; or that is no
+                timeout.
             BaseException: what the actor answered with, or what the decode step raised.
         """
+        if timeout is not None and not (timeout.__class__ is float and timeout >= 0.0):
+            timeout = check_timeout(timeout)
         outcome = self._outcome
         if outcome is _PENDING:
             if self._get_hook is not None:

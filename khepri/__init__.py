@@ -13,6 +13,8 @@ What this module names is the public interface; everything else may change.
 
 from __future__ import annotations
 
+from typing import Final
+
 from . import adv, aio, cluster, config, errors, messages, node, ra_system, types
 from .actors.ra_server_config import RaServerConfig
 from .cluster import get_store_ids, reset, start, stop
@@ -83,6 +85,8 @@ from .writing_functions import (
     put_many,
     update,
 )
+
+__version__: Final = "0.1.0"
 
 __all__ = [
     "ANY",

@@ -13,6 +13,8 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+import zmq
+
 from khepri.errors import InvalidOptionError, TransportError
 
 from .address import is_loopback, parse_listen_address, parse_node_name, resolve
@@ -118,7 +120,7 @@ class ZmqTransport:
 
         Raises:
             ListenError: an address cannot be bound.
-            TransportError: the thread did not come up in time.
+            TransportError: the thread did not come up in time, or lacks what it needs.
         """
         assert self._thread is None, "a transport serves one life: make a new one"
         self._thread = threading.Thread(
@@ -246,6 +248,10 @@ class ZmqTransport:
 
     def _report(self, failure: Exception) -> None:
         if not self._has_started.is_set():
+            if isinstance(failure, OSError | zmq.ZMQError):  # no descriptors left, no memory
+                reason = failure
+                failure = TransportError(f"the transport of {self.node} cannot start: {reason}")
+                failure.__cause__ = reason
             self._start_failure = failure
             return
         _log.critical("%s: the transport has ended by a bug", self.node, exc_info=failure)

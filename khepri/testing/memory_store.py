@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from khepri.actors.node import Node
+from khepri.errors import WrongTypeError
 from khepri.log.shared_file_system import SharedFileSystem
 from khepri.management import ClusterManager
 from khepri.store import Store
@@ -37,8 +38,20 @@ def memory_store(
 
     Yields:
         the handle of the store.
+
+    Raises:
+        WrongTypeError: `file_system` is none of these.
+        KhepriError: as `khepri.start`.
     """
-    node = Node(file_system=file_system or SharedFileSystem())
+    if file_system is None:
+        file_system = SharedFileSystem()
+    elif not isinstance(file_system, SharedFileSystem):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise WrongTypeError(
+            f"file_system is a SharedFileSystem, not {file_system!r:.100}",
+            option="file_system",
+            value=file_system,
+        )
+    node = Node(file_system=file_system)
     try:
         store_id = ClusterManager(node).start(DIRECTORY, store_id_or_config)
         yield Store(store_id, node)

@@ -20,7 +20,12 @@ from khepri.actors.exit_reason import SHUTDOWN
 from khepri.actors.future import KhepriFuture, resolve_all
 from khepri.actors.label import ActorLabel
 from khepri.actors.mailbox import Mailbox
-from khepri.errors import KhepriTimeoutError, NodeNotFoundError, ServerStoppedError
+from khepri.errors import (
+    KhepriTimeoutError,
+    MisuseError,
+    NodeNotFoundError,
+    ServerStoppedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -182,6 +187,16 @@ def test_a_wait_past_its_deadline_raises() -> None:
         future.get(timeout=0.01)
     assert caught.value.facts["outcome"] == "unknown"
     assert isinstance(caught.value, TimeoutError)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "1", True])
+def test_what_is_no_timeout_is_refused_whether_there_is_a_reply_or_not(timeout: Any) -> None:
+    future: KhepriFuture[int] = KhepriFuture()
+    with pytest.raises(MisuseError, match="timeout"):
+        future.get(timeout=timeout)
+    future.set(5)
+    with pytest.raises(MisuseError, match="timeout"):
+        future.get(timeout=timeout)
 
 
 def test_pykka_s_callers_catch_pykka_s_timeout() -> None:

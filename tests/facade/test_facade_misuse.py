@@ -22,6 +22,7 @@ from khepri.errors import (
     ValueTooLargeError,
     WrongTypeError,
 )
+from khepri.testing import memory_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -309,3 +310,10 @@ def test_an_error_survives_a_copy_whatever_was_given_to_it(untouched: khepri.Sto
     assert type(copied) is WrongTypeError
     assert str(copied) == str(raised.value)
     assert "RLock" in copied.value
+
+
+def test_a_store_in_memory_wants_a_file_system_of_its_kind() -> None:
+    for wrong in (5, "/tmp", 0):  # noqa: S108 - a place nobody looks at
+        block = memory_store(file_system=cast("Any", wrong))
+        with pytest.raises(WrongTypeError, match="file_system"), block:
+            pass

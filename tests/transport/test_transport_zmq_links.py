@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 import zmq
 
-from khepri.errors import InvalidOptionError, ListenError
+from khepri.errors import InvalidOptionError, ListenError, TransportError
+from khepri.transport import zmq_transport
 from khepri.transport.counters import Drop, Traffic
 from khepri.transport.interface import PeerStatus
 from khepri.transport.settings import TransportSettings
@@ -234,6 +235,18 @@ def test_a_lack_of_descriptors_delays_a_link_and_ends_nothing(
     alice.start()
     assert alice.send(bob.node, [text(b"in the end")])
     mailbox.wait_for(1)
+
+
+def test_a_lack_of_descriptors_at_the_start_is_an_error_of_the_transport(
+    zmq_nodes: ZmqNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_context() -> NoReturn:
+        raise zmq.ZMQError(errno.EMFILE)
+
+    alice = zmq_nodes.make(zmq_nodes.name("alice"), Mailbox())
+    monkeypatch.setattr(zmq_transport, "Context", make_context)
+    with pytest.raises(TransportError, match="cannot start: Too many open files"):
+        alice.start()
 
 
 def test_a_name_without_an_address_cannot_be_reached(zmq_nodes: ZmqNodes) -> None:
