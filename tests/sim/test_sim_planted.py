@@ -28,7 +28,7 @@ INVARIANTS = {
     "I9": "entries are confirmed before they are written",
     "I10": "groups with a gap are applied",
     "I11": "reads do not wait for what they must see",
-    "I12": "a snapshot carries the newest configuration",
+    "I12": "members are changed while a change is under way",
     "I13": "match index goes up with what was sent",
     "I14": "sessions have a local time",
     "I15": "lost appends are never noticed",
