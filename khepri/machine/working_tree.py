@@ -24,10 +24,10 @@ from .state import TreeState
 from .tree import NO_CHILDREN, Names, TreeNode
 
 if TYPE_CHECKING:
-    # While owned, a family is a dict or this: both have get and item assignment, which is all that
-    # is used of it here.
     from collections.abc import Sequence
 
+    # While owned, a family is a dict or this: both have get and item assignment, which is all that
+    # is used of it here.
     _OwnedMap = immutables.MapMutation[str, TreeNode]
 
 
