@@ -194,10 +194,17 @@ class CommandFlow:
             return is_small and len(core.configuration.members) == 1
         return sum([len(entry.data) for entry in append.entries]) <= MAX_BYTES_WRITTEN_HERE
 
-    def written(self, sequence: int) -> None:
-        """Note that an append is durable, and thereby that the disk works."""
-        self._written_sequence = max(self._written_sequence, sequence)
+    def written(self, sequence: int) -> bool:
+        """Note that an append is durable, and thereby that the disk works.
+
+        Returns:
+            whether that is news.
+        """
         self._disk_error = None
+        if sequence <= self._written_sequence:
+            return False
+        self._written_sequence = sequence
+        return True
 
     def awaits_disk(self, core: RaftCore) -> bool:
         """Tell whether the notice of a write could set something going by itself.

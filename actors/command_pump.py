@@ -80,8 +80,13 @@ class CommandPump:
     @property
     def has_work(self) -> bool:
         """Whether there is something to send."""
-        origin = self.origin
-        return bool(self._foreign or origin.has_something_to_send or self.low.is_ready(origin))
+        origin, low = self.origin, self.low
+        return bool(
+            origin.has_something_to_send
+            or self._foreign
+            # The deque first: this is asked several times in each turn.
+            or (low.waiting and low.is_ready(origin))
+        )
 
     @property
     def ready_at(self) -> float:
@@ -240,7 +245,7 @@ class CommandPump:
 
     def _own_group(self, now: float) -> Group | None:
         origin = self.origin
-        if self.low:
+        if self.low.waiting:
             self.low.feed(origin)
         if not origin.has_something_to_send:
             return None

@@ -32,22 +32,23 @@ class LowPriorityQueue:
         """Begin with none."""
         self.waiting_bytes = 0
         """The bytes of those that have not joined."""
-        self._waiting: deque[tuple[bytes, Ticket]] = deque()
+        self.waiting: deque[tuple[bytes, Ticket]] = deque()
+        """Those that have not joined; only this class changes it."""
         self._last_fed = 0  # of the origin's commands, the last one that came from here
 
     def __len__(self) -> int:
         """Count those that have not joined."""
-        return len(self._waiting)
+        return len(self.waiting)
 
     def add(self, command: bytes, ticket: Ticket) -> None:
         """Put a command behind all other low ones."""
         self.waiting_bytes += len(command)
-        self._waiting.append((command, ticket))
+        self.waiting.append((command, ticket))
 
     def is_ready(self, origin: Origin) -> bool:
         """Tell whether a share waits and the one before it is done."""
         # What an origin has dropped, it does not count as added any more.
-        return bool(self._waiting) and origin.finished >= min(self._last_fed, origin.added)
+        return bool(self.waiting) and origin.finished >= min(self._last_fed, origin.added)
 
     def feed(self, origin: Origin) -> None:
         """Let the next share join the commands that wait at the origin, if it may."""
@@ -55,14 +56,14 @@ class LowPriorityQueue:
             return
         room_bytes = SHARE_BYTES
         for count in range(SHARE_COMMANDS):
-            if not self._waiting:
+            if not self.waiting:
                 break
-            size_bytes = len(self._waiting[0][0])
+            size_bytes = len(self.waiting[0][0])
             if count and size_bytes > room_bytes:
                 break
             room_bytes -= size_bytes
             self.waiting_bytes -= size_bytes
-            command, ticket = self._waiting.popleft()
+            command, ticket = self.waiting.popleft()
             if ticket is None or not ticket.done():  # or its caller has given up
                 origin.add(command, ticket)
         self._last_fed = origin.added
@@ -70,19 +71,19 @@ class LowPriorityQueue:
     def withdraw_abandoned(self) -> None:
         """Drop those whose callers have given up; they were never sent."""
         waiting = [
-            (c, ticket) for c, ticket in self._waiting if ticket is None or not ticket.done()
+            (c, ticket) for c, ticket in self.waiting if ticket is None or not ticket.done()
         ]
-        if len(waiting) < len(self._waiting):
-            self._waiting = deque(waiting)
+        if len(waiting) < len(self.waiting):
+            self.waiting = deque(waiting)
             self.waiting_bytes = sum([len(command) for command, _ in waiting])
 
     def tickets(self) -> list[Ticket]:
         """Give the tickets of those that have not joined, oldest first."""
-        return [ticket for _, ticket in self._waiting]
+        return [ticket for _, ticket in self.waiting]
 
     def drop(self) -> list[KhepriFuture[Any]]:
         """Forget those that have not joined; give their tickets. Nothing was done of them."""
-        tickets = [ticket for _, ticket in self._waiting if ticket is not None]
-        self._waiting.clear()
+        tickets = [ticket for _, ticket in self.waiting if ticket is not None]
+        self.waiting.clear()
         self.waiting_bytes = 0
         return tickets

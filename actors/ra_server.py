@@ -184,13 +184,15 @@ class RaServer(KhepriActor):
             elif message.__class__ is FrameFrom:
                 self._open(message, events)
             else:
-                self._flow.take_all(commands)  # a read waits for the commands before it
-                commands.clear()
+                if commands:
+                    self._flow.take_all(commands)  # a read waits for the commands before it
+                    commands.clear()
                 only_commands = False
                 taken = self._take(message, envelope.reply_to)
                 if taken is not None:
                     events.append(taken)
-        self._flow.take_all(commands)
+        if commands:
+            self._flow.take_all(commands)
         self._step(events, only_if_due=only_commands and not events)
 
     # --- messages to events
@@ -211,8 +213,8 @@ class RaServer(KhepriActor):
     def _take(self, message: object, ticket: Any) -> Event | None:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case per message
         match message:
             case event.LogWritten():
-                self._flow.written(message.sequence)
-                return message
+                # It wakes us; mostly its notice is among the news of this turn already.
+                return message if self._flow.written(message.sequence) else None
             case LowPriority():
                 self._flow.take(message.command, ticket, is_low=True)
             case ConsistentRead():
