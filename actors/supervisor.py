@@ -25,6 +25,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from khepri.errors import KhepriError
+
 from . import supervision
 from .actor import KhepriActor
 from .actor_errors import (
@@ -242,7 +244,9 @@ class Supervisor(KhepriActor):
             child.fail_start(start_error(error) or error)
             child.wanted = False
         elif self._table.is_initial:
-            self._log(logging.ERROR, child, "failed to start (%r)", error)
+            # What has a name of ours is for who started us, who is told.
+            level = logging.DEBUG if isinstance(error, KhepriError) else logging.ERROR
+            self._log(level, child, "failed to start (%r)", error)
             self.exit_now(crash(error))
         else:
             self._restart(child, crash(error))

@@ -18,6 +18,7 @@ from khepri.errors import (
 )
 
 from .calls import submit
+from .lateness import late_error
 from .sending import Plan
 
 if TYPE_CHECKING:
@@ -36,8 +37,17 @@ RESTART_CHECK_SECONDS: Final = 0.01
 """How often a task looks whether a server that crashed is there again."""
 
 
-async def wait_for(future: KhepriFuture[T], deadline: Deadline) -> T:
+async def wait_for(
+    future: KhepriFuture[T],
+    deadline: Deadline,
+    make_late: Callable[[], KhepriTimeoutError] | None = None,
+) -> T:
     """Wait for a reply and give the result.
+
+    Args:
+        future: of the reply.
+        deadline: the budget.
+        make_late: makes the error for a budget that is spent, if there is more to say.
 
     Raises:
         KhepriTimeoutError: the budget is spent; whether it was done is unknown.
@@ -57,7 +67,7 @@ async def wait_for(future: KhepriFuture[T], deadline: Deadline) -> T:
         future.fail(ServerStoppedError("nobody waits for it any more", outcome="unknown"))
         raise
     # Who sees that nobody waits any more never begins what it has not begun.
-    late = deadline.error("the call", "unknown")
+    late = deadline.error("the call", "unknown") if make_late is None else make_late()
     future.fail(late)
     raise late
 
@@ -79,7 +89,11 @@ async def call(
     access = node.access(store_id)
     while True:
         try:
-            return await wait_for(submit(access, message, decode), deadline)
+            return await wait_for(
+                submit(access, message, decode),
+                deadline,
+                lambda: late_error(access, message, deadline.budget_seconds),
+            )
         except (NoSuchServerError, ServerStoppedError) as error:
             if error.facts.get("outcome", "not_applied") != "not_applied":
                 raise

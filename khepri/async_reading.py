@@ -51,7 +51,7 @@ class AsyncReader:
             node: on which node of this process; its default node if left out.
 
         Raises:
-            WrongTypeError, InvalidOptionError: not a store id.
+            WrongTypeError, InvalidOptionError: not a store id, or not a node of this process.
         """
         self._reader = Viewer(store_id, node)
 

@@ -90,6 +90,7 @@ class AsyncBatch(Batch):
         """Send the batch; see `khepri.batch.Batch.commit`."""
         committing: Any = super().commit()
         results: list[Any] = await committing
+        self._results = results
         return results
 
 

@@ -36,7 +36,7 @@ class Batch:
     by `commit`.
     """
 
-    __slots__ = ("_operations", "_send", "_timeout")
+    __slots__ = ("_operations", "_results", "_send", "_timeout")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Batch:
         self._send = send
         self._timeout = timeout
         self._operations: list[bytes] | None = []  # encoded
+        self._results: list[Any] | None = None
 
     def __len__(self) -> int:
         """Give the number of operations so far."""
@@ -57,6 +58,17 @@ class Batch:
         if self._operations is None:
             return "<batch, sent>"
         return f"<batch of {len(self)} operations>"
+
+    @property
+    def results(self) -> list[Any]:
+        """What `commit` has given, also when it was the end of a ``with`` block.
+
+        Raises:
+            MisuseError: the batch was not committed, or failed, or a future has its results.
+        """
+        if self._results is None:
+            raise MisuseError("there are results once the batch is committed and has not failed")
+        return self._results
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -238,6 +250,8 @@ class Batch:
         results: KhepriFuture[list[Any]] | list[Any] = self._send(
             command, self._timeout, async_, lambda reply: result(reply) or [None] * count
         )
+        if isinstance(results, list):
+            self._results = results
         return results
 
     def _add(self, operation: commands.Operation) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from khepri.actors.actor_errors import ReplyTimeoutError
 from khepri.actors.default_node import default_node
 from khepri.actors.envelope import Envelope
 from khepri.actors.future import KhepriFuture, refuse_to_wait_here
+from khepri.actors.node import Node
 from khepri.actors.refusals import value_or_error
 from khepri.config import check_timeout, get_default_timeout, get_max_command_bytes
 from khepri.errors import (
@@ -19,14 +21,16 @@ from khepri.errors import (
     NoSuchServerError,
     ServerStoppedError,
     ValueTooLargeError,
+    WrongTypeError,
 )
 from khepri.machine.replies import raise_or_return
+
+from .lateness import late_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from khepri.actors.access import StoreAccess
-    from khepri.actors.node import Node
 
 T = TypeVar("T")
 
@@ -160,6 +164,10 @@ def _send_and_wait(
         if not future.done():
             if isinstance(message, bytes):  # a command, which may be on its way for some time
                 access.unawaited.books.sent += 1
+            if isinstance(error, ReplyTimeoutError):
+                late = late_error(access, message, seconds)
+                future.fail(late)
+                raise late from None
             future.fail(error)
         raise
 
@@ -186,6 +194,21 @@ def result(reply: object) -> Any:  # noqa: ANN401 - the command decides
     if isinstance(reply, list):
         return raise_or_return(reply)  # pyright: ignore[reportUnknownArgumentType]
     return value_or_error(reply)
+
+
+def check_node(node: object) -> None:
+    """Refuse what is no node of this process; None stands for its default node.
+
+    Raises:
+        WrongTypeError: it is none.
+    """
+    if node is not None and not isinstance(node, Node):
+        raise WrongTypeError(
+            f"node is a Node of this process, not {node!r:.100}; a store on another node is used"
+            " by joining it",
+            option="node",
+            value=node,
+        )
 
 
 def node_or_default(node: Node | None) -> Node:

@@ -25,7 +25,7 @@ from khepri.raft.events import ForceSingleMember
 from khepri.raft.types import ServerId
 
 from .asking import TRANSFER_ATTEMPT_SECONDS, ask_cluster, remove
-from .calls import DEFAULT, Deadline, Timeout, call, node_or_default, result
+from .calls import DEFAULT, Deadline, Timeout, call, check_node, node_or_default, result
 from .cluster_arguments import checked_member, checked_place, checked_store_id
 from .membership import changing, join_cluster, leave, locally_known
 from .options import Favor, is_consistent
@@ -47,7 +47,12 @@ class ClusterManager:
     __slots__ = ("_given_node",)
 
     def __init__(self, node: Node | None = None) -> None:
-        """Manage the stores of a node; of the process's default node if none is given."""
+        """Manage the stores of a node; of the process's default node if none is given.
+
+        Raises:
+            WrongTypeError: not a node of this process.
+        """
+        check_node(node)
         self._given_node = node
 
     def __repr__(self) -> str:

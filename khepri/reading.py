@@ -23,7 +23,7 @@ from khepri.machine.patterns import find_many
 from khepri.machine.properties import known_path
 from khepri.machine.values import decode_value
 
-from .calls import DEFAULT, Deadline, call, node_or_default, result
+from .calls import DEFAULT, Deadline, call, check_node, node_or_default, result
 from .options import (
     COUNT,
     FOLD,
@@ -85,9 +85,10 @@ class Reader:
             node: on which node of this process; its default node if left out.
 
         Raises:
-            WrongTypeError, InvalidOptionError: not a store id.
+            WrongTypeError, InvalidOptionError: not a store id, or not a node of this process.
         """
         self._store_id = check_store_id(store_id)
+        check_node(node)
         self._node = node
         self._stores = default_stores() if node is None else node.stores
 

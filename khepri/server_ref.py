@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Never
 
 import pykka
 
-from khepri.actors.default_node import default_node
 from khepri.errors import KhepriTimeoutError, WrongTypeError
 
 from .calls import DEFAULT, Timeout, timeout_seconds
@@ -143,16 +142,18 @@ class ServerRef(pykka.ActorRef[Any]):
         return future
 
 
-def server_ref(store_id: str | None = None) -> ServerRef:
+def server_ref(store: str | Store | None = None) -> ServerRef:
     """Give a reference to the server of a store that runs here.
 
     Args:
-        store_id: the default store if left out.
+        store: its name, on the default node of this process; or a handle, on whatever node it is.
+            The default store if left out.
 
     Raises:
         NoSuchServerError: it does not run here; says why if it has given up.
+        WrongTypeError, InvalidOptionError: not a store.
     """
-    wanted = checked_store_id(store_id)
-    node = default_node()
-    node.access(wanted)  # raises, and knows why it is down
-    return ServerRef(Store(wanted), node)
+    handle = store if isinstance(store, Store) else Store(checked_store_id(store))
+    node = handle.node
+    node.access(handle.store_id)  # raises, and knows why it is down
+    return ServerRef(handle, node)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from .actors.future import KhepriFuture
 from .actors.node import Node
+from .actors.server_status import PeerStatus, ServerStatus
 from .advanced import AdvancedStore
 from .aio import AsyncAdvancedStore, AsyncBatch
 from .batch import Batch
@@ -74,11 +75,13 @@ __all__ = [
     "Node",
     "NodeProperties",
     "PathLike",
+    "PeerStatus",
     "Priority",
     "PutManyOptions",
     "PutOptions",
     "ReadOptions",
     "ServerRef",
+    "ServerStatus",
     "Timeout",
     "TimeoutOption",
     "WriteOptions",

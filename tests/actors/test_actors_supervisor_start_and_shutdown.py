@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pykka
 import pytest
@@ -24,7 +24,7 @@ from khepri.actors.supervision import (
     terminate_child,
 )
 from khepri.actors.supervisor import Supervisor
-from khepri.errors import ServerStoppedError
+from khepri.errors import CookieError, ServerStoppedError
 from tests.actors.actors_helpers import WAIT_SECONDS, Gate, Journal, Worker, worker
 from tests.actors.supervisor_house import (
     LABEL,
@@ -101,6 +101,22 @@ def test_a_failing_start_stops_the_earlier_ones_and_is_told_to_the_starter(
     assert house.supervisor.down.get(timeout=WAIT_SECONDS).kind is ExitKind.CRASHED
     entries = [entry for entry in journal.entries() if not entry.startswith("bad")]
     assert entries == ["a starts", "b starts", "b ends: shutdown", "a ends: shutdown"]
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"), [(CookieError("no cookie"), 0), (OSError("no such device"), 1)]
+)
+def test_a_start_that_fails_for_a_reason_with_a_name_is_told_and_not_logged(
+    error: Exception, logged: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> NoReturn:
+        raise error
+
+    house = House(None, ChildSpec("bad", worker("bad", Journal(), on_start=fail)))
+    with pytest.raises(type(error), match=str(error)):
+        house.await_started()
+    house.supervisor.down.get(timeout=WAIT_SECONDS)
+    assert len([it for it in caplog.records if "failed to start" in it.message]) == logged
 
 
 def test_a_supervisor_can_be_stopped_while_a_child_starts() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,11 +14,17 @@ import khepri
 from khepri import IfHasData, IfPayloadVersion
 from khepri.errors import (
     KeepWhileConditionsNotMetError,
+    KhepriTimeoutError,
     ManyNodesDeniedError,
     MismatchingNodeError,
+    MisuseError,
     NodeNotFoundError,
+    NoSuchServerError,
+    WrongTypeError,
 )
-from tests.facade.facade_helpers import eventually
+from khepri.management import ClusterManager
+from khepri.testing import memory_store
+from tests.facade.facade_helpers import eventually, standing_still
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -296,3 +302,57 @@ def test_a_snapshot_is_taken_and_the_log_cut_behind_it(tmp_path: Path) -> None:
         eventually(lambda: khepri.cluster.status("orders").snapshot_index > 0, "a snapshot")
     with khepri.open(tmp_path / "data", config) as store:
         assert store.get_many("/n/*") == {khepri.Path(["n", str(n)]): 290 + n for n in range(10)}
+
+
+def test_a_timeout_says_what_was_asked_and_who_leads(store: khepri.Store) -> None:
+    with standing_still(store):
+        with pytest.raises(
+            KhepriTimeoutError, match=r"the write was not.*the leader is here"
+        ) as it:
+            store.put("/a", 1, timeout=0.02)
+        assert it.value.outcome == "unknown"
+        with pytest.raises(KhepriTimeoutError, match="what is committed was not answered within"):
+            store.get("/a", favor="consistency", timeout=0.02)
+        with pytest.raises(
+            KhepriTimeoutError, match=r"the write was not answered within 0\.02 sec"
+        ):
+            asyncio.run(khepri.aio.Store("orders").put("/a", 1, timeout=0.02))
+
+
+def test_a_batch_keeps_what_its_operations_have_given(store: khepri.Store) -> None:
+    with store.batch() as batch:
+        batch.put("/a", 1)
+        batch.increment("/n", 5)
+        with pytest.raises(MisuseError, match="once the batch is committed"):
+            _ = batch.results
+    assert batch.results == [None, 5]
+    failing = store.batch()
+    failing.create("/a", 2)
+    with pytest.raises(khepri.MismatchingNodeError):
+        failing.commit()
+    with pytest.raises(MisuseError, match="has not failed"):
+        _ = failing.results
+
+    async def later() -> list[object]:
+        async with khepri.aio.Store("orders").batch() as awaited:
+            awaited.increment("/n")
+        return awaited.results
+
+    assert asyncio.run(later()) == [6]
+
+
+def test_a_handle_wants_a_node_of_this_process() -> None:
+    wrong: Any = "bob@127.0.0.1:5701"
+    for make in (khepri.Store, khepri.aio.Store):
+        with pytest.raises(WrongTypeError, match=r"bob@127\.0\.0\.1:5701"):
+            make("orders", wrong)
+    with pytest.raises(WrongTypeError, match="node"):
+        ClusterManager(wrong)
+
+
+def test_a_server_is_found_by_a_handle_on_any_node() -> None:
+    with memory_store("orders") as store:
+        assert khepri.server_ref(store).ask(khepri.messages.Increment("/n")) == 1
+        assert store.get("/n") == 1
+        with pytest.raises(NoSuchServerError):
+            khepri.server_ref("orders")
