@@ -185,6 +185,21 @@ class Batch:
             )
         )
 
+    def require(self, path: PathLike) -> None:
+        """Do the whole batch only if one tree node is as a path says; change nothing of it.
+
+        Args:
+            path: of the tree node, which must be there and meet the path's conditions as the
+                operations before have left it. With ``IfNodeExists(False)``, alone or in an
+                `khepri.IfAny`, it may be missing.
+
+        Raises:
+            ManyNodesDeniedError: the path is a pattern that may match several.
+
+        `commit` raises `NodeNotFoundError` or `MismatchingNodeError` if it is not so.
+        """
+        self._add(commands.require(one_node(path)))
+
     def delete(self, path: PathLike) -> None:
         """Add a `Store.delete`."""
         self._add(commands.delete(resolve_path(path)))

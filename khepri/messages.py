@@ -40,6 +40,7 @@ from .writing_messages import (
     Move,
     Put,
     PutMany,
+    Require,
     Touch,
     Update,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "Move",
     "Put",
     "PutMany",
+    "Require",
     "Touch",
     "Update",
     "View",

@@ -326,6 +326,30 @@ class Touch(WriteMessage):
 
 
 @dataclass(frozen=True, slots=True)
+class Require(WriteMessage):
+    """See `khepri.Store.batch` and its ``require``. Alone it would do nothing, and is refused."""
+
+    path: PathLike
+
+    def submit(self, store: Store, timeout: Timeout = DEFAULT) -> KhepriFuture[Any]:
+        """Refuse.
+
+        Raises:
+            WrongTypeError: always.
+        """
+        del store, timeout
+        raise WrongTypeError(
+            f"{self!r:.200} stands in a Batch, with what depends on it",
+            option="message",
+            value=self,
+        )
+
+    def add_to(self, operations: WriteBatch) -> None:
+        """Add it to a batch."""
+        operations.require(self.path)
+
+
+@dataclass(frozen=True, slots=True)
 class Batch(WriteMessage):
     """See `khepri.Store.batch`: all of the operations, or none; the answer is their results.
 

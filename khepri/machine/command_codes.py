@@ -36,6 +36,7 @@ COPY: Final = 11
 MOVE: Final = 12
 CHECK: Final = 13
 TOUCH: Final = 14
+REQUIRE: Final = 15
 
 # Options of the ..._MATCHING commands; absent means the default.
 MANY: Final = 0

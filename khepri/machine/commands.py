@@ -38,6 +38,7 @@ from .command_codes import (
     OPEN_SESSION,
     PUT,
     PUT_MATCHING,
+    REQUIRE,
     RETURNING,
     TARGETS_ONLY,
     TOUCH,
@@ -50,7 +51,7 @@ from .command_codes import (
     pattern_to_plain,
 )
 from .conditions import Condition, IfDataMatches, IfNodeExists
-from .more_commands import check, copy, increment, move, touch
+from .more_commands import check, copy, increment, move, require, touch
 from .paths import (
     Path,
     PathPattern,
@@ -80,6 +81,7 @@ __all__ = [
     "OPEN_SESSION",
     "PUT",
     "PUT_MATCHING",
+    "REQUIRE",
     "RETURNING",
     "TARGETS_ONLY",
     "TOUCH",
@@ -102,6 +104,7 @@ __all__ = [
     "move",
     "open_session",
     "put",
+    "require",
     "touch",
     "update",
 ]

@@ -1,4 +1,4 @@
-"""Commands beyond Khepri's: counters, copies, moves, renewals, and the check of transactions.
+"""Commands beyond Khepri's: counters, copies, moves, renewals, and the checks of batches.
 
 As in ``commands.py``, which has them under its name too: made in the caller's thread.
 """
@@ -12,6 +12,7 @@ from .command_codes import (
     COPY,
     INCREMENT,
     MOVE,
+    REQUIRE,
     RETURNING,
     TOUCH,
     Operation,
@@ -111,6 +112,20 @@ def touch(
     checked_ttl(path, ttl_milliseconds or 0)
     options = {} if returning is None else {RETURNING: returning}
     return [TOUCH, pattern_to_plain(path), ttl_milliseconds, options]
+
+
+def require(path: Path | PathPattern) -> Operation:
+    """Ask to fail unless a node is as a path says, and to change nothing: for batches.
+
+    Args:
+        path: of one node, which must be there and meet the conditions; with `IfNodeExists` of
+            false, alone or among others in an `IfAny`, it may be missing.
+
+    Raises:
+        ManyNodesDeniedError: the pattern may match several nodes.
+    """
+    ensure_specific(path)
+    return [REQUIRE, pattern_to_plain(path)]
 
 
 def _outside(source: Path, target: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Operations beyond Khepri's: counters, copies, moves, renewals, the check of transactions.
+"""Operations beyond Khepri's: counters, copies, moves, renewals, the checks of batches.
 
 As in ``operations.py``: each gets a fresh `Edit` and a decoded command's arguments, and gives the
 reply; an error reply or an exception throws the edit away.
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import commands
 from .cascade import settle
+from .components import Condition
 from .conditions import IfAll, IfDataMatches, IfNodeExists
 from .edit import subtree
 from .keep_while import lifetime
 from .names import MAX_PATH_COMPONENTS, ROOT
-from .outcomes import MismatchingNode, NodeNotFound
+from .outcomes import MismatchingNode, Missing, NodeNotFound
 from .parts import checked_path, existing_depth, expiry_after, pattern_from_plain
-from .patterns import find_one
+from .patterns import find_one, place_one
 from .properties import EXPLICIT
 from .queries import fingerprint
 from .replies import (
@@ -145,6 +146,23 @@ def check(edit: Edit, plain_pattern: list[Any], mask: int, expected: bytes) -> R
     return read_changed(plain_pattern)
 
 
+def require(edit: Edit, plain_pattern: list[Any]) -> Reply:
+    """Fail unless a node is as a pattern says; with a condition that allows it, unless it is not.
+
+    What may be missing is what a put could create, with one difference: a plain name says that
+    the node must be there.
+    """
+    pattern = pattern_from_plain(plain_pattern)
+    place = place_one(edit.root, pattern)
+    if isinstance(place, Missing) and not isinstance(pattern[-1], Condition):
+        place = find_one(edit.root, pattern)
+    if isinstance(place, NodeNotFound):
+        return node_not_found(place)
+    if isinstance(place, MismatchingNode):
+        return mismatching_node(place)
+    return DONE
+
+
 def _mismatch(path: Names, node: TreeNode, condition: IfDataMatches | IfNodeExists) -> Reply:
     name = path[-1] if path else ROOT
     return mismatching_node(MismatchingNode(name, path, True, node, condition))  # noqa: FBT003
@@ -156,5 +174,6 @@ MORE_OPERATIONS: Final[dict[int, Callable[..., Reply]]] = {
     commands.MOVE: move,
     commands.CHECK: check,
     commands.TOUCH: touch,
+    commands.REQUIRE: require,
 }
 """These operations by code."""

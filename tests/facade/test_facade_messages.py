@@ -56,7 +56,21 @@ def test_there_is_a_message_for_every_function_of_a_store() -> None:
         "".join(word.capitalize() for word in name.split("_"))
         for name in functions - NOT_FOR_A_SERVER.keys()
     }
-    assert wanted | {"Batch", "Message"} == set(messages.__all__)
+    assert wanted | {"Batch", "Require", "Message"} == set(messages.__all__)
+
+
+def test_a_batch_of_messages_may_require_something(ref: ServerRef, store: khepri.Store) -> None:
+    wanted = messages.Require("/a")
+    acknowledge = messages.Batch([wanted, messages.Put("/done", 1)])
+    store.delete_many("/*")
+    with pytest.raises(NodeNotFoundError):
+        ref.ask(acknowledge)
+    assert not store.exists("/done")
+    store.put("/a", 1)
+    assert ref.ask(acknowledge) == [None, None]
+    assert store.get("/done") == 1
+    with pytest.raises(WrongTypeError, match="stands in a Batch"):
+        ref.ask(wanted)
 
 
 def test_writes_do_what_their_functions_do(ref: ServerRef, store: khepri.Store) -> None:

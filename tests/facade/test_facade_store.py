@@ -356,3 +356,25 @@ def test_a_server_is_found_by_a_handle_on_any_node() -> None:
         assert store.get("/n") == 1
         with pytest.raises(NoSuchServerError):
             khepri.server_ref("orders")
+
+
+def test_an_acknowledgement_counts_only_while_the_claim_is_still_mine(
+    store: khepri.Store,
+) -> None:
+    claim: khepri.types.PathLike = ["claims", khepri.IfAll("7", khepri.IfDataMatches("ann"))]
+
+    def acknowledge() -> None:
+        with store.batch() as batch:
+            batch.require(claim)
+            batch.delete("/claims/7")
+            batch.put("/done/7", "by ann")
+
+    store.put("/claims/7", "bob")
+    with pytest.raises(MismatchingNodeError):
+        acknowledge()
+    assert store.get("/claims/7") == "bob"
+    store.put("/claims/7", "ann")
+    acknowledge()
+    assert store.get_many("/*/*") == {khepri.Path("/done/7"): "by ann"}
+    with pytest.raises(NodeNotFoundError):
+        acknowledge()

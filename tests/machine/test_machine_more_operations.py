@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import immutables
 import pytest
@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from khepri.errors import (
     CommandFailedError,
     InvalidOptionError,
+    KhepriError,
+    ManyNodesDeniedError,
     MismatchingNodeError,
     NodeNotFoundError,
     ReadChangedError,
 )
 from khepri.machine import commands, edit, queries
-from khepri.machine.conditions import IfDataMatches, IfNodeExists
+from khepri.machine.conditions import IfAll, IfAny, IfDataMatches, IfNodeExists
 from khepri.machine.diff import diff
 from khepri.machine.machine import Machine
 from khepri.machine.paths import Path, resolve_path
@@ -25,6 +27,9 @@ from khepri.machine.properties import CHILD_NAMES, DEFAULT_PROPERTIES
 from khepri.machine.replies import is_read_changed
 from khepri.machine.tree import TreeNode
 from tests.machine.machine_helpers import Origin, path, value
+
+if TYPE_CHECKING:
+    from khepri.machine.components import Component
 
 
 @pytest.fixture
@@ -150,6 +155,65 @@ def test_a_fingerprint_covers_what_the_read_can_see(
     origin.put(write, 5)
     after = queries.fingerprint(origin.machine.view.root, path(pattern), mask)
     assert (before != after) is changes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [
+        (["a"], None),
+        (["a", "b"], None),
+        ([], None),
+        ([IfAll("a", IfDataMatches(1))], None),
+        ([IfAll("a", IfDataMatches(2))], MismatchingNodeError),
+        ([IfAll("a", IfDataMatches(2)), "b"], MismatchingNodeError),
+        ([IfAll("a", IfNodeExists(exists=False))], MismatchingNodeError),
+        (["no"], NodeNotFoundError),
+        (["no", "no"], NodeNotFoundError),
+        ([IfAll("no", IfDataMatches(1))], NodeNotFoundError),
+        (
+            [IfAll("no", IfDataMatches(1)), IfAll("no", IfNodeExists(exists=False))],
+            NodeNotFoundError,
+        ),
+        ([IfAll("no", IfNodeExists(exists=False))], None),
+        (["no", IfAll("no", IfNodeExists(exists=False))], None),
+        ([IfAll("no", IfAny(IfNodeExists(exists=False), IfDataMatches(1)))], None),
+        ([IfAll("a", IfAny(IfNodeExists(exists=False), IfDataMatches(1)))], None),
+        ([IfAll("a", IfAny(IfNodeExists(exists=False), IfDataMatches(2)))], MismatchingNodeError),
+    ],
+)
+def test_a_batch_is_done_only_if_what_it_requires_is_so(
+    origin: Origin, wanted: list[Component], error: type[KhepriError] | None
+) -> None:
+    origin.put("/a", 1)
+    origin.put("/a/b", 2)
+    before = origin.versions("/a")
+    batch = commands.batch(
+        [commands.put(path("/done"), value(1)), commands.require(resolve_path(wanted))]
+    )
+    if error is None:
+        assert origin.run(batch) is None
+        origin.delete("/done")
+    else:
+        with pytest.raises(error) as raised:
+            origin.run(batch)
+        assert raised.value.facts["batch_position"] == 1
+    assert origin.tree() == {"/a": 1, "/a/b": 2}
+    assert origin.versions("/a") == before
+
+
+def test_a_batch_sees_what_it_requires_as_it_has_left_it(origin: Origin) -> None:
+    mine = resolve_path([IfAll("lock", IfDataMatches("me"))])
+    origin.run(commands.batch([commands.put(path("/lock"), value("me")), commands.require(mine)]))
+    with pytest.raises(MismatchingNodeError):
+        origin.run(
+            commands.batch([commands.put(path("/lock"), value("you")), commands.require(mine)])
+        )
+    assert origin.tree() == {"/lock": "me"}
+
+
+def test_one_node_is_required_and_no_pattern() -> None:
+    with pytest.raises(ManyNodesDeniedError):
+        commands.require(path("/a/*"))
 
 
 def test_other_replies_are_no_changed_reads(origin: Origin) -> None:

@@ -44,6 +44,7 @@ def random_operation(chance: random.Random) -> commands.Operation:
             commands.touch(at, chance.choice([None, 0, 70_000]), returning=ALL),
             commands.increment(at, chance.randint(-3, 3), returning=chance.choice([None, ALL])),
             commands.copy(at, elsewhere),
+            commands.require(at),
             commands.move(at, elsewhere, returning=ALL),
             commands.put(path("/*/c"), payload, many=True, returning=ALL),
             commands.delete(path("/**/d"), many=True, returning=ALL),
