@@ -21,7 +21,7 @@ from khepri.actors.server_messages import (
 if TYPE_CHECKING:
     from khepri.actors.access import StoreAccess
 
-_OPERATIONS: Final = {
+_OPERATIONS: Final[dict[type, str]] = {
     bytes: "the write",
     LowPriority: "the write of low priority",
     AskCore: "the change of the cluster",
