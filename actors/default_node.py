@@ -9,8 +9,9 @@ import os
 from typing import TYPE_CHECKING
 
 from khepri.errors import InvalidOptionError
+from khepri.raft.types import UNDISTRIBUTED
 
-from .node import UNDISTRIBUTED, Node
+from .node import Node
 
 if TYPE_CHECKING:
     from .access import StoreAccess

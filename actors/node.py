@@ -16,7 +16,7 @@ import random
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from khepri.errors import (
     ForkedProcessError,
@@ -27,7 +27,7 @@ from khepri.errors import (
     StorageError,
 )
 from khepri.log.posix_file_system import PosixFileSystem
-from khepri.raft.types import Configuration, Member, MemberKind, ServerId
+from khepri.raft.types import UNDISTRIBUTED, Configuration, Member, MemberKind, ServerId
 
 from . import fork_guard
 from .access import StoreAccess
@@ -61,9 +61,6 @@ if TYPE_CHECKING:
     from .router import Functions
 
 _logger = logging.getLogger("khepri.node")
-
-UNDISTRIBUTED: Final = "nonode@nohost"
-"""The name of a node that has none, as in Erlang."""
 
 REGISTER_SECONDS = 5.0
 """A start waits at least so long for the few bytes that say which stores there are."""

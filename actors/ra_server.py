@@ -31,7 +31,7 @@ from .actor import KhepriActor
 from .collector_pace import PACE
 from .command_flow import CommandFlow
 from .frozen_heap import FrozenHeap
-from .future import resolve_all
+from .future import KhepriFuture, resolve_all
 from .membership_cache import LeaderIs, MembersAre
 from .published_names import Namespace
 from .registry import Register
@@ -67,7 +67,6 @@ if TYPE_CHECKING:
 
     from .envelope import Envelope
     from .exit_reason import Exit
-    from .future import KhepriFuture
     from .label import ActorLabel
     from .server_recovery import RecoveredServer
     from .server_setup import ServerSetup
@@ -126,7 +125,12 @@ class RaServer(KhepriActor):
         self._setup.registry().cast(
             Register(Namespace.STORE, self._setup.store_id, self.reference)
         )
-        self._step([event.TriggerElection()] if recovered.is_alone else [])
+        first: list[Event] = []
+        if recovered.is_alone:
+            first.append(event.TriggerElection())
+        elif recovered.was_nameless:
+            first.append(event.ForceSingleMember(KhepriFuture()))  # under the name it has now
+        self._step(first)
         while self._core.last_applied < self._core.commit_index:
             self._step([])  # what was known to be committed before the restart
         self._is_recovered = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from khepri.machine.machine import Machine
 from khepri.raft.core import RaftCore
+from khepri.raft.types import UNDISTRIBUTED, Member, MemberKind, ServerId
 
 from .wal_writer import ReadStore
 
@@ -36,6 +37,8 @@ class RecoveredServer:
     snapshot_bytes: int
     is_alone: bool
     """Whether it is the only voter, so that there is nobody to wait for."""
+    was_nameless: bool
+    """Whether it was all there is, on a node without a name, which has got one since."""
 
 
 def recover_server(setup: ServerSetup) -> RecoveredServer:
@@ -73,7 +76,13 @@ def recover_server(setup: ServerSetup) -> RecoveredServer:
         snapshot_index=0 if stored.snapshot is None else stored.snapshot.index,
         snapshot_bytes=snapshot_bytes,
         is_alone=core.configuration.voters == frozenset({setup.server_id}),
+        was_nameless=core.configuration.members == (_nameless(setup),),
     )
+
+
+def _nameless(setup: ServerSetup) -> Member:
+    """Give this member as it was while its node had no name."""
+    return Member(ServerId(setup.store_id, UNDISTRIBUTED), setup.uid, MemberKind.VOTER)
 
 
 def restore_machine(snapshots: Snapshots) -> tuple[Machine, int]:

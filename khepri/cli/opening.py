@@ -120,9 +120,9 @@ def _refuse_other_members(node: Node, store_id: str) -> None:
 
 def _owner_of(data_dir: Path) -> str:
     """Give the name of the node that a directory belongs to; a new one has none."""
-    from khepri.actors.node import UNDISTRIBUTED  # noqa: PLC0415 - only when needed
     from khepri.log.directory import IDENTITY_FORMAT  # noqa: PLC0415
     from khepri.log.paths import identity_path  # noqa: PLC0415
+    from khepri.raft.types import UNDISTRIBUTED  # noqa: PLC0415 - only when needed
 
     identity = _facts_in(identity_path(str(data_dir)), IDENTITY_FORMAT)
     return UNDISTRIBUTED if identity is None else str(identity[0])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import logging
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -24,6 +25,7 @@ from khepri.errors import (
     StorageError,
     WrongDirectoryError,
 )
+from khepri.raft.types import UNDISTRIBUTED
 
 from .commit_note import CommitNote
 from .file_header import FileFormat, corrupt, read_record_file, write_record_file
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .file_system import DirectoryLock, FileSystem
+
+_logger = logging.getLogger("khepri.log.directory")
 
 IDENTITY_FORMAT = FileFormat("identity", 1)
 """Its version is that of the whole layout."""
@@ -113,7 +117,8 @@ class DataDirectory:
 
         Raises:
             DirectoryLockedError: another Ra system uses it.
-            WrongDirectoryError: it was made by a node of another name.
+            WrongDirectoryError: it was made by a node of another name; not by one without a name,
+                whose directory becomes this node's.
             DirectoryAccessError: it cannot be created or read, or any user may write to it.
             InvalidOptionError: the name of the node is too long.
             DataCorruptionError, UnknownFormatError: what is there is not what was written.
@@ -283,11 +288,11 @@ def _initialise(
 def _read(file_system: FileSystem, path: str, node: str) -> dict[str, Registration]:
     identity = identity_path(path)
     match read_record_file(file_system, identity, IDENTITY_FORMAT):
-        case [str(owner), str()]:
+        case [str(owner), str(directory_uid)]:
             pass
         case _:
             raise corrupt(identity, 0, "the identity makes no sense")
-    if owner != node:
+    if owner not in {node, UNDISTRIBUTED}:
         raise WrongDirectoryError(
             f"{path} belongs to node {owner}, not to {node}", path=path, expected=node, found=owner
         )
@@ -301,6 +306,10 @@ def _read(file_system: FileSystem, path: str, node: str) -> dict[str, Registrati
                 registrations[store_id] = Registration(uid, cluster_id, founds=founds)
             case _:
                 raise corrupt(registry_path(path), 0, "the registry makes no sense")
+    if owner != node:
+        # Nobody else can know it: its stores have no other member, and begin with this one anew.
+        write_record_file(file_system, identity, IDENTITY_FORMAT, [node, directory_uid])
+        _logger.info("%s belonged to a node without a name, and is now that of %s", path, node)
     return registrations
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import NamedTuple, NewType
+from typing import Final, NamedTuple, NewType
 
 from khepri.encoding import EncodingError, pack, unpack
 
@@ -22,6 +22,10 @@ Term = NewType("Term", int)
 
 Index = NewType("Index", int)
 """A position in the log; the first entry has index 1, 0 means "before the log" (Raft §5.3)."""
+
+
+UNDISTRIBUTED: Final = "nonode@nohost"
+"""The name of every node that has none, as in Erlang: it speaks to no other."""
 
 
 class ServerId(NamedTuple):

@@ -294,12 +294,14 @@ def test_a_directory_in_use_by_another_process_is_refused(tmp_path: Path) -> Non
 def test_a_directory_of_another_node_is_refused(tmp_path: Path) -> None:
     from khepri.actors.node import Node  # noqa: PLC0415 - another node than the default one
 
-    khepri.start(tmp_path / "data")
-    khepri.stop()
-    other = Node("alice@127.0.0.1:5701")
-    with pytest.raises(WrongDirectoryError):
-        other.start_ra_system("x", str(tmp_path / "data"), 10)
-    other.stop()
+    first = Node("bob@127.0.0.1:5701")
+    first.start_ra_system("x", str(tmp_path / "data"), 10)
+    first.stop()
+    for name in ("alice@127.0.0.1:5701", ALONE):
+        other = Node(name)
+        with pytest.raises(WrongDirectoryError, match="belongs to node bob"):
+            other.start_ra_system("x", str(tmp_path / "data"), 10)
+        other.stop()
 
 
 def test_the_directory_is_free_when_its_last_store_has_stopped(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 
 import khepri
 from khepri.actors.low_priority import SHARE_COMMANDS
-from khepri.actors.node import UNDISTRIBUTED
 from khepri.actors.server_messages import AskCore
 from khepri.errors import (
     CommandFailedError,
@@ -24,6 +23,7 @@ from khepri.errors import (
     WrongTypeError,
 )
 from khepri.raft.events import TimePassed
+from khepri.raft.types import UNDISTRIBUTED
 from khepri.testing.local_cluster import LocalCluster
 from khepri.testing.memory_store import memory_store
 from tests.facade.facade_helpers import eventually

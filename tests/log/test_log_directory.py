@@ -25,7 +25,7 @@ from khepri.log.directory import IDENTITY_FORMAT, REGISTRY_FORMAT, DataDirectory
 from khepri.log.file_header import FileFormat, write_record_file
 from khepri.log.memory_file_system import MemoryFileSystem
 from khepri.log.posix_file_system import PosixFileSystem
-from khepri.raft.types import ServerId
+from khepri.raft.types import UNDISTRIBUTED, ServerId
 from tests.log.log_helpers import (
     CHANGES,
     NODE,
@@ -116,6 +116,21 @@ def test_another_nodes_directory_is_refused(file_system: FileSystem, folder: str
     with pytest.raises(WrongDirectoryError) as caught:
         opened(file_system, folder, "bob@host")
     assert (caught.value.expected, caught.value.found) == ("bob@host", "alice@host")
+    opened(file_system, folder, "alice@host").close()
+
+
+def test_a_directory_of_a_node_without_a_name_goes_to_the_first_that_has_one(
+    file_system: FileSystem, folder: str
+) -> None:
+    nameless = opened(file_system, folder, UNDISTRIBUTED)
+    uid = nameless.register("orders")
+    nameless.close()
+    named = opened(file_system, folder, "alice@host")
+    assert named.stores == {"orders": uid}
+    named.close()
+    for other in (UNDISTRIBUTED, "bob@host"):
+        with pytest.raises(WrongDirectoryError, match="belongs to node alice@host"):
+            opened(file_system, folder, other)
     opened(file_system, folder, "alice@host").close()
 
 
