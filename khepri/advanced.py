@@ -61,8 +61,8 @@ class AdvancedStore:
     ``payload_version``, ``child_list_version``, ``child_list_length``, ``child_names``,
     ``delete_reason``, ``raw_payload``, ``expires_at`` (an aware datetime, of a tree node with a
     time to live); left out: payload, payload_version and delete_reason. They come back under
-    their names, but ``payload`` as ``data`` or ``sproc``, and ``has_payload`` as ``has_data`` or
-    ``is_sproc``. Writes also take
+    their names, but ``payload`` as ``data``, and ``has_payload`` as ``has_data`` (``sproc`` and
+    ``is_sproc`` are for stored procedures, which there are none of yet). Writes also take
     ``return_indirect_deletes``: whether to tell of tree nodes removed as a consequence.
 
     Arguments, options, errors and durability are those of the function of the same name in
@@ -163,7 +163,11 @@ class AdvancedStore:
         return self._write(operation, options)
 
     def delete(self, path: PathLike, **options: Unpack[AdvancedWriteOptions]) -> Properties:
-        """Remove a tree node; every removed one is told, with its ``delete_reason``."""
+        """Remove a tree node; every removed one is told, with its ``delete_reason``.
+
+        An empty dict says that nothing was removed: there was nothing, or a condition in the path
+        was not met.
+        """
         check_options("delete", options, WRITE | TELLING)
         return self._write(commands.delete(resolve_path(path), **_told(options)), options)
 

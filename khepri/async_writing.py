@@ -59,7 +59,7 @@ class CoroutineWriter(Writer):
 class AsyncBatch(Batch):
     """A write batch for asyncio: ``async with store.batch() as batch`` commits at its end.
 
-    Operations are added without waiting, as to a `khepri.batch.Batch`. One task.
+    Operations are added without waiting, as to a `khepri.types.Batch`. One task.
     """
 
     __slots__ = ()
@@ -87,7 +87,7 @@ class AsyncBatch(Batch):
             await self.commit()
 
     async def commit(self) -> list[Any]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Send the batch; see `khepri.batch.Batch.commit`."""
+        """Send the batch; see `khepri.types.Batch.commit`."""
         committing: Any = super().commit()
         results: list[Any] = await committing
         self._results = results

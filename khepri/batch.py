@@ -201,7 +201,11 @@ class Batch:
         self._add(commands.require(one_node(path)))
 
     def delete(self, path: PathLike) -> None:
-        """Add a `Store.delete`."""
+        """Add a `Store.delete`.
+
+        It is no guard: if a condition in its path is not met, it removes nothing, and the rest of
+        the batch is done all the same.
+        """
         self._add(commands.delete(resolve_path(path)))
 
     def delete_many(self, pattern: PathLike, *, include_root_props: bool = False) -> None:

@@ -26,7 +26,7 @@
     ├── ServerStoppedError                              the server went away; outcome unknown
     ├── OverloadedError                                 too much is waiting; nothing was done
     ├── CommandFailedError                              it made the machine raise; no effect
-    ├── ReadChangedError                                what a transaction has read is no longer so
+    ├── ReadChangedError                                for later: nothing raises it yet
     ├── ForkedProcessError                              the store belongs to the parent process
     ├── TransportError
     │   ├── ListenError                                 the address cannot be bound
@@ -244,9 +244,9 @@ class CommandFailedError(KhepriError):
 
 
 class ReadChangedError(KhepriError):
-    """What a transaction has read is no longer so; nothing was done, it may be retried.
+    """For transactions, which there are none of yet: nothing raises it.
 
-    Facts: ``pattern``.
+    What one has read is no longer so; nothing was done, it may be retried. Facts: ``pattern``.
     """
 
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class MoreWriter(Viewer):
-    """The writes of a `Store` that Khepri does not have. Options and errors as for `Writer`."""
+    """The writes of a `Store` that Khepri does not have. Options and errors as for all writes."""
 
     __slots__ = ()
 
@@ -68,7 +68,7 @@ class MoreWriter(Viewer):
             path: of one tree node, without conditions.
             by: what to add; may be negative.
             async_: return a future at once.
-            options: see `Writer`.
+            options: see `Store`.
 
         Raises:
             MismatchingNodeError: there are other data; the condition is ``IfDataMatches(int)``.
@@ -121,7 +121,7 @@ class MoreWriter(Viewer):
             path: of one tree node, without conditions.
             new_path: where; neither at nor below `path`.
             async_: return a future at once.
-            options: see `Writer`.
+            options: see `Store`.
 
         Raises:
             NodeNotFoundError: nothing is at `path`.
@@ -213,7 +213,7 @@ class MoreWriter(Viewer):
         A tree node with a time to live goes by itself, with everything below it, as if it had been
         deleted: at the same place in the log on all members, by the time that the leader writes
         into the log. That moves when something is written, and about a quarter of a second after
-        an expiry at the latest. Touching changes no version and is no change event.
+        an expiry at the latest. Touching changes no version, and `diff` does not tell of it.
 
         Args:
             path: of one tree node; conditions may be asked of it, so that a lock can be kept by
@@ -221,7 +221,7 @@ class MoreWriter(Viewer):
             ttl: seconds from now on; ``math.inf`` takes the time to live away; left out: as long
                 as it was given before.
             async_: return a future at once.
-            options: see `Writer`.
+            options: see `Store`.
 
         Raises:
             NodeNotFoundError: it is not there, perhaps no more.

@@ -39,7 +39,7 @@ class Difference(NamedTuple):
 
     @property
     def kind(self) -> Literal["create", "update", "delete"]:
-        """What happened to it, as a change event would say."""
+        """How it differs: it was not there, it is there no more, or it is another one."""
         if self.old is None:
             return "create"
         return "delete" if self.new is None else "update"

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class Writer(MoreWriter):
-    """The writing half of a `Store`: Khepri's functions; those beyond are in `MoreWriter`.
+    """The writing half of a `Store`.
 
     A write that returned is on the disks of a majority of the members, is applied on this node,
     and is visible to the next local read here. It is applied exactly once, however often it had
@@ -54,8 +54,8 @@ class Writer(MoreWriter):
     of the calls.
 
     Functions that put also take ``keep_while`` (paths to conditions under which the written tree
-    node lives) and ``ttl`` (seconds that it lives from now on, see `MoreWriter.touch`); functions
-    on many tree nodes take ``include_root_props``.
+    node lives) and ``ttl`` (seconds that it lives from now on, see `touch`); functions on many
+    tree nodes take ``include_root_props``.
 
     Two options say how a write is sent. ``reply_from`` names a member that must have applied it
     too before the call returns, so that a local read there sees it: ``"leader"``, a
@@ -311,6 +311,19 @@ class Writer(MoreWriter):
 
         Parents that were made on the way to it, and are empty now, go too. Of the root only the
         data and what is below are removed.
+
+        A condition in the path that is not met is no error either: nothing is removed, and
+        nothing says so, but for ``adv.delete``, which gives an empty dict. So a `delete` with a
+        condition does not hold back the other operations of a batch. To check something in a
+        batch, see "Check without writing" in ``docs/reference/paths-and-conditions.md``.
+
+        Args:
+            path: of one tree node; conditions may be asked of it.
+            async_: return a future at once.
+            options: see `Store`.
+
+        Raises:
+            ManyNodesDeniedError: the path is a pattern that may match several.
         """
         check_options("delete", options, WRITE)
         return self._write(commands.delete(resolve_path(path)), options, async_)
@@ -358,7 +371,17 @@ class Writer(MoreWriter):
     def clear_payload(
         self, path: PathLike, *, async_: bool = False, **options: Unpack[WriteOptions]
     ) -> KhepriFuture[None] | None:
-        """Take the data off a tree node; it stays. Nothing there is no error."""
+        """Take the data off a tree node; it stays. Nothing there is no error.
+
+        Args:
+            path: of one tree node; conditions asked of it must be met, if it is there.
+            async_: return a future at once.
+            options: see `Store`.
+
+        Raises:
+            ManyNodesDeniedError: the path is a pattern that may match several.
+            MismatchingNodeError: a condition in the path is not met.
+        """
         check_options("clear_payload", options, WRITE)
         return self._write(commands.clear_payload(resolve_path(path)), options, async_)
 

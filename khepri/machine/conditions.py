@@ -100,7 +100,7 @@ class IfNameMatches(RegexCondition):
 
 
 class IfPathMatches(RegexCondition):
-    """The same test on the name, of tree nodes at any depth below (see ``patterns.py``)."""
+    """The same test on the name, at any depth below; tree nodes between need not meet it."""
 
     __slots__ = ()
 
@@ -184,7 +184,10 @@ class IfHasData(NodeCondition):
 
 @dataclass(frozen=True, slots=True)
 class IfHasSproc(NodeCondition):
-    """The payload is a stored procedure; with ``False``, it is data or there is none."""
+    """The payload is a stored procedure; with ``False``, it is data or there is none.
+
+    For later: no function stores one yet.
+    """
 
     has_sproc: bool = True
 
@@ -244,7 +247,7 @@ class IfChildListLength(NodeCondition):
 
 @dataclass(frozen=True, slots=True, init=False)
 class IfDataMatches(NodeCondition):
-    """The payload is data and fits a pattern (see ``data_patterns.py``).
+    """The payload is data and fits a pattern, see ``docs/reference/data-patterns.md``.
 
     ``IfDataMatches({"kind": "queue", "limit": Var("n")}, where=[Guard("n", Gt(10))])``
     """

@@ -249,7 +249,7 @@ def resolve_path(path: PathLike) -> Path | PathPattern:
     microseconds then. Any thread may call this.
 
     Raises:
-        InvalidPathError: see `parse_path`.
+        InvalidPathError: it is no path or pattern; the error names what is wrong.
     """
     if type(path) is not str:
         return realpath(parse_path(path))
@@ -287,7 +287,7 @@ def abspath(path: PathLike, base: Path) -> Path | PathPattern:
     Keep-while paths are resolved so from the path of the tree node being written.
 
     Raises:
-        InvalidPathError: see `parse_path`.
+        InvalidPathError: it is no path or pattern; the error names what is wrong.
     """
     parsed = parse_path(path)
     relative = bool(parsed) and parsed[0] in (THIS, PARENT)
@@ -304,7 +304,7 @@ def combine_with_conditions(path: PathLike, *conditions: Component) -> Path | Pa
         conditions: what to ask; without any, the path is given back.
 
     Raises:
-        InvalidPathError: see `parse_path`.
+        InvalidPathError: it is no path or pattern; the error names what is wrong.
     """
     path = resolve_path(path)
     if not conditions:
