@@ -204,7 +204,7 @@ class Batch:
         """Add a `Store.delete`.
 
         It is no guard: if a condition in its path is not met, it removes nothing, and the rest of
-        the batch is done all the same.
+        the batch is done all the same. `require` is one.
         """
         self._add(commands.delete(resolve_path(path)))
 

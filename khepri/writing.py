@@ -314,8 +314,7 @@ class Writer(MoreWriter):
 
         A condition in the path that is not met is no error either: nothing is removed, and
         nothing says so, but for ``adv.delete``, which gives an empty dict. So a `delete` with a
-        condition does not hold back the other operations of a batch. To check something in a
-        batch, see "Check without writing" in ``docs/reference/paths-and-conditions.md``.
+        condition does not hold back the other operations of a batch: `Batch.require` does.
 
         Args:
             path: of one tree node; conditions may be asked of it.
