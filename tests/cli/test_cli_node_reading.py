@@ -51,6 +51,17 @@ def dumped(done: Done) -> dict[str, Any]:
     return by_path
 
 
+def test_what_was_loaded_belongs_to_the_first_node_that_serves_it(site: Site) -> None:
+    alice, bob = site.name("alice"), site.name("bob")
+    load = ("load", "-", "--data-dir", site.directory / "alice")
+    assert offline(*load, stdin=json.dumps(DOCUMENT)).returncode == 0
+    served = site.serve(alice)
+    served.wait_for("ready: ")
+    site.serve(bob, "--join", alice).wait_for("ready: ")
+    for name in (alice, bob):
+        assert site.khepri("get", "/stock/oak", "--node", name).stdout == "156\n"
+
+
 def test_a_running_node_is_read_like_its_directory(site: Site) -> None:
     alice = serve(site, DOCUMENT)
     node = ("--node", alice.name)
