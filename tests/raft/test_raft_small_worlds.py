@@ -1,7 +1,7 @@
 """Every run of a few small worlds is safe; and the search for one that is not finds them.
 
-`KHEPRI_SMALL_WORLDS=states` looks at so many states of each world, with one message more on its
-way than the suite has time for.
+With one message more on its way a world is too large to be looked at to its end here;
+`KHEPRI_SMALL_WORLDS=states` looks at so many states of each.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from tests.raft.small_worlds import Explorer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STATES = int(os.environ.get("KHEPRI_SMALL_WORLDS", "0"))
+STATES = int(os.environ.get("KHEPRI_SMALL_WORLDS", "1500"))
 FIGURE_8 = "an entry of an old term reaches a majority (Raft figure 8)"
 LEASE = "a leader has a lease while another campaigns"
 VOTES = "three members vote and crash"
 GIVES_UP = "a leader gives up and candidates of its term are left"
+NEEDED_STATES = {VOTES: 12_000, GIVES_UP: 3_000, FIGURE_8: 12_000}
+"""Among so many are those where mistakes show that need one message more."""
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -42,23 +44,10 @@ def test_no_run_of_a_small_world_is_unsafe(name: str) -> None:
     assert report.is_complete
 
 
-@pytest.mark.parametrize(
-    ("name", "states"), [(VOTES, 12_000), (GIVES_UP, 3_000), (FIGURE_8, 12_000)]
-)
-def test_with_more_messages_on_their_way_the_nearest_states_are_safe(
-    name: str, states: int
-) -> None:
-    world = replace(WORLDS[name], letters=WORLDS[name].letters + 1)
-    report = Explorer(world).search(states)
-    assert not report.violation, str(report)
-
-
-@pytest.mark.skipif(not STATES, reason="KHEPRI_SMALL_WORLDS says how many states to look at")
 @pytest.mark.parametrize("name", WORLDS)
-def test_no_run_of_a_larger_world_is_unsafe(name: str) -> None:
+def test_with_one_more_message_on_its_way_the_nearest_states_are_safe(name: str) -> None:
     world = replace(WORLDS[name], letters=WORLDS[name].letters + 1)
-    report = Explorer(world).search(STATES)
-    print(f"{report.states} states, depth {report.depth}, complete: {report.is_complete}")
+    report = Explorer(world).search(max(STATES, NEEDED_STATES.get(name, 0)))
     assert not report.violation, str(report)
 
 
