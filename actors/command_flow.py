@@ -145,9 +145,10 @@ class CommandFlow:
             entries = pump.entries_to_propose(now)
             self._pacing.sent(sum([_commands_in(groups) for groups in entries]), now)
             return [Propose(encode_entry(time_milliseconds, groups), None) for groups in entries]
-        pump.drop_foreign()
         leader = core.leader
-        if leader is not None:
+        if leader is None:
+            pump.drop_foreign()
+        else:
             groups = pump.groups_to_forward(now)
             self._pacing.sent(_commands_in(groups), now)
             if groups:

@@ -150,14 +150,20 @@ class CommandPump:
         return entries
 
     def groups_to_forward(self, now: float) -> list[Group]:
-        """Give what should go to another member, the leader, now."""
-        groups: list[Group] = []
+        """Give what should go to another member, the leader, now.
+
+        What others have forwarded to us is dropped: their origins send it to whoever leads.
+        """
+        own_session = self.origin.session_id
+        groups = [group for group in self._foreign if group.session_id == own_session]  # `tick`'s
+        self.drop_foreign()
         while self._forwarded < MAX_FORWARDED_GROUPS:
             own = self._own_group(now)
             if own is None:
                 break
             groups.append(own)
-            self._forwarded += 1
+            if own.session_id != NO_SESSION:  # the opening of a session is not answered as one
+                self._forwarded += 1
         return groups
 
     def lost(self) -> None:
@@ -223,6 +229,7 @@ class CommandPump:
         else:
             self.unanswerable += origin.close_session()
             self._nonce = b""
+            self._forwarded = 0  # what else was sent in that session is sent again in the next
         return []
 
     def installed(self, machine: Machine) -> list[KhepriFuture[Any]]:

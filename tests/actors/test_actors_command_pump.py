@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from math import inf
 
-from khepri.actors.command_pump import REJECTED_PAUSE_SECONDS, RESEND_SECONDS, CommandPump
+from khepri.actors.command_pump import (
+    KEEP_ALIVE_SECONDS,
+    MAX_FORWARDED_GROUPS,
+    REJECTED_PAUSE_SECONDS,
+    RESEND_SECONDS,
+    CommandPump,
+)
+from khepri.encoding import unpack
 from khepri.machine.entries import Group
 from khepri.machine.machine import Machine
+from khepri.machine.replies import value_reply
+from khepri.machine.sessions import NO_SESSION, GroupResult, GroupStatus
 
 
 def test_a_pump_without_commands_is_never_ready() -> None:
@@ -80,6 +89,57 @@ def test_a_follower_repeats_what_makes_no_progress_with_growing_pauses() -> None
             pauses.append(now - sent_at)
             sent_at = now
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+def forwarded(pump: CommandPump, commands: int, now: float = 0.0) -> int:
+    """So many commands come one after the other; how many groups go?"""
+    groups = 0
+    for _ in range(commands):
+        pump.origin.add(b"command", None)
+        groups += len(pump.groups_to_forward(now))
+    return groups
+
+
+def test_a_session_that_had_to_be_asked_for_often_leaves_all_ways_open() -> None:
+    pump = CommandPump()
+    pump.origin.add(b"command", None)
+    now = 0.0
+    for _ in range(5 * MAX_FORWARDED_GROUPS):
+        [question] = pump.groups_to_forward(now)
+        now += RESEND_SECONDS
+    opened = GroupResult(
+        NO_SESSION, 0, [value_reply([nonce_of(question), 7])], GroupStatus.APPLIED
+    )
+    pump.applied(opened, now)
+    assert pump.origin.session_id == 7
+    assert not pump.is_forwarding
+    assert forwarded(pump, 2 * MAX_FORWARDED_GROUPS) == MAX_FORWARDED_GROUPS
+
+
+def test_a_session_that_expires_with_much_on_its_way_leaves_all_ways_open() -> None:
+    pump = CommandPump()
+    for session_id in range(7, 7 + 3 * MAX_FORWARDED_GROUPS):
+        pump.origin.open_session(session_id)
+        assert forwarded(pump, 4) >= 3
+        pump.applied(GroupResult(session_id, 1, (), GroupStatus.SESSION_EXPIRED), 0.0)
+        pump.applied(GroupResult(session_id, 2, (), GroupStatus.SESSION_EXPIRED), 0.0)
+        assert not pump.is_forwarding
+
+
+def test_a_follower_keeps_its_session_alive_at_the_leader() -> None:
+    pump = with_a_command_on_its_way()
+    pump.applied(GroupResult(7, 1, [None], GroupStatus.APPLIED), 0.0)
+    keep_alive = pump.tick(KEEP_ALIVE_SECONDS)
+    assert keep_alive is not None
+    pump.take_foreign([Group(99, 1, 1, [b"theirs"]), keep_alive])
+    assert pump.groups_to_forward(KEEP_ALIVE_SECONDS) == [keep_alive]
+    assert not pump.has_work
+
+
+def nonce_of(group: Group) -> bytes:
+    _code, nonce = unpack(group.commands[0])
+    assert isinstance(nonce, bytes)
+    return nonce
 
 
 def with_a_command_on_its_way() -> CommandPump:
