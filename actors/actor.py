@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
     from .label import ActorLabel
 
 _logger = logging.getLogger("khepri.actors")
+
+
+def _log_exception(text: str, label: ActorLabel) -> None:
+    """Log the exception that is being handled; a handler that raises must not end the ending."""
+    with suppress(BaseException):
+        _logger.error(text, label, exc_info=True)
 
 
 class _StopSelf:
@@ -178,15 +185,16 @@ class KhepriActor(pykka.ThreadingActor):
             raise
 
     def _actor_loop(self) -> None:
-        threads_that_start.add(threading.get_ident())
+        thread = threading.get_ident()
+        threads_that_start.add(thread)
         reason = self._begin()
-        threads_that_start.discard(threading.get_ident())
+        threads_that_start.discard(thread)
         has_begun = reason is None
         if reason is None:
             if not self.may_wait:
-                threads_that_serve.add(threading.get_ident())
+                threads_that_serve.add(thread)
             reason = self._run()
-            threads_that_serve.discard(threading.get_ident())
+            threads_that_serve.discard(thread)
         self._end(reason, has_begun=has_begun)
 
     def _begin(self) -> Exit | None:
@@ -204,8 +212,8 @@ class KhepriActor(pykka.ThreadingActor):
             deadline = self.next_deadline()
             while self._exit is None and not self.mailbox.closed:
                 deadline = self._turn(deadline)
-        except BaseException as error:
-            _logger.exception("%s crashed", self.label)
+        except BaseException as error:  # noqa: BLE001 - logged below
+            _log_exception("%s crashed", self.label)
             return crash(error)
         return self._exit or SHUTDOWN
 
@@ -255,14 +263,14 @@ class KhepriActor(pykka.ThreadingActor):
     def _terminate(self, reason: Exit) -> Exit:
         try:
             self.on_terminate(reason)
-        except BaseException as error:
-            _logger.exception("%s raised while it ended", self.label)
+        except BaseException as error:  # noqa: BLE001 - logged here
+            _log_exception("%s raised while it ended", self.label)
             return crash(error) if reason.error is None else reason
         return reason
 
     def _owed(self) -> Sequence[KhepriFuture[Any] | None]:
         try:
             return tuple(self.owed_replies())
-        except BaseException:
-            _logger.exception("%s cannot tell what it has not answered", self.label)
+        except BaseException:  # noqa: BLE001 - logged here
+            _log_exception("%s cannot tell what it has not answered", self.label)
             return ()

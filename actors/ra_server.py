@@ -129,7 +129,8 @@ class RaServer(KhepriActor):
         if recovered.is_alone:
             first.append(event.TriggerElection())
         elif recovered.was_nameless:
-            first.append(event.ForceSingleMember(KhepriFuture()))  # under the name it has now
+            done: KhepriFuture[None] = KhepriFuture()  # nobody waits for it
+            first.append(event.ForceSingleMember(done))  # under the name it has now
         self._step(first)
         while self._core.last_applied < self._core.commit_index:
             self._step([])  # what was known to be committed before the restart

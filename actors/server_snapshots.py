@@ -38,6 +38,7 @@ class ServerSnapshots:
         self._setup = setup
         self._worker: ActorReference | None = None
         self._is_taking = False
+        self._last_failure = ""
         self._receiving: int | None = None
         self._waiting: list[KhepriFuture[Any]] = []
         self._not_before = time.monotonic()
@@ -75,6 +76,7 @@ class ServerSnapshots:
 
     def taken(self, meta: SnapshotMeta) -> None:
         """The worker has made a snapshot durable."""
+        self._last_failure = ""
         self._is_taking = False
         self._not_before = time.monotonic() + self._setup.config.snapshot_interval_seconds
         self._has_become(meta.index)
@@ -84,7 +86,9 @@ class ServerSnapshots:
 
     def failed(self, reason: str) -> None:
         """The worker could not write it; the log stays as it is, and is not cut."""
-        _logger.error("no snapshot of %s could be taken: %s", self._setup.server_id, reason)
+        if reason != self._last_failure:  # tried again and again while, say, the disk is full
+            _logger.error("no snapshot of %s could be taken: %s", self._setup.server_id, reason)
+            self._last_failure = reason
         self._is_taking = False
         self._not_before = time.monotonic() + self._setup.config.snapshot_interval_seconds
         self._grown_entries = max(self._grown_entries, self._setup.config.snapshot_entries)

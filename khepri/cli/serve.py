@@ -1,8 +1,8 @@
 """``khepri serve``: run a node in the foreground until it is told to stop.
 
 The node is started, its store recovered and, if that is wanted, joined in a thread of its own,
-so that a signal ends it at any moment. On SIGTERM and SIGINT a leader hands over first. A second
-signal ends the process at once; nothing acknowledged is lost by that.
+so that a signal ends it at any moment. On SIGTERM, SIGINT and SIGHUP a leader hands over first. A
+second signal ends the process at once; nothing acknowledged is lost by that.
 """
 
 from __future__ import annotations
@@ -113,7 +113,10 @@ class _End:
         self._bell, self._button = socket.socketpair()
         self._button.settimeout(0)
         signal.set_wakeup_fd(self._button.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        self._numbers = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is after nohup
+            self._numbers.append(signal.SIGHUP)
+        for number in self._numbers:
             signal.signal(number, self._take_signal)
 
     def wait(self) -> None:
@@ -136,7 +139,7 @@ class _End:
 
     def _take_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        for other in (signal.SIGTERM, signal.SIGINT):
+        for other in self._numbers:
             signal.signal(other, signal.SIG_DFL)  # the next one does not wait for us
         self._words.put(signal.Signals(number).name)
 

@@ -7,7 +7,7 @@ import fcntl
 import os
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from khepri.errors import DirectoryLockedError
 
@@ -91,6 +91,23 @@ class PosixFile:
                 os.close(descriptor)
 
 
+_STANDARD_ERROR: Final = 2
+
+
+def _open(path: str, mode: int) -> int:
+    """Open a file for its owner alone; never as standard input, output or error.
+
+    In a process that has closed those, what anything prints there would go into our file.
+    """
+    descriptor = os.open(path, mode | os.O_CLOEXEC, 0o600)
+    if descriptor > _STANDARD_ERROR:
+        return descriptor
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD_ERROR + 1)
+    finally:
+        os.close(descriptor)
+
+
 class PosixFileSystem:
     """The real file system. Has no state of its own."""
 
@@ -98,13 +115,12 @@ class PosixFileSystem:
         """See `FileSystem.open`."""
         mode = os.O_RDWR if writable else os.O_RDONLY
         with _Translated(path):
-            return PosixFile(path, os.open(path, mode | os.O_CLOEXEC))
+            return PosixFile(path, _open(path, mode))
 
     def create(self, path: str) -> File:
         """See `FileSystem.create`."""
         with _Translated(path):
-            mode = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            return PosixFile(path, os.open(path, mode, 0o600))
+            return PosixFile(path, _open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC))
 
     def rename(self, source: str, target: str) -> None:
         """See `FileSystem.rename`."""
@@ -178,7 +194,7 @@ class _PosixLock:
 
 def _take_lock(path: str, holder: str) -> _PosixLock:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_still_the_file(descriptor, path):

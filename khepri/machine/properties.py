@@ -126,5 +126,13 @@ def decoded_properties(plain: NodeProperties) -> NodeProperties:
         properties["sproc"] = decode_value(procedure)
     moment = plain.get("expires_at")
     if moment is not None:
-        properties["expires_at"] = _EPOCH + timedelta(milliseconds=moment)
+        properties["expires_at"] = _moment(moment)
     return properties
+
+
+def _moment(milliseconds: int) -> datetime:
+    """Give a moment of log time; the last one there is, if a clock was wrong by millennia."""
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

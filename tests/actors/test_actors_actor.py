@@ -21,7 +21,7 @@ from khepri.errors import KhepriTimeoutError, NoSuchServerError, ServerStoppedEr
 from tests.actors.actors_helpers import WAIT_SECONDS, Echo, Gate, Hoarder, SetClock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from khepri.actors.envelope import Envelope
     from khepri.actors.future import KhepriFuture
@@ -524,3 +524,27 @@ def test_no_ask_hangs_when_it_races_a_stop() -> None:
         # Once refused, always refused.
         refused = [future.failure is not None for future in during]
         assert refused == sorted(refused)
+
+
+def test_a_handler_of_logs_that_raises_does_not_keep_an_actor_from_its_end() -> None:
+    class Bad(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise ZeroDivisionError(record.getMessage())
+
+    class Ends(Echo):
+        def on_terminate(self, reason: Exit) -> None:
+            raise RuntimeError("while it ended", reason)
+
+        def owed_replies(self) -> Iterable[KhepriFuture[Any] | None]:
+            raise RuntimeError("nobody knows")
+
+    bad = Bad()
+    logger = logging.getLogger("khepri.actors")
+    logger.addHandler(bad)
+    try:
+        echo = Ends.start(LABEL)
+        with pytest.raises(ServerStoppedError):
+            echo.ask("crash", timeout=WAIT_SECONDS)
+        assert echo.down.get(timeout=WAIT_SECONDS).kind is ExitKind.CRASHED
+    finally:
+        logger.removeHandler(bad)

@@ -6,6 +6,8 @@ import errno
 import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -277,3 +279,29 @@ def test_writes_and_reads_that_the_kernel_cuts_are_completed(
     file.pwrite(b"0123456789", 2)
     assert file.pread(20, 0) == b"\0\x000123456789"
     file.close()
+
+
+WITHOUT_STANDARD_STREAMS = """
+import os, sys
+from khepri.log.posix_file_system import PosixFileSystem
+os.closerange(0, 3)
+system, folder = PosixFileSystem(), sys.argv[1]
+kept = [system.lock(folder + "/lock", "us"), system.create(folder + "/file")]
+kept.append(system.open(folder + "/file", writable=True))
+ours = []
+for number in range(20):
+    try:
+        link = os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        continue
+    if link.startswith(folder):
+        ours.append(number)
+os._exit(0 if len(ours) == 3 and ours[0] > 2 else 1)
+"""
+
+
+def test_no_file_of_ours_becomes_standard_output_of_a_process_that_has_none(
+    tmp_path: Path,
+) -> None:
+    program = [sys.executable, "-c", WITHOUT_STANDARD_STREAMS, str(tmp_path)]
+    assert subprocess.run(program, check=False, timeout=60).returncode == 0

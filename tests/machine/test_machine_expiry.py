@@ -27,7 +27,7 @@ from khepri.machine.expiry import expire
 from khepri.machine.expiry_index import ExpiryIndex
 from khepri.machine.machine import Machine
 from khepri.machine.paths import Path, combine_with_conditions
-from khepri.machine.properties import EXPIRES_AT
+from khepri.machine.properties import EXPIRES_AT, decoded_properties
 from tests.machine.machine_helpers import ALL, Origin, nodes, path, snapshot_bytes, value
 
 
@@ -429,3 +429,8 @@ def test_sizes_hold_through_expiry(origin: Origin) -> None:
     for _ in range(6):
         let_pass(origin, 100)
         nodes(origin.machine.view.root)
+
+
+def test_a_moment_beyond_the_calendar_is_the_last_there_is() -> None:
+    known = decoded_properties({"expires_at": 1 << 60})
+    assert known["expires_at"] == datetime.max.replace(tzinfo=UTC)
