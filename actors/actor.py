@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("khepri.actors")
 
 
-def _log_exception(text: str, label: ActorLabel) -> None:
-    """Log the exception that is being handled; a handler that raises must not end the ending."""
+def _log_exception(text: str, label: ActorLabel, error: BaseException) -> None:
+    """Log what an actor raised; a handler of logs that raises must not end its ending."""
     with suppress(BaseException):
-        _logger.error(text, label, exc_info=True)
+        _logger.error(text, label, exc_info=error)
 
 
 class _StopSelf:
@@ -213,7 +213,7 @@ class KhepriActor(pykka.ThreadingActor):
             while self._exit is None and not self.mailbox.closed:
                 deadline = self._turn(deadline)
         except BaseException as error:  # noqa: BLE001 - logged below
-            _log_exception("%s crashed", self.label)
+            _log_exception("%s crashed", self.label, error)
             return crash(error)
         return self._exit or SHUTDOWN
 
@@ -264,13 +264,13 @@ class KhepriActor(pykka.ThreadingActor):
         try:
             self.on_terminate(reason)
         except BaseException as error:  # noqa: BLE001 - logged here
-            _log_exception("%s raised while it ended", self.label)
+            _log_exception("%s raised while it ended", self.label, error)
             return crash(error) if reason.error is None else reason
         return reason
 
     def _owed(self) -> Sequence[KhepriFuture[Any] | None]:
         try:
             return tuple(self.owed_replies())
-        except BaseException:  # noqa: BLE001 - logged here
-            _log_exception("%s cannot tell what it has not answered", self.label)
+        except BaseException as error:  # noqa: BLE001 - logged here
+            _log_exception("%s cannot tell what it has not answered", self.label, error)
             return ()

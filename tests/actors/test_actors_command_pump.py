@@ -103,9 +103,10 @@ def forwarded(pump: CommandPump, commands: int, now: float = 0.0) -> int:
 def test_a_session_that_had_to_be_asked_for_often_leaves_all_ways_open() -> None:
     pump = CommandPump()
     pump.origin.add(b"command", None)
-    now = 0.0
+    [question] = pump.groups_to_forward(0.0)
+    now = RESEND_SECONDS
     for _ in range(5 * MAX_FORWARDED_GROUPS):
-        [question] = pump.groups_to_forward(now)
+        assert pump.groups_to_forward(now) == [question]
         now += RESEND_SECONDS
     opened = GroupResult(
         NO_SESSION, 0, [value_reply([nonce_of(question), 7])], GroupStatus.APPLIED
