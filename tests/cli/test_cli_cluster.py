@@ -125,6 +125,9 @@ def test_a_daemon_without_a_leader_can_be_made_to_join(site: Site) -> None:
     alice = site.serve(site.name("alice"))
     bob = site.serve(site.name("bob"), "--join", alice.name)
     bob.wait_for("joined: ")
+    # With her alice has a majority without bob, however long a command takes to start.
+    carol = site.serve(site.name("carol"), "--join", alice.name)
+    carol.wait_for("joined: ")
     assert bob.end() == 0
     assert site.cluster("remove", bob.name, "--node", alice.name).returncode == 0
     bob = site.serve(bob.name)
@@ -132,7 +135,7 @@ def test_a_daemon_without_a_leader_can_be_made_to_join(site: Site) -> None:
     done = site.cluster("join", alice.name, "--node", bob.name)
     assert (done.returncode, done.stderr) == (0, "")
     bob.wait_for("ready: ")
-    assert len(site.members(bob.name)) == 2
+    assert len(site.members(bob.name)) == 3
 
 
 def test_a_daemon_that_was_removed_does_not_join_again_by_itself(site: Site) -> None:
