@@ -23,6 +23,7 @@ import time
 from typing import TYPE_CHECKING, Any, assert_never
 
 from khepri.encoding import EncodingError
+from khepri.errors import DiskFullError
 from khepri.raft import effects as effect
 from khepri.raft import events as event
 from khepri.raft.types import EntryKind, Role
@@ -237,6 +238,8 @@ class RaServer(KhepriActor):
             case TakeSnapshotNow():
                 self._snapshots.take_now(self._machine, self._core, ticket)
             case WriteFailed():
+                if isinstance(message.error, DiskFullError):
+                    self._snapshots.space_is_short()
                 return self._flow.disk_failed(message.error)
             case event.LogRecovered():
                 self._flow.disk_recovered()

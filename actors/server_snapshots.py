@@ -65,6 +65,11 @@ class ServerSnapshots:
         if is_enough and time.monotonic() >= self._not_before:
             self._take(machine, core)
 
+    def space_is_short(self) -> None:
+        """The disk is full: let it be time for a snapshot, which makes the log before it go."""
+        if self._grown_entries:
+            self._grown_entries = max(self._grown_entries, self._setup.config.snapshot_entries)
+
     def take_now(self, machine: Machine, core: RaftCore, waiter: KhepriFuture[Any] | None) -> None:
         """Take a snapshot whatever the rule says, unless there is one of that index already."""
         if waiter is not None:

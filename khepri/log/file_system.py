@@ -116,6 +116,10 @@ class FileSystem(Protocol):
         """Whether something of that name is there."""
         ...
 
+    def free_bytes(self, path: str) -> int:
+        """Give how much more the disk that holds a path has room for; others use it as well."""
+        ...
+
     def is_world_writable(self, path: str) -> bool:
         """Whether any user may change the directory."""
         ...

@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
-from khepri.errors import StorageError
+from khepri.errors import DiskFullError, StorageError
 
 from .block_file import Portions, discard_file, publish_file
 from .file_header import TEMPORARY_SUFFIX, corrupt
@@ -90,12 +90,17 @@ class LogFolder:
         writing new space.
 
         Raises:
+            DiskFullError: there is no space, or it would be the last; nothing is begun.
             DiskFullError, DiskFailedError, DirectoryAccessError: what was begun is removed.
         """
         path = self._log_path(sequence)
         file = self._take_spare(size_bytes)
         is_new = file is None
         if file is None:
+            if not self._has_room(size_bytes):
+                raise DiskFullError(
+                    f"no space for {path}: the rest is for moving older entries", path=path
+                )
             file = self._file_system.create(path + TEMPORARY_SUFFIX)
         try:
             size_bytes = size_bytes if is_new else file.size()
@@ -131,14 +136,16 @@ class LogFolder:
         spare_path = numbered(self.path, sequence, SPARE_SUFFIX)
         wanted = self.wanted_spare_bytes
         spares = list_numbered(self._file_system, self.path, SPARE_SUFFIX)
-        if any(self._size_of_spare(spare) >= wanted for _, spare in spares):
+        has_spare = any(self._size_if_there(spare) >= wanted for _, spare in spares)
+        if has_spare or not self._has_room(0):
             self._file_system.unlink(path)
         elif self._size_of(path) >= wanted:
             self._file_system.rename(path, spare_path)
         else:
             self._file_system.unlink(path)
-            with suppress(StorageError):  # the writer can do without
-                self._make_spare(spare_path, wanted)
+            if self._has_room(wanted):
+                with suppress(StorageError):  # the writer can do without
+                    self._make_spare(spare_path, wanted)
         self.sync()
 
     def sync(self) -> None:
@@ -148,6 +155,15 @@ class LogFolder:
         appends would be done last.
         """
         self._file_system.fsync_directory(self.path)
+
+    def _has_room(self, size_bytes: int) -> bool:
+        """Tell whether a new file would leave room for moving any of those there are.
+
+        The entries of a log file are in a segment before it goes. If the log took the last space,
+        no file could go, no snapshot could be written, and the disk would stay full for ever.
+        """
+        largest = max([self._size_if_there(path) for _, path in self.list_files()], default=0)
+        return self._file_system.free_bytes(self.path) >= size_bytes + largest
 
     def _log_path(self, sequence: int) -> str:
         return numbered(self.path, sequence, LOG_SUFFIX)
@@ -174,8 +190,8 @@ class LogFolder:
             discard_file(self._file_system, file)
             raise
 
-    def _size_of_spare(self, path: str) -> int:
-        """Give 0 for one that the writer has taken since it was listed."""
+    def _size_if_there(self, path: str) -> int:
+        """Give 0 for one that the other thread has taken or dropped since it was listed."""
         try:
             return self._size_of(path)
         except StorageError:

@@ -152,6 +152,12 @@ class PosixFileSystem:
         with _Translated(path):
             return Path(path).exists()
 
+    def free_bytes(self, path: str) -> int:
+        """See `FileSystem.free_bytes`."""
+        with _Translated(path):
+            found = os.statvfs(path)
+            return found.f_bavail * found.f_frsize
+
     def is_world_writable(self, path: str) -> bool:
         """See `FileSystem.is_world_writable`."""
         with _Translated(path):

@@ -117,6 +117,11 @@ class SharedFileSystem:
         with self.guard:
             return self.inner.exists(path)
 
+    def free_bytes(self, path: str) -> int:
+        """See `file_system.FileSystem.free_bytes`."""
+        with self.guard:
+            return self.inner.free_bytes(path)
+
     def is_world_writable(self, path: str) -> bool:
         """See `file_system.FileSystem.is_world_writable`."""
         with self.guard:

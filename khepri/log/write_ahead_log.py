@@ -23,7 +23,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from khepri.errors import StorageError
+from khepri.errors import DiskFullError, StorageError
 from khepri.raft.types import Index
 
 from .file_header import NO_SALT
@@ -163,12 +163,15 @@ class WriteAheadLog:
         """Write a batch that the current file cannot take: none, full, or failed."""
         frame = encode_batch(self._folder.next_batch, NO_SALT, appends)
         needed = _aligned(DATA_OFFSET + len(frame) + HEADER_BYTES)
-        size_bytes = max(file_bytes, needed)
+        smallest = min(FIRST_FILE_BYTES, self._max_file_bytes)
         try:
-            new = self._folder.prepare(self._next_sequence, self._folder.next_batch, size_bytes)
-        except StorageError:
-            self._next_file_is_of(min(FIRST_FILE_BYTES, self._max_file_bytes))  # it may find room
-            raise
+            new = self._prepare(max(file_bytes, needed))
+        except StorageError as error:
+            self._next_file_is_of(smallest)  # it may find room
+            if not isinstance(error, DiskFullError) or max(smallest, needed) >= file_bytes:
+                raise
+            file_bytes = smallest
+            new = self._prepare(max(smallest, needed))
         if file_bytes > self._file_bytes:
             self._next_file_is_of(file_bytes)
         # Whatever comes of the publication, it may have sealed the current file.
@@ -182,6 +185,9 @@ class WriteAheadLog:
         self._current = new
         self._offset = DATA_OFFSET
         self._write_frame(new, encode_batch(self._folder.next_batch, new.header.salt, appends))
+
+    def _prepare(self, size_bytes: int) -> NewLogFile:
+        return self._folder.prepare(self._next_sequence, self._folder.next_batch, size_bytes)
 
     def _write_frame(self, current: NewLogFile, frame: bytes) -> None:
         """Write and sync. A file that fails once is never written again."""

@@ -1,9 +1,10 @@
-"""A snapshot that covers entries which the disk refused."""
+"""Snapshots on a full disk: one that covers what was refused, one that makes space."""
 
 from __future__ import annotations
 
 import errno
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,3 +49,26 @@ def works(store: Store) -> bool:
     except KhepriError:
         return False
     return True
+
+
+def test_a_busy_store_on_a_small_disk_never_fills_it_for_good() -> None:
+    """Its log would take the last space, and then nothing could be moved to where it may go."""
+    files = SharedFileSystem()
+    files.inner.capacity_bytes = 12 << 20
+    acknowledged: dict[int, int] = {}
+    written_bytes = number = 0
+    with memory_store({"snapshot_interval_seconds": 0.01}, file_system=files) as store:
+        deadline = time.monotonic() + 60
+        while written_bytes < 8 * files.inner.capacity_bytes:
+            number += 1
+            try:
+                store.put(f"/l/{number % 100}", [number, "x" * 20_000], timeout=10)
+            except DiskFullError:
+                assert time.monotonic() < deadline, f"full for good after {written_bytes} bytes"
+                continue
+            acknowledged[number % 100] = number
+            written_bytes += 20_000
+    with memory_store(file_system=files) as store:
+        for place, number in acknowledged.items():
+            assert store.get(f"/l/{place}")[0] == number
+        store.put("/after", 1)

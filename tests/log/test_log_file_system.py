@@ -281,6 +281,10 @@ def test_writes_and_reads_that_the_kernel_cuts_are_completed(
     file.close()
 
 
+def test_it_says_how_much_room_there_is(file_system: FileSystem, folder: str) -> None:
+    assert file_system.free_bytes(folder) > 1 << 20
+
+
 WITHOUT_STANDARD_STREAMS = """
 import os, sys
 from khepri.log.posix_file_system import PosixFileSystem

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -290,6 +291,41 @@ def test_a_spare_that_cannot_be_made_is_done_without() -> None:
     harness.flush()
     assert log_sizes(memory) == [2 << 20]
     assert not [path for path in memory.contents() if ".spare" in path]
+
+
+def test_the_log_leaves_room_for_moving_what_it_has() -> None:
+    memory = MemoryFileSystem()
+    harness, uid = opened(memory)
+    harness.write(append(uid, entries(1, 1, size_bytes=300_000)))
+    memory.capacity_bytes = 9 << 20
+    last = 1
+    with suppress(DiskFullError):
+        while last < 100:
+            harness.write(append(uid, entries(last + 1, last + 1, size_bytes=300_000)))
+            last += 1
+    assert 20 < last < 100
+    assert memory.room() >= max(log_sizes(memory))
+    harness.flush()  # there is room for a segment, and then for a file of the log
+    harness.write(append(uid, entries(last + 1, last + 1, size_bytes=300_000)))
+    assert reopened(harness).store().entries == entries(1, last + 1, size_bytes=300_000)
+
+
+def test_where_there_is_no_room_for_a_large_file_a_small_one_does() -> None:
+    memory = MemoryFileSystem()
+    harness, uid = opened(memory, max_log_file_bytes=64 << 20)
+    last = 0
+    while log_sizes(memory) != [8 << 20]:
+        last += 1
+        harness.write(append(uid, entries(last, last, size_bytes=300_000)))
+        harness.flush()
+    for path in [path for path in memory.contents() if ".spare" in path]:
+        memory.unlink(path)
+    memory.capacity_bytes = memory.file_bytes() + (11 << 20)
+    while len(log_sizes(memory)) == 1:
+        last += 1
+        harness.write(append(uid, entries(last, last, size_bytes=300_000)))
+    assert log_sizes(memory) == [8 << 20, FIRST_FILE_BYTES]
+    assert reopened(harness).store().entries == entries(1, last, size_bytes=300_000)
 
 
 class TakenWhenLookedAt(MemoryFileSystem):
