@@ -92,6 +92,7 @@ class PosixFile:
 
 
 _STANDARD_ERROR: Final = 2
+_UNKNOWN_BYTES: Final = 1 << 62
 
 
 def _open(path: str, mode: int) -> int:
@@ -156,7 +157,9 @@ class PosixFileSystem:
         """See `FileSystem.free_bytes`."""
         with _Translated(path):
             found = os.statvfs(path)
-            return found.f_bavail * found.f_frsize
+        if not found.f_blocks:
+            return _UNKNOWN_BYTES  # some file systems of user space say nothing
+        return found.f_bavail * found.f_frsize
 
     def is_world_writable(self, path: str) -> bool:
         """See `FileSystem.is_world_writable`."""

@@ -285,6 +285,14 @@ def test_it_says_how_much_room_there_is(file_system: FileSystem, folder: str) ->
     assert file_system.free_bytes(folder) > 1 << 20
 
 
+def test_where_nobody_says_how_much_room_there_is_there_is_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = os.statvfs_result((4096, 4096, *[0] * 8))
+    monkeypatch.setattr(os, "statvfs", lambda _path: silent)
+    assert PosixFileSystem().free_bytes("/") > 1 << 40
+
+
 WITHOUT_STANDARD_STREAMS = """
 import os, sys
 from khepri.log.posix_file_system import PosixFileSystem
