@@ -13,7 +13,8 @@ A follower writes small appends itself and confirms them before it applies anyth
 waits for the confirmation, and for the rest nobody does.
 
 The start from files is in `server_recovery.py`, commands are in `command_flow.py`, who waits for
-something else is in `server_waiters.py`, snapshots are in `server_snapshots.py`.
+something else is in `server_waiters.py`, snapshots are in `server_snapshots.py`. It is long all
+the same: each message and each effect has its case here.
 """
 
 from __future__ import annotations

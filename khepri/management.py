@@ -49,8 +49,7 @@ class ClusterManager:
     def __init__(self, node: Node | None = None) -> None:
         """Manage the stores of a node; of the process's default node if none is given.
 
-        Raises:
-            WrongTypeError: not a node of this process.
+        Raises `WrongTypeError` for what is no node of this process.
         """
         check_node(node)
         self._given_node = node

@@ -288,8 +288,10 @@ def test_it_says_how_much_room_there_is(file_system: FileSystem, folder: str) ->
 def test_where_nobody_says_how_much_room_there_is_there_is_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    silent = os.statvfs_result((4096, 4096, *[0] * 8))
-    monkeypatch.setattr(os, "statvfs", lambda _path: silent)
+    def says_nothing(_path: str) -> os.statvfs_result:
+        return os.statvfs_result((4096, 4096, *[0] * 8))
+
+    monkeypatch.setattr(os, "statvfs", says_nothing)
     assert PosixFileSystem().free_bytes("/") > 1 << 40
 
 
