@@ -106,8 +106,7 @@ def submit(access: StoreAccess, message: object, decode: Callable[[Any], T]) -> 
         raise NoSuchServerError(
             f"the store {access.store_id!r} is being started", store_id=access.store_id
         )
-    # What `ActorReference.request` does: each call saved here is one in fifty for a thousand
-    # commands in flight.
+    # What `ActorReference.request` does, without its call: this is the way of every command.
     mailbox = server.mailbox
     future = KhepriFuture(decode, mailbox)
     mailbox.put(Envelope(message, future))

@@ -47,10 +47,7 @@ class ClusterManager:
     __slots__ = ("_given_node",)
 
     def __init__(self, node: Node | None = None) -> None:
-        """Manage the stores of a node; of the process's default node if none is given.
-
-        Raises `WrongTypeError` for what is no node of this process.
-        """
+        """Manage the stores of a node, by default the process's; `WrongTypeError` if none."""
         check_node(node)
         self._given_node = node
 

@@ -121,6 +121,13 @@ def test_a_signal_ends_a_daemon_whichever_thread_takes_it(site: Site) -> None:
     assert alice.wait() == 0
 
 
+def test_a_daemon_whose_terminal_is_closed_stops_in_order(site: Site) -> None:
+    alice = site.serve(site.name("alice"))
+    alice.wait_for("ready: ")
+    assert alice.end(signal.SIGHUP) == 0
+    assert "has stopped" in alice.wait_for("has stopped")
+
+
 def test_a_daemon_without_a_leader_can_be_made_to_join(site: Site) -> None:
     alice = site.serve(site.name("alice"))
     bob = site.serve(site.name("bob"), "--join", alice.name)
