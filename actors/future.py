@@ -24,10 +24,10 @@ import contextlib
 import logging
 import os
 import sys
-import time
 from _thread import allocate_lock, get_ident
 from functools import partial
 from threading import RLock
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import pykka
@@ -39,6 +39,7 @@ from . import asyncio_bridge
 from .actor_errors import ReplyTimeoutError
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
@@ -120,6 +121,7 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         self,
         decode: Callable[[Any], T] | None = None,
         mailbox: Mailbox | None = None,
+        observers: list[Callable[[], object]] | None = None,
     ) -> None:
         """Make a future without an outcome.
 
@@ -127,9 +129,10 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
             decode: turns the actor's reply into the caller's result or raises the caller's
                 exception; runs in the caller's thread, at each `get`.
             mailbox: where the request goes; None if the future cannot outlive its actor.
+            observers: called once it is resolved; more may come.
         """
         self._outcome: Any = _PENDING
-        self._observers: list[Callable[[], object]] | None = None
+        self._observers = observers
         self._unresolved = True
         self._decode = decode
         self._mailbox = mailbox
@@ -160,16 +163,28 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         """
         if timeout is not None and not (timeout.__class__ is float and timeout >= 0.0):
             timeout = check_timeout(timeout)
-        outcome = self._outcome
-        if outcome is _PENDING:
+        if self._outcome is _PENDING:
             if self._get_hook is not None:
-                outcome = self._outcome = super().get(timeout=timeout)
+                self._outcome = super().get(timeout=timeout)
             else:
-                outcome = self._wait(timeout)
-        if isinstance(outcome, _Failure):
+                self._wait(timeout)
+        outcome = self._outcome
+        if outcome.__class__ is _Failure:
             raise outcome.error
         decode = self._decode
         return cast("T", outcome) if decode is None else decode(outcome)
+
+    def get_with(self, lock: LockType, *, timeout: float | None) -> T:
+        """Do as `get`, in the one thread for which the future was made.
+
+        Args:
+            lock: held; its release was given to the future as its first observer, before anybody
+                could resolve it, so that nothing has to be made or looked at now.
+            timeout: as for `get`.
+        """
+        if self._outcome is _PENDING:
+            self._sleep(lock, timeout)
+        return self.get()
 
     def done(self) -> bool:
         """Tell whether `get` would answer at once. Never blocks."""
@@ -304,31 +319,45 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
                 return  # the resolving thread has taken it and calls it
             observer()
 
-    def _wait(self, timeout: float | None) -> Any:  # noqa: ANN401 - an outcome is anything
+    def _wait(self, timeout: float | None) -> None:
+        """Sleep until there is an outcome; the thread comes after the request was sent."""
         refuse_to_wait_here()
-        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._mailbox is not None and self._mailbox.ended and self._outcome is _PENDING:
+            raise self._mailbox.notice.unanswered()
         lock = allocate_lock()
         lock.acquire()
-        wake = lock.release
         observers = self._list_of_observers()
-        observers.append(wake)
-        while self._outcome is _PENDING:
-            wait_seconds = LIVENESS_CHECK_SECONDS
-            if deadline is not None:
-                wait_seconds = min(wait_seconds, deadline - time.monotonic())
+        observers.append(lock.release)
+        if self._outcome is _PENDING:
+            self._sleep(lock, timeout)
+
+    def _sleep(self, lock: LockType, timeout: float | None) -> None:
+        """Sleep on a lock that an observer of this future releases, until there is an outcome.
+
+        Raises:
+            ReplyTimeoutError, ServerStoppedError, ForkedProcessError: see `get`.
+        """
+        started = monotonic()
+        wait_seconds = LIVENESS_CHECK_SECONDS
+        if timeout is not None and timeout < wait_seconds:
+            wait_seconds = timeout
+        while True:
+            lock.acquire(timeout=wait_seconds)
+            if self._outcome is not _PENDING:
+                return
+            if timeout is not None:
+                wait_seconds = min(LIVENESS_CHECK_SECONDS, started + timeout - monotonic())
                 if wait_seconds <= 0.0:
                     with contextlib.suppress(ValueError):  # it is resolved at this moment
-                        observers.remove(wake)
+                        self._list_of_observers().remove(lock.release)
                     raise ReplyTimeoutError(
-                        f"no answer within {round(timeout or 0.0, 3)} seconds",
+                        f"no answer within {round(timeout, 3)} seconds",
                         operation="the call",
                         timeout_seconds=timeout,
                         outcome="unknown",
                     )
             if self._mailbox is not None and self._mailbox.ended and self._outcome is _PENDING:
                 raise self._mailbox.notice.unanswered()
-            lock.acquire(timeout=wait_seconds)
-        return self._outcome
 
 
 def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> int:
@@ -347,8 +376,14 @@ def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> int:
         except AttributeError:
             continue
         future._outcome = value  # noqa: SLF001
-        if future._observers is not None:  # noqa: SLF001 - most have none
-            woken += _taken(future._observers)  # noqa: SLF001
+        observers = future._observers  # noqa: SLF001
+        if observers:  # most have none, the others one: no generator for that
+            try:
+                woken.append(observers.pop(0))
+            except IndexError:
+                continue  # it took itself back at this moment
+            if observers:
+                woken += _taken(observers)
     for wake in woken:
         wake()
     return len(woken)
@@ -356,7 +391,7 @@ def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> int:
 
 def _taken(observers: list[Callable[[], object]]) -> Iterator[Callable[[], object]]:
     """Take all observers, of whom one may be taking itself back at this moment."""
-    while True:
+    while observers:
         try:
             observer = observers.pop(0)
         except IndexError:

@@ -7,6 +7,7 @@ handles bytes and plain values only. What the calls mean is in `store.py` and `c
 from __future__ import annotations
 
 import time
+from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from khepri.actors.actor_errors import ReplyTimeoutError
@@ -92,8 +93,19 @@ class Deadline:
         )
 
 
-def submit(access: StoreAccess, message: object, decode: Callable[[Any], T]) -> KhepriFuture[T]:
+def submit(
+    access: StoreAccess,
+    message: object,
+    decode: Callable[[Any], T],
+    observers: list[Callable[[], object]] | None = None,
+) -> KhepriFuture[T]:
     """Send a message to the server of a store; never waits.
+
+    Args:
+        access: of the store.
+        message: for the server.
+        decode: makes the result of the reply.
+        observers: called once there is one.
 
     Returns:
         the future of what `decode` makes of the reply; it fails if there is no server.
@@ -108,7 +120,7 @@ def submit(access: StoreAccess, message: object, decode: Callable[[Any], T]) -> 
         )
     # What `ActorReference.request` does, without its call: this is the way of every command.
     mailbox = server.mailbox
-    future = KhepriFuture(decode, mailbox)
+    future = KhepriFuture(decode, mailbox, observers)
     mailbox.put(Envelope(message, future))
     return future
 
@@ -127,7 +139,7 @@ def call(
         NoSuchServerError: the store does not run here.
         KhepriError: whatever `decode` makes of the reply.
     """
-    access = node.access(store_id)
+    access = node.stores.get(store_id) or node.access(store_id)
     seconds = timeout_seconds(timeout)
     try:
         return _send_and_wait(access, message, decode, seconds)
@@ -156,9 +168,11 @@ def _send_and_wait(
     then, it never does (spec ra §9, rule 21).
     """
     refuse_to_wait_here()
-    future = submit(access, message, decode)
+    lock = allocate_lock()
+    lock.acquire()
+    future = submit(access, message, decode, [lock.release])
     try:
-        return future.get(timeout=seconds)
+        return future.get_with(lock, timeout=seconds)
     except BaseException as error:
         if not future.done():
             if isinstance(message, bytes):  # a command, which may be on its way for some time
