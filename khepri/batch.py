@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from khepri.errors import MisuseError
 from khepri.machine import commands
+from khepri.machine.batch_bytes import BatchBytes
 from khepri.machine.paths import resolve_path
 from khepri.machine.values import encode_value
 
@@ -46,12 +47,12 @@ class Batch:
         """Make an empty batch; use `Store.batch`."""
         self._send = send
         self._timeout = timeout
-        self._operations: list[bytes] | None = []  # encoded
+        self._operations: BatchBytes | None = BatchBytes()  # None once it was sent
         self._results: list[Any] | None = None
 
     def __len__(self) -> int:
         """Give the number of operations so far."""
-        return len(self._operations or ())
+        return 0 if self._operations is None else self._operations.count
 
     def __repr__(self) -> str:
         """Show how much is in it, or that it is done."""
@@ -94,11 +95,8 @@ class Batch:
     ) -> None:
         """Add a `Store.put`."""
         payload = encode_value(data)
-        if keep_while is None and ttl is None:
-            command = commands.encode_put_at(path, payload)
-            if command is not None:
-                self._encoded().append(command)
-                return
+        if keep_while is None and ttl is None and self._unsent().put(path, payload):
+            return
         self._add(
             commands.put(
                 resolve_path(path),
@@ -262,10 +260,9 @@ class Batch:
                 which. Nothing of the batch was done then.
             ValueTooLargeError: all operations together are above ``max_command_bytes``.
         """
-        operations, self._operations = self._encoded(), None
+        operations, self._operations = self._unsent(), None
         # An empty batch is sent too: its reply says that the store takes writes.
-        command = commands.encode_batch(operations)
-        count = len(operations)
+        command, count = operations.encode(), operations.count
         results: KhepriFuture[list[Any]] | list[Any] = self._send(
             command, self._timeout, async_, lambda reply: result(reply) or [None] * count
         )
@@ -274,9 +271,9 @@ class Batch:
         return results
 
     def _add(self, operation: commands.Operation) -> None:
-        self._encoded().append(commands.encode(operation))
+        self._unsent().add(operation)
 
-    def _encoded(self) -> list[bytes]:
+    def _unsent(self) -> BatchBytes:
         if self._operations is None:
             raise MisuseError("the batch was sent already, whatever came of it; make a new one")
         return self._operations

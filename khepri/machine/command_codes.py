@@ -37,6 +37,8 @@ MOVE: Final = 12
 CHECK: Final = 13
 TOUCH: Final = 14
 REQUIRE: Final = 15
+PUT_FAMILY: Final = 16
+"""Part of a batch: puts to tree nodes with one parent. Its path, their names, their payloads."""
 
 # Options of the ..._MATCHING commands; absent means the default.
 MANY: Final = 0

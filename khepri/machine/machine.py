@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from khepri.encoding import EncodingError, unpack
 
 from . import commands
-from .command_codes import PUT
+from .command_codes import PUT, PUT_FAMILY
 from .edit import Edit
 from .entries import decode_entry
 from .expiry import expire
@@ -301,8 +301,11 @@ class Machine:
         """Throw away what a command that raised may have left half done, and nothing else."""
         working = self._working
         for command in working.recover():
-            _code, names, payload = unpack(command) if isinstance(command, bytes) else command
-            working.put(names, payload, command)
+            operation = unpack(command) if isinstance(command, bytes) else command
+            if operation[0] == PUT:
+                working.put(operation[1], operation[2], command)
+            else:
+                working.put_family(operation[1], operation[2], operation[3], command)
         working.seal()
 
     def _expire(self) -> None:
@@ -338,7 +341,7 @@ class Machine:
         replies: list[Reply] = []
         put_in_place, wants_changes = self._working.put, self.wants_changes
         try:
-            for part in operations:
+            for part in self._each(operations, replies):
                 if part[0] == PUT and not wants_changes:  # as in `_execute`
                     _code, names, payload = part
                     "".join(names)
@@ -364,6 +367,27 @@ class Machine:
             raise
         self._go_back(state, change_count)
         return outcome
+
+    def _each(self, parts: Sequence[Operation], replies: list[Reply]) -> Iterator[Operation]:
+        """Give the operations of a batch; do puts to a family at once, if they can be."""
+        for part in parts:
+            if part[0] != PUT_FAMILY:
+                yield part
+                continue
+            _code, family, names, payloads = part
+            "".join((*family, *names))  # as in `_execute`
+            b"".join(payloads)
+            if (
+                all(payloads)
+                and 0 < len(names) == len(payloads)
+                and len(family) < MAX_PATH_COMPONENTS
+                and not self.wants_changes
+                and self._working.put_family(family, names, payloads, part)
+            ):
+                replies += [DONE] * len(names)
+            else:
+                for name, payload in zip(names, payloads, strict=True):
+                    yield [PUT, [*family, name], payload]
 
     def _go_back(self, state: TreeState, change_count: int) -> None:
         self._working.go_back(state)

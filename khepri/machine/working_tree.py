@@ -181,6 +181,54 @@ class WorkingTree:
         self._unsealed.append(command)
         return True
 
+    def put_family(
+        self,
+        family: Sequence[str],
+        names: Sequence[str],
+        payloads: Sequence[bytes],
+        command: object,
+    ) -> bool:
+        """Do as many calls of `put` would for tree nodes with one parent.
+
+        Args:
+            family: the path of the parent.
+            names: of the tree nodes, one or more.
+            payloads: of each.
+            command: as for `put`.
+
+        Returns:
+            Whether it was done. If not, nothing has changed: something in the tree is watched,
+            and each put has to be looked at by itself.
+        """
+        if self._is_anything_watched:
+            return False
+        parent = self._parent_of((*family, names[0]))
+        assert parent is not None, "only a watcher stands in the way of a put"
+        children, made = parent.children, 0
+        for name, payload in zip(names, payloads, strict=True):
+            node = children.get(name)
+            leaf = _new(TreeNode)  # as in `put`
+            if node is None:
+                made += 1
+                leaf.payload_version = leaf.child_list_version = 1
+                leaf.children, leaf.keep_while = NO_CHILDREN, None
+            elif node.payload == payload:
+                continue
+            elif node.children:
+                self._set_payload((*family, name), parent, node, payload)
+                continue
+            else:
+                leaf.payload_version = node.payload_version + 1
+                leaf.child_list_version = node.child_list_version
+                leaf.children, leaf.keep_while = node.children, node.keep_while
+            leaf.payload, leaf.size = payload, 1
+            children[name] = leaf  # type: ignore[index]  # owned
+        if made:
+            parent.child_list_version += made
+            self._grow(family, made)
+        self._unsealed.append(command)
+        return True
+
     def _parent_of(self, path: Names) -> TreeNode | None:
         """Give the parent of a path, owned and made if need be; None if somebody may care."""
         parent_path = path[:-1]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from khepri.encoding import pack
 from khepri.errors import DataCorruptionError, UnknownFormatError
 from khepri.machine import commands, snapshot_writer
+from khepri.machine.command_codes import PUT_FAMILY
 from khepri.machine.conditions import IfHasPayload, IfNodeExists
 from khepri.machine.entries import Group, encode_entry
 from khepri.machine.machine import Machine
@@ -49,6 +50,7 @@ def random_operation(chance: random.Random) -> commands.Operation:
             commands.put(path("/*/c"), payload, many=True, returning=ALL),
             commands.delete(path("/**/d"), many=True, returning=ALL),
             commands.batch([commands.put(at, payload), commands.update(at / "d", payload)]),
+            [commands.BATCH, [[PUT_FAMILY, at, [*"abc"], [payload, payload, value(3)]]]],
         ]
     )
 
