@@ -136,12 +136,13 @@ class CommandFlow:
             is_under_way = pump.is_forwarding
         return max(ready_at, self._pacing.due(pump.waiting_commands, is_under_way=is_under_way))
 
-    def propose_or_forward(self, core: RaftCore, now: float) -> Iterable[Event]:
+    def propose_or_forward(self, core: RaftCore, machine: Machine, now: float) -> Iterable[Event]:
         """Give the waiting commands to the core, if this member leads, or else to the leader."""
         pump = self.pump
         if core.role is Role.LEADER:
             self._proposes_foreign |= pump.has_foreign
-            time_milliseconds = self._setup.wall_clock_milliseconds()
+            log_time = machine.time_milliseconds
+            time_milliseconds = self._setup.log_clock.read(now, log_time)
             entries = pump.entries_to_propose(now)
             self._pacing.sent(sum([_commands_in(groups) for groups in entries]), now)
             return [Propose(encode_entry(time_milliseconds, groups), None) for groups in entries]
@@ -161,7 +162,8 @@ class CommandFlow:
         Log time moves with entries only; while commands come, they bring it along.
         """
         moment = machine.next_expiry_milliseconds
-        now = self._setup.wall_clock_milliseconds()
+        # Read at each tick: it must know what passes also where this member does not lead.
+        now = self._setup.log_clock.read(self._clock(), machine.time_milliseconds)
         if (
             moment is None
             or moment > now

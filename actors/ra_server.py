@@ -303,7 +303,7 @@ class RaServer(KhepriActor):
         if self._waiters.are_there:
             events.extend(self._waiters.reads_to_ask(core))
         if is_due:
-            events.extend(flow.propose_or_forward(core, now))
+            events.extend(flow.propose_or_forward(core, self._machine, now))
         effects = core.step(events, now)
         # Before any effect: by a message another member may learn of a commit, campaign or vote.
         self._access.publish_lease(core.lease_until, core.commit_index)

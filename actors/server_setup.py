@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Protocol
+
+from .log_clock import LogClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,10 +92,6 @@ class NoNetwork:
         return []
 
 
-def _wall_clock_milliseconds() -> int:
-    return time.time_ns() // 1_000_000
-
-
 @dataclass(slots=True)
 class ServerSetup:
     """One store on one node, before and across restarts of its actors.
@@ -109,9 +106,9 @@ class ServerSetup:
         access: what is published to all threads.
         network: the way to other members.
         random: gives floats in [0, 1).
-        wall_clock_milliseconds: for the time stamps in entries.
         registry: gives the node's registry, as of now.
         on_down: told when the supervisor of the store has ended, and why.
+        log_clock: for the time stamps in entries.
         membership_cache: the store's cache; set when it starts, before the server.
     """
 
@@ -126,7 +123,7 @@ class ServerSetup:
     random: Callable[[], float]
     registry: Callable[[], ActorReference]
     on_down: Callable[[Exit], None]
-    wall_clock_milliseconds: Callable[[], int] = field(default=_wall_clock_milliseconds)
+    log_clock: LogClock = field(default_factory=LogClock)
     membership_cache: ActorReference = field(init=False)
 
     @property

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from khepri.actors.command_pump import CommandPump
+from khepri.actors.log_clock import LogClock
 from khepri.machine.entries import encode_entry
 from khepri.raft import effects as effect
 from khepri.raft import events as event
@@ -93,6 +94,7 @@ class SimulatedServer:
         self.machine = machine
         self.meta_file = node.directory.meta(node.uid)
         self.pump = CommandPump(node.random_bytes)
+        self._log_clock = LogClock(node.wall_milliseconds)
         self.core = RaftCore(
             server_id=node.server_id,
             uid=node.uid,
@@ -279,7 +281,7 @@ class SimulatedServer:
         if core.role is Role.LEADER:
             if self._append_sequence - self._written_sequence >= MAX_UNWRITTEN_APPENDS:
                 return []
-            time_milliseconds = self.node.wall_milliseconds()
+            time_milliseconds = self._log_clock.read(now, self.machine.time_milliseconds)
             return [
                 event.Propose(encode_entry(time_milliseconds, groups), None)
                 for groups in self.pump.entries_to_propose(now)
@@ -378,6 +380,7 @@ class SimulatedServer:
             if keep_alive is not None:
                 self.pump.take_foreign([keep_alive])
             self.cadence.consider()
+            self._log_clock.read(now, self.machine.time_milliseconds)
         self._step([event.TimePassed()])
 
 
