@@ -60,9 +60,10 @@ class AdvancedStore:
     ``props_to_return`` names the wanted properties: ``payload``, ``has_payload``,
     ``payload_version``, ``child_list_version``, ``child_list_length``, ``child_names``,
     ``delete_reason``, ``raw_payload``, ``expires_at`` (an aware datetime, of a tree node with a
-    time to live); left out: payload, payload_version and delete_reason. They come back under
-    their names, but ``payload`` as ``data``, and ``has_payload`` as ``has_data`` (``sproc`` and
-    ``is_sproc`` are for stored procedures, which there are none of yet). Writes also take
+    time to live), ``keep_while`` (its conditions by path or pattern, as a put takes them; of a
+    tree node that has some); left out: payload, payload_version and delete_reason. They come back
+    under their names, but ``payload`` as ``data``, and ``has_payload`` as ``has_data`` (``sproc``
+    and ``is_sproc`` are for stored procedures, which there are none of yet). Writes also take
     ``return_indirect_deletes``: whether to tell of tree nodes removed as a consequence.
 
     Arguments, options, errors and durability are those of the function of the same name in

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from khepri.errors import InvalidOptionError
 
-from .paths import Path
+from .command_codes import pattern_to_plain
+from .condition_codec import component_from_plain, component_to_plain
+from .paths import Path, resolve_path
 from .tree import is_procedure
 from .values import decode_value
 
@@ -30,6 +32,7 @@ CHILD_NAMES: Final = 32
 DELETE_REASON: Final = 64
 RAW_PAYLOAD: Final = 128
 EXPIRES_AT: Final = 256
+KEPT_WHILE: Final = 512
 
 PROPERTY_NAMES: Final = {
     "payload": PAYLOAD,
@@ -41,6 +44,7 @@ PROPERTY_NAMES: Final = {
     "delete_reason": DELETE_REASON,
     "raw_payload": RAW_PAYLOAD,
     "expires_at": EXPIRES_AT,
+    "keep_while": KEPT_WHILE,
 }
 
 DEFAULT_PROPERTIES: Final = PAYLOAD | PAYLOAD_VERSION | DELETE_REASON
@@ -93,10 +97,15 @@ def plain_properties(node: TreeNode, mask: int, payload: bytes | None) -> NodePr
         properties["child_list_length"] = len(node.children)
     if mask & CHILD_NAMES:
         properties["child_names"] = sorted(node.children)
-    if mask & EXPIRES_AT and node.keep_while is not None:
-        expiry = node.keep_while.expiry
-        if expiry is not None:
-            properties["expires_at"] = expiry.at_milliseconds
+    lifetime = node.keep_while
+    if lifetime is not None:
+        if mask & EXPIRES_AT and lifetime.expiry is not None:
+            properties["expires_at"] = lifetime.expiry.at_milliseconds
+        if mask & KEPT_WHILE and lifetime.watches:
+            properties["keep_while"] = [
+                [pattern_to_plain(pattern), component_to_plain(condition)]
+                for pattern, condition in lifetime.watches
+            ]
     return properties
 
 
@@ -127,6 +136,14 @@ def decoded_properties(plain: NodeProperties) -> NodeProperties:
     moment = plain.get("expires_at")
     if moment is not None:
         properties["expires_at"] = _moment(moment)
+    watches = plain.get("keep_while")
+    if watches is not None:
+        properties["keep_while"] = {
+            resolve_path(
+                [component_from_plain(component) for component in pattern]
+            ): component_from_plain(condition)
+            for pattern, condition in watches
+        }
     return properties
 
 

@@ -71,6 +71,25 @@ def test_each_property_is_told_by_its_name(tree: khepri.Store) -> None:
     assert told("/a") == {}
 
 
+def test_the_conditions_of_a_tree_node_are_told_as_a_put_takes_them(tree: khepri.Store) -> None:
+    conditions = {
+        "/a": khepri.IfAll(khepri.IfHasData(), khepri.IfPayloadVersion(khepri.Le(7))),
+        "../../*": khepri.IfNot(khepri.IfDataMatches(khepri.DictWith({"k": int}))),
+    }
+    tree.put("/kept/here", 1, keep_while=conditions, ttl=600)
+    told = tree.adv.get("/kept/here", props_to_return=["keep_while"])
+    assert told == {
+        "keep_while": {
+            khepri.Path("/a"): conditions["/a"],
+            khepri.realpath("/*"): conditions["../../*"],
+        }
+    }
+    tree.put("/kept/there", 1, keep_while=told["keep_while"])
+    assert tree.adv.get("/kept/there", props_to_return=["keep_while"]) == told
+    tree.put("/kept/here", 1, keep_while={})
+    assert tree.adv.get("/kept/here", props_to_return=["keep_while"]) == {}
+
+
 def test_without_a_wish_payload_and_its_version_are_told(tree: khepri.Store) -> None:
     assert tree.adv.get("/a") == {"data": 1, "payload_version": 1}
     assert tree.adv.get("/a/b") == {"payload_version": 1}
