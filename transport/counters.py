@@ -59,6 +59,8 @@ class Refusal(StrEnum):
     NEVER_IDENTIFIED = "refused_never_identified"
     """It ended before it had proved who it was, for whatever reason: those above included."""
     TOO_MANY_STRANGERS = "refused_too_many_strangers"
+    ACCEPT_FAILED = "refused_accept_failed"
+    """The system would not have it; the process has too few descriptors, mostly. Counts tries."""
 
 
 class Counters:

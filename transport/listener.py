@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Final
 
 import zmq
@@ -30,7 +31,12 @@ _log = logging.getLogger(__name__)
 
 _FRAMES_PER_TURN: Final = 64
 """After so many the batch is handed on, and the other sockets get their turn."""
-_EVENTS: Final = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+_EVENTS: Final = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_ACCEPT_FAILED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
 
 
 class Listener:
@@ -180,6 +186,9 @@ class Listener:
                 self._strangers.arrived(value)
             elif event == zmq.EVENT_DISCONNECTED:
                 self._strangers.left(value)
+            elif event == zmq.EVENT_ACCEPT_FAILED:
+                self._services.counters.add(Refusal.ACCEPT_FAILED)
+                self._complaints.about("accept", f"cannot let anybody in: {os.strerror(value)}")
             else:
                 self._services.counters.add(Refusal.HANDSHAKE_FAILED)
                 self._complaints.about("handshake", "somebody without the cookie tries to connect")

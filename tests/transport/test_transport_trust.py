@@ -5,6 +5,7 @@ In each test a legitimate link works before, during and after, and the counters 
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 from contextlib import ExitStack
@@ -295,6 +296,23 @@ def test_many_silent_connections_do_not_use_up_the_process(zmq_nodes: ZmqNodes) 
         assert state_of(server.friend, server.transport.node).status is PeerStatus.CONNECTED
     server.check_that_friends_are_served()
     assert server.friend.counters[Traffic.LINKS_LOST] == 0
+
+
+def test_a_node_without_a_descriptor_left_says_so_and_goes_on(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as late:
+        lowest_free = os.dup(late.fileno())
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+        try:
+            late.connect(("127.0.0.1", server.port))
+            eventually(lambda: server.counted(Refusal.ACCEPT_FAILED))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "cannot let anybody in: Too many open files" in caplog.text
+    server.check_that_friends_are_served()
 
 
 @pytest.fixture
