@@ -1,7 +1,8 @@
 """What other nodes may have this one do that takes a while: join, reset, start again.
 
 An operator's command line asks for it over the network. What takes no time is in
-`khepri.actors.remote_functions`, what reads in `remote_reading.py`.
+`khepri.actors.remote_functions`, what reads and writes in `remote_reading.py` and
+`remote_writing.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from khepri.errors import NotAKhepriStoreError
 from .management import ClusterManager
 from .membership import changing
 from .remote_reading import RemoteReading
+from .remote_writing import RemoteWriting
 from .request_threads import RequestThreads, budget
 
 if TYPE_CHECKING:
@@ -27,10 +29,11 @@ REQUESTS_MAX = 4
 
 
 def offer_management(node: Node) -> None:
-    """Let other nodes ask this one to join, to reset and to read; whoever has the cookie may."""
+    """Let other nodes ask this one to join, reset, read and write; whoever has the cookie may."""
     requests = _Requests(node)
     node.offer({"join_store": requests.join_store, "reset_store": requests.reset_store})
     node.offer(RemoteReading(node).by_name())
+    node.offer(RemoteWriting(node).by_name())
 
 
 class _Requests:

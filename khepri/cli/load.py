@@ -17,17 +17,18 @@ from khepri.errors import InvalidValueError, KhepriError
 from khepri.machine.paths import Path
 
 from .json_document import Json, Names, flatten, parse
-from .opening import add_store_arguments, open_store
 from .outcomes import CommandError, ExitCode, complain
 from .progress import Progress
 from .rendering import as_json
+from .writing import add_writing_arguments, open_for_writing
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
     from khepri.actors.future import KhepriFuture
-    from khepri.store import Store
+
+    from .writing import Writable
 
 BATCH_OPERATIONS = 500
 BATCHES_IN_FLIGHT = 8
@@ -36,7 +37,7 @@ BATCHES_IN_FLIGHT = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("file", metavar="FILE.json", help="the document; - is standard input")
-    add_store_arguments(parser)
+    add_writing_arguments(parser)
     parser.add_argument(
         "--under", default="/", metavar="PATH", help="where the document's root goes (default: /)"
     )
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     under = Path(arguments.under)
     progress = Progress("payloads")
     try:
-        with open_store(arguments, create=True) as store:
+        with open_for_writing(arguments, create=True) as store:
             put_all(store, flatten(document, under), progress)
     except (KhepriError, KeyboardInterrupt):
         if progress.done:
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def put_all(store: Store, payloads: Iterable[tuple[Names, Json]], progress: Progress) -> None:
+def put_all(store: Writable, payloads: Iterable[tuple[Names, Json]], progress: Progress) -> None:
     """Put payloads in batches; when it returns, all are on disk.
 
     Args:

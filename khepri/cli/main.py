@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "load": "put a JSON document into a store",
+    "put": "create a tree node or replace its payload",
+    "delete": "remove a tree node and what is below it",
     "get": "print the payload of one tree node",
     "tree": "draw a store, or a part of it",
     "dump": "print tree nodes, one JSON line each",

@@ -20,17 +20,10 @@ if TYPE_CHECKING:
     from khepri.store import Store
 
 
-def add_store_arguments(parser: argparse.ArgumentParser) -> None:
-    """Let a command take the directory and the name of a store."""
-    add_directory_argument(parser, required=True)
-    add_store_argument(parser)
-
-
-def add_directory_argument(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
+def add_directory_argument(parser: argparse._ActionsContainer) -> None:
     """Let a command take the directory of a store."""
     parser.add_argument(
         "--data-dir",
-        required=required,
         type=_directory,
         metavar="DIR",
         help="the data directory; no program may have a store running in it",
@@ -53,13 +46,14 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def open_store(
-    arguments: argparse.Namespace, *, create: bool = False
+    arguments: argparse.Namespace, *, create: bool = False, writes: bool = False
 ) -> AbstractContextManager[Store]:
     """Start the store for as long as the ``with`` block lasts.
 
     Args:
-        arguments: parsed with `add_store_arguments`.
+        arguments: parsed with `add_directory_argument` and `add_store_argument`.
         create: make directory and store if they do not exist.
+        writes: refuse a store that has members elsewhere.
 
     Raises:
         CommandError: directory or store do not exist and `create` is false.
@@ -77,7 +71,7 @@ def open_store(
         raise CommandError(
             f"there is no store {store_id!r} in {data_dir}, only {names}", ExitCode.STORAGE
         )
-    return open_data_dir(data_dir, store_id, writes=create)
+    return open_data_dir(data_dir, store_id, writes=writes)
 
 
 @contextmanager

@@ -41,13 +41,18 @@ class Readable(Protocol):
         ...
 
 
-def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Let a command take a data directory or a node."""
     source = parser.add_mutually_exclusive_group(required=True)
     add_directory_argument(source)
     source.add_argument("--node", metavar="NODE", help="a running node to ask")
     add_store_argument(parser)
     add_guest_arguments(parser)
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let a command read a data directory or a node."""
+    add_source_arguments(parser)
     parser.add_argument(
         "--favor",
         choices=("low_latency", "consistency"),
@@ -65,11 +70,9 @@ def open_for_reading(arguments: argparse.Namespace) -> Generator[Readable]:
         KhepriError: the store cannot be opened.
     """
     if arguments.node is None:
-        for option in ("cookie_file", "timeout"):
-            if getattr(arguments, option) is not None:
-                _refuse_without_node(option)
+        refuse_without_node(arguments, "cookie_file", "timeout")
         if arguments.favor != "low_latency":
-            _refuse_without_node("favor")
+            raise _goes_with_node("favor")
         with open_store(arguments) as store:
             yield store
         return
@@ -79,5 +82,16 @@ def open_for_reading(arguments: argparse.Namespace) -> Generator[Readable]:
         yield RemoteStore(guest)
 
 
-def _refuse_without_node(option: str) -> None:
-    raise CommandError(f"--{option.replace('_', '-')} goes with --node", ExitCode.MISUSE)
+def refuse_without_node(arguments: argparse.Namespace, *options: str) -> None:
+    """Refuse options that were given and mean nothing for a data directory.
+
+    Raises:
+        CommandError: one was.
+    """
+    for option in options:
+        if getattr(arguments, option) is not None:
+            raise _goes_with_node(option)
+
+
+def _goes_with_node(option: str) -> CommandError:
+    return CommandError(f"--{option.replace('_', '-')} goes with --node", ExitCode.MISUSE)

@@ -1,12 +1,17 @@
-"""Reads a store on a running node, a page at a time."""
+"""A store on a running node: read a page at a time, written a command at a time."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from khepri.actors.future import KhepriFuture
+from khepri.batch import Batch
+from khepri.calls import DEFAULT, check_size
+from khepri.errors import KhepriTimeoutError
+from khepri.machine import commands
 from khepri.machine.command_codes import pattern_to_plain
 from khepri.machine.paths import Path, resolve_path
-from khepri.machine.values import decode_value
+from khepri.machine.values import decode_value, encode_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class RemoteStore:
-    """The reading functions of a store that the commands need; see `khepri.Store`.
+    """The functions of a store that the commands need; see `khepri.Store`.
 
-    Each call reads one immutable tree, however many pages it takes.
+    Each call that reads reads one immutable tree, however many pages it takes.
     """
 
     def __init__(self, guest: Guest) -> None:
-        """Read the store that a guest asks about."""
+        """Use the store that a guest asks about."""
         self._guest = guest
 
     def get(self, path: PathLike, /) -> object:
@@ -47,6 +52,45 @@ class RemoteStore:
         for path, properties in self._walk(pattern, is_one=False):
             accumulator = function(path, properties, accumulator)
         return accumulator
+
+    def put(self, path: PathLike, data: object, /) -> None:
+        """Create a tree node or replace its data."""
+        self._write(commands.put(resolve_path(path), encode_value(data)))
+
+    def delete(self, path: PathLike, /) -> None:
+        """Remove a tree node and everything below it."""
+        self._write(commands.delete(resolve_path(path)))
+
+    def delete_many(self, pattern: PathLike, /) -> None:
+        """Remove all matching tree nodes and everything below them."""
+        self._write(commands.delete(resolve_path(pattern), many=True))
+
+    def batch(self) -> Batch:
+        """Begin a write batch; what each operation gives stays there."""
+
+        def send(
+            command: bytes,
+            _timeout: object,
+            async_: bool,  # noqa: FBT001 - as `Batch` calls it
+            decode: Callable[[Any], Any],
+        ) -> Any:  # noqa: ANN401 - a future, or what the command gives
+            self._send(command)
+            done: KhepriFuture[Any] = KhepriFuture(decode)
+            done.set(None)
+            return done if async_ else done.get()
+
+        return Batch(send, DEFAULT)
+
+    def _write(self, operation: commands.Operation) -> None:
+        self._send(commands.encode(operation))
+
+    def _send(self, command: bytes) -> None:
+        check_size(command)
+        try:
+            self._guest.ask_for_long("write_store", command)
+        except KhepriTimeoutError as error:
+            text = f"{error.message}; it may still be applied"
+            raise KhepriTimeoutError(text, **error.facts) from error
 
     def _one(self, path: PathLike) -> NodeProperties:
         return next(self._walk(path, is_one=True))[1]

@@ -1,0 +1,43 @@
+"""``khepri put PATH VALUE``: create a tree node or replace its payload."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from .json_document import parse
+from .outcomes import CommandError, ExitCode
+from .writing import add_writing_arguments, open_for_writing
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("path", metavar="PATH", help="such as /services/database/port")
+    parser.add_argument(
+        "value", metavar="VALUE", help="the payload as JSON, such as 5432; - is standard input"
+    )
+    parser.add_argument("--text", action="store_true", help="the payload is VALUE itself, a text")
+    add_writing_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Put it; when it returns, it is on disk."""
+    text: str = arguments.value
+    if text == "-":
+        if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed by the shell
+            raise CommandError("standard input is closed")
+        text = sys.stdin.read()
+    value: object = text if arguments.text else _value(text)
+    with open_for_writing(arguments) as store:
+        store.put(arguments.path, value)
+    return ExitCode.DONE
+
+
+def _value(text: str) -> object:
+    try:
+        return parse(text, "the value")
+    except CommandError as error:
+        raise CommandError(f"{error} (with --text it is a text)", ExitCode.MISUSE) from error
