@@ -7,7 +7,9 @@ less is encoded, less is written, and the machine looks the family up once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
 
 from khepri.encoding import pack
 
@@ -23,30 +25,34 @@ if TYPE_CHECKING:
     from .tree import Names
 
 
+_DEEPEST_FAMILY: Final = 16
+"""Puts to deeper ones go one by one. Each costs the machine by its depth if it is watched, so the
+size of a command has to bound how many there are."""
+
+
 class BatchBytes:
-    """Operations, encoded as they come. One thread.
+    """Operations, encoded as they come. One thread, whose signal handlers may add as well."""
 
-    Attributes:
-        count: how many there are, each put of a family counted.
-    """
-
-    __slots__ = ("_family", "_names", "_operations", "_payloads", "count")
+    __slots__ = ("_family", "_parts")
 
     def __init__(self) -> None:
         """Begin with none."""
-        self.count = 0
-        self._operations: list[bytes] = []
-        # The parent of the put before, or what stands before the last slash of its text; and what
-        # came to that family since.
+        # The family of a put, its name and its payload; or None, nothing, and the bytes of another
+        # operation. One addition for each, so that nothing comes between what belongs together.
+        self._parts: list[tuple[str | Names | None, str, bytes]] = []
+        # Whose puts need no look at their path: what stands before the last slash of a text, or
+        # a parent. Of the last put, unless something else came since.
         self._family: str | Names | None = None
-        self._names: list[str] = []
-        self._payloads: list[bytes] = []
+
+    @property
+    def count(self) -> int:
+        """How many there are, each put of a family counted."""
+        return len(self._parts)
 
     def add(self, operation: Operation) -> None:
         """Add any operation."""
-        self._end_family()
-        self._operations.append(encode(operation))
-        self.count += 1
+        self._parts.append((None, "", encode(operation)))
+        self._family = None
 
     def put(self, path: PathLike, payload: bytes) -> bool:
         """Add a put without options.
@@ -63,44 +69,43 @@ class BatchBytes:
         if type(path) is str and len(path) <= PLAIN_PATH_LENGTH:
             before, _, name = path.rpartition("/")
             if is_plain_name(name):
-                family = before
                 if before == self._family:
-                    return self._go_on(name, payload)
+                    self._parts.append((before, name, payload))
+                    return True
+                if before.count("/") < _DEEPEST_FAMILY:
+                    family = before
             command = encode_put_at(path, payload)
         else:
             where = resolve_path(path)
             if type(where) is not Path:
                 return False
-            if where:
+            if 0 < len(where) <= _DEEPEST_FAMILY:
                 family = where[:-1]
                 if family == self._family:
-                    return self._go_on(where[-1], payload)
+                    self._parts.append((family, where[-1], payload))
+                    return True
             command = encode_put(where, payload)
         if command is None:
             return False
-        self._end_family()
-        self._operations.append(command)
+        self._parts.append((None, "", command))
         self._family = family
-        self.count += 1
         return True
 
     def encode(self) -> bytes:
         """Give the command bytes of a batch of all of them."""
-        self._end_family()
-        return encode_batch(self._operations)
+        operations: list[bytes] = []
+        for family, its in groupby(self._parts, itemgetter(0)):
+            if family is None:
+                operations += [operation for _, _, operation in its]
+            else:
+                names, payloads = zip(*[(name, payload) for _, name, payload in its], strict=True)
+                operations.append(_family_bytes(family, names, payloads))
+        return encode_batch(operations)
 
-    def _go_on(self, name: str, payload: bytes) -> bool:
-        self._names.append(name)
-        self._payloads.append(payload)
-        self.count += 1
-        return True
 
-    def _end_family(self) -> None:
-        if self._names:
-            family: Sequence[object] | None = self._family
-            if isinstance(family, str):
-                # The first put of the family has shown that this is no pattern.
-                family = resolve_path(f"{family}/{self._names[0]}")[:-1]
-            self._operations.append(pack((PUT_FAMILY, family, self._names, self._payloads)))
-            self._names, self._payloads = [], []
-        self._family = None
+def _family_bytes(family: str | Names, names: Sequence[str], payloads: Sequence[bytes]) -> bytes:
+    parent: Sequence[object] = family if isinstance(family, tuple) else ()
+    if isinstance(family, str):
+        # The first put of the family has shown that this is no pattern.
+        parent = resolve_path(f"{family}/{names[0]}")[:-1]
+    return pack((PUT_FAMILY, parent, names, payloads))

@@ -283,6 +283,7 @@ class Machine:
                     "".join(names)  # raises for anything but text, at the speed of C
                     if (
                         type(payload) is bytes
+                        and names.__class__ is list
                         and payload
                         and len(names) <= MAX_PATH_COMPONENTS
                         and put_in_place(names, payload, command)
@@ -347,6 +348,7 @@ class Machine:
                     "".join(names)
                     if (
                         type(payload) is bytes
+                        and names.__class__ is list
                         and payload
                         and len(names) <= MAX_PATH_COMPONENTS
                         and put_in_place(names, payload, part)
@@ -375,6 +377,8 @@ class Machine:
                 yield part
                 continue
             _code, family, names, payloads = part
+            if not type(family) is type(names) is type(payloads) is list:
+                raise TypeError("a family is lists")  # the two ways would read others differently
             "".join((*family, *names))  # as in `_execute`
             b"".join(payloads)
             if (

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def checked_path(names: list[str]) -> Names:
     """Refuse what cannot be a path: a garbled command must not bring other keys into the tree."""
+    if type(names) is not list:
+        raise TypeError("a path is a list")
     "".join(names)  # raises for anything but text, at the speed of C
     if len(names) > MAX_PATH_COMPONENTS:
         raise ValueError("a path of too many components")

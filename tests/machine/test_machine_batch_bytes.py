@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.machine.machine_helpers import Origin, error_of, nodes, path, snapsho
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
     from khepri.machine.commands import Operation
 
@@ -63,6 +65,10 @@ def one_by_one(some: Sequence[Put]) -> Operation:
             for where, payload in ((resolve_path(at), payload) for at, payload in some)
         ]
     )
+
+
+def as_text(names: list[str]) -> str:
+    return str(Path(names))
 
 
 def parts_of(batch: BatchBytes) -> list[list[Any]]:
@@ -164,20 +170,55 @@ def test_results_of_other_operations_stand_where_they_were_asked_for() -> None:
         [PUT_FAMILY, ["f"], ["a", "b"], [value(1), b""]],
         [PUT_FAMILY, [7], ["a"], [value(1)]],
         [PUT_FAMILY, 7, 7, 7],
+        [PUT_FAMILY, ["f"], {"a": 1}, [value(1)]],
+        [PUT_FAMILY, ["f"], "a", [value(1)]],
         [PUT_FAMILY, ["f"] * 20_000, ["a"], [value(1)]],
         [PUT_FAMILY],
     ],
 )
+@pytest.mark.parametrize("wants_changes", [False, True])
 def test_a_family_that_nobody_could_have_made_is_answered_and_has_no_effect(
-    part: list[Any],
+    part: list[Any], wants_changes: bool
 ) -> None:
     origin = Origin()
+    origin.machine.wants_changes = wants_changes
     origin.put("/f/a", "before")
     good = [PUT_FAMILY, ["f"], ["a", "x"], [value(1), value(2)]]
     (reply,) = origin.replies([BATCH, [good, part]])
     assert type(error_of(reply)) is CommandFailedError
     assert origin.tree() == {"/f": None, "/f/a": "before"}
     assert origin.versions("/f") == (1, 1)
+
+
+def test_a_signal_handler_may_add_to_the_batch_that_its_thread_fills() -> None:
+    batch = BatchBytes()
+
+    def interrupt(frame: FrameType, event: str, _argument: object) -> Any:
+        if event == "opcode":
+            sys.settrace(None)  # as a handler that is masked while it runs
+            for name in "ab":
+                batch.put(f"/handler/{name}", value(f"/handler/{name}"))
+            sys.settrace(interrupt)
+        frame.f_trace_opcodes = frame.f_code is BatchBytes.put.__code__
+        return interrupt
+
+    for at in ("/f/a", "/f/b", "/g/a", "/g/b", "/handler/c"):
+        sys.settrace(interrupt)
+        batch.put(at, value(at))
+        sys.settrace(None)
+    origin = Origin()
+    assert set(origin.run(list(unpack(batch.encode()))) or [None]) == {None}
+    found = {at: data for at, data in origin.tree().items() if data is not None}
+    assert found.keys() == {"/f/a", "/f/b", "/g/a", "/g/b", *map("/handler/{}".format, "abc")}
+    assert all(at == data for at, data in found.items())
+
+
+@pytest.mark.parametrize("form", [list, Path, as_text])
+def test_deep_families_go_one_by_one(form: Callable[[list[str]], Any]) -> None:
+    batch = BatchBytes()
+    for name in "abc":
+        batch.put(form([*["d"] * 40, name]), value(1))
+    assert [part[0] for part in parts_of(batch)] == [PUT] * 3
 
 
 def test_outside_of_a_batch_there_is_no_such_operation() -> None:

@@ -29,7 +29,7 @@ from khepri.machine.names import ROOT, Special
 from khepri.machine.paths import Path, resolve_path
 from khepri.machine.properties import DEFAULT_PROPERTIES, property_mask
 from khepri.machine.values import ProcedureName
-from tests.machine.machine_helpers import ALL, Origin, path, value
+from tests.machine.machine_helpers import ALL, Origin, error_of, path, value
 
 
 @pytest.fixture
@@ -510,3 +510,18 @@ def test_a_family_grows_large_and_small_again(origin: Origin) -> None:
     for number in range(399):
         origin.delete(f"/f/{number}")
     assert origin.tree() == {"/f": None, "/f/399": -399}
+
+
+@pytest.mark.parametrize("wants_changes", [False, True])
+@pytest.mark.parametrize("names", [{"a": 1}, "ab", b"ab", None, 7, ["a", 7]])
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_a_path_that_is_no_list_of_names_is_refused_by_every_way(
+    names: object, in_batch: bool, wants_changes: bool
+) -> None:
+    """Members may run different Pythons, and some may want to know what changes."""
+    origin = Origin()
+    origin.machine.wants_changes = wants_changes
+    put = [commands.PUT, names, value(1)]
+    (reply,) = origin.replies([commands.BATCH, [put]] if in_batch else put)
+    assert "TypeError" in str(error_of(reply))
+    assert origin.tree() == {}
