@@ -113,9 +113,19 @@ class StoreAccess:
         """Let nobody read by the lease any more (the server's thread)."""
         self.lease = NO_LEASE
 
+    def publish_view(self, view: View) -> None:
+        """Replace the tree by a later one (the server's thread).
+
+        A server that is started again begins with what it knows to be committed *and* has on its
+        own disk. What was read before is committed too, so it stays until that has caught up.
+        """
+        known = self.view
+        if known is None or view.covers(known.index, known.term):
+            self.view = view
+
     def publish_server(self, server: ActorReference, view: View) -> None:
         """Say that a server takes commands now (the server's thread)."""
-        self.view = view
+        self.publish_view(view)
         with self._changed:
             self.server = server
             self._changed.notify_all()

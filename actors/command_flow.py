@@ -73,7 +73,8 @@ class CommandFlow:
 
     def tickets(self) -> list[KhepriFuture[Any] | None]:
         """Give the tickets of all commands that are not applied."""
-        return [*self.pump.origin.tickets(), *self.pump.low.tickets()]
+        answered = [ticket for ticket, _ in self._replies]  # and not told so yet
+        return [*answered, *self.pump.origin.tickets(), *self.pump.low.tickets()]
 
     def take_all(self, commands: Sequence[tuple[bytes, KhepriFuture[Any] | None]]) -> None:
         """Queue commands in their order, or refuse those for which there is no room."""
@@ -208,6 +209,10 @@ class CommandFlow:
             return False
         self._written_sequence = sequence
         return True
+
+    def has_written(self, sequence: int) -> bool:
+        """Tell whether an append is known to be durable."""
+        return sequence <= self._written_sequence
 
     def awaits_disk(self, core: RaftCore) -> bool:
         """Tell whether the notice of a write could set something going by itself.

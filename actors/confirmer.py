@@ -119,7 +119,9 @@ class Confirmer(KhepriActor):
         now = self.clock()
         for question in tuple(self._questions):
             give_up_at = question.wanted.give_up_at
-            if give_up_at is not None and give_up_at <= now:
+            if question.reply_to.done():  # its asker has given up
+                self._questions.remove(question)
+            elif give_up_at is not None and give_up_at <= now:
                 self._settle(question, _too_late())
             elif question.ask_at <= now:
                 self._ask(question)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from khepri.errors import (
     ForkedProcessError,
     InvalidOptionError,
+    KhepriError,
     KhepriTimeoutError,
     NoSuchServerError,
     ServerStoppedError,
@@ -345,6 +346,21 @@ class Node:
             handle.storage.wal_writer.cast(ForgetStore(setup.uid))
             if not will_return:
                 self._end_if_unused(handle)
+
+    def start_undeleted(self, handle: RaSystemHandle, setup: ServerSetup) -> None:
+        """Start a store again that `delete_store` has stopped and could not delete."""
+        try:
+            self.start_store(handle, setup.config, STOP_SECONDS)
+        except KhepriTimeoutError:
+            pass  # it goes on recovering
+        except KhepriError as error:
+            with self._lock:
+                self._end_if_unused(handle)
+            self.store_is_lost(setup.store_id, error)
+
+    def store_is_lost(self, store_id: str, error: Exception) -> None:
+        """Say that a store that ran does not any more, though nobody has stopped it."""
+        self._gave_up(f"the store {store_id} on {self.name} is down: {error}")
 
     def access(self, store_id: str) -> StoreAccess:
         """Give the published face of a store that runs here.

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, assert_never
 
 from khepri.encoding import EncodingError
@@ -58,6 +59,7 @@ from .server_recovery import recover_server
 from .server_snapshots import ServerSnapshots
 from .server_status import ForgetfulPeers, server_status
 from .server_waiters import Read, ServerWaiters
+from .term_saver import TermSaver
 from .wal_writer import WriteFailed
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ class RaServer(KhepriActor):
         self._access.withdraw_lease()
         recovered = recover_server(self._setup)
         self._meta_file = recovered.meta_file
+        self._saver = TermSaver(recovered.meta_file.write, self.label)
         self._commit_note = recovered.commit_note
         self._machine = recovered.machine
         self._core = recovered.core
@@ -153,10 +156,16 @@ class RaServer(KhepriActor):
 
     def owed_replies(self) -> Iterable[KhepriFuture[Any] | None]:
         """Everybody whose command is not applied, and who waits for something else."""
-        return (*self._flow.tickets(), *self._waiters.futures())
+        owed = [*self._flow.tickets(), *self._waiters.futures()]
+        owed += [future for future, _ in self._replies]
+        if self._is_recovered:
+            owed += map(_future, (*self._core.tickets(), *self._saver.tickets()))
+        return owed
 
     def next_deadline(self) -> float:
         """Give the core's next timer, the next tick or the next commands, what comes first."""
+        if self._saver.due != inf:
+            return min(self._saver.due, self._next_tick)
         core, notices_due = self._core, self._setup.network.notices_due
         return min(core.next_deadline(), self._next_tick, self._flow.due(core), notices_due)
 
@@ -224,6 +233,8 @@ class RaServer(KhepriActor):
                 return message if self._flow.written(message.sequence) else None
             case LowPriority():
                 self._flow.take(message.command, ticket, is_low=True)
+            case ConsistentRead() | AskCore() if self._saver.error is not None:
+                ticket.resolve(self._saver.error)
             case ConsistentRead():
                 return event.ReadRequest(Read(ticket, self._flow.pump.origin.added))
             case AskCore():
@@ -238,6 +249,8 @@ class RaServer(KhepriActor):
                 ticket.resolve(server_status(self._access, self._core, self._snapshots))
             case TakeSnapshotNow():
                 self._snapshots.take_now(self._machine, self._core, ticket)
+            case WriteFailed() if self._flow.has_written(message.sequence):
+                pass  # the disk had recovered before we looked, and its notice was found first
             case WriteFailed():
                 if isinstance(message.error, DiskFullError):
                     self._snapshots.space_is_short()
@@ -267,7 +280,7 @@ class RaServer(KhepriActor):
 
     def _install(self, ready: SnapshotReady) -> Event:
         self._machine = ready.machine
-        self._access.view = self._machine.view
+        self._access.publish_view(self._machine.view)
         self._snapshots.installed(ready.meta, ready.size_bytes)
         self._flow.installed(self._machine)
         return event.SnapshotInstalled(ready.meta)
@@ -300,23 +313,40 @@ class RaServer(KhepriActor):
     def _decide(self, events: list[Event], now: float, *, is_due: bool) -> None:
         """Have the core take one step, and do everything it wants but apply."""
         core, flow = self._core, self._flow
-        if self._waiters.are_there:
-            events.extend(self._waiters.reads_to_ask(core))
-        if is_due:
-            events.extend(flow.propose_or_forward(core, self._machine, now))
-        effects = core.step(events, now)
-        # Before any effect: by a message another member may learn of a commit, campaign or vote.
-        self._access.publish_lease(core.lease_until, core.commit_index)
+        if self._saver.error is not None:
+            effects = self._saver.hold(events, now)
+            if self._saver.is_done:
+                flow.disk_recovered()
+        else:
+            if self._saver.due != inf:
+                events[:0] = self._saver.take_held()
+            if self._waiters.are_there:
+                events.extend(self._waiters.reads_to_ask(core))
+            if is_due:
+                events.extend(flow.propose_or_forward(core, self._machine, now))
+            effects = core.step(events, now)
+            # Before any effect: by a message another member may learn of a commit, or vote.
+            self._access.publish_lease(core.lease_until, core.commit_index)
+            if effects and isinstance(effects[0], effect.PersistHardState):
+                effects = self._save_term(effects, now)
         for one in effects:
             self._execute(one)
         self._setup.network.flush(now)
+
+    def _save_term(self, effects: Sequence[Effect], now: float) -> Sequence[Effect]:
+        effects = self._saver.save(effects, now)
+        if self._saver.error is not None:
+            if not self._is_recovered:
+                raise self._saver.error  # whoever starts the store is told
+            self._flow.disk_failed(self._saver.error)  # the core need not know: it does not step
+        return effects
 
     def _conclude(self) -> None:
         """Apply what is committed, publish the tree, give the replies."""
         if self._to_apply:
             self._apply_all()
         if self._is_recovered:
-            self._access.view = self._machine.view
+            self._access.publish_view(self._machine.view)
         self._flow.answer(self._core)
         if self._waiters.are_there:
             settled = self._flow.pump.origin.settled
@@ -336,7 +366,7 @@ class RaServer(KhepriActor):
             case effect.Send():
                 self._setup.network.send(one.to, one.message)
             case effect.PersistHardState():
-                self._meta_file.write(one.hard_state)
+                raise AssertionError("it is the first effect of a step")
             case effect.ReadReady():
                 assert isinstance(one.ticket, Read)
                 self._waiters.wait_to_read(one.ticket)

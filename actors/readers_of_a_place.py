@@ -46,6 +46,7 @@ class ReadersOfAPlace:
 
         A future that nobody waits for yet would otherwise never have an outcome.
         """
+        self._waiting = [it for it in self._waiting if not it[1].done()]
         late = [it for it in self._waiting if _is_late(it[0], now)]
         if late:
             self._waiting = [it for it in self._waiting if not _is_late(it[0], now)]

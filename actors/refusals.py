@@ -23,6 +23,7 @@ _SENTENCES: Final = {
     RejectReason.NON_VOTER: "the member is no voter yet",
     RejectReason.TRANSFER_TIMED_OUT: "the member did not take over in time",
     RejectReason.CLUSTER_CHANGE_NOT_PERMITTED: "another change of the members is under way",
+    RejectReason.NO_MAJORITY_LEFT: "no majority of the members that would be left answers",
     RejectReason.ALREADY_MEMBER: "the member is one already",
 }
 """What a person is told about the reasons that need more than their name."""
@@ -54,7 +55,7 @@ def refusal_error(refusal: Refusal) -> KhepriError:
             return DiskFailedError(text, **facts)
         case RejectReason.OVERLOADED:
             return OverloadedError(text, **facts)
-        case RejectReason.CLUSTER_CHANGE_NOT_PERMITTED:
+        case RejectReason.CLUSTER_CHANGE_NOT_PERMITTED | RejectReason.NO_MAJORITY_LEFT:
             return ClusterChangeNotPermittedError(text, **facts)
         case RejectReason.ALREADY_MEMBER:
             return AlreadyMemberError(text, **facts)

@@ -8,6 +8,7 @@ that a large tree is not rewritten for a small change.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +92,11 @@ class ServerSnapshots:
 
     def failed(self, reason: str) -> None:
         """The worker could not write it; the log stays as it is, and is not cut."""
-        if reason != self._last_failure:  # tried again and again while, say, the disk is full
+        # Tried again and again while, say, the disk is full; the index in the file's name differs.
+        failure = re.sub(r"\d+", "", reason)
+        if failure != self._last_failure:
             _logger.error("no snapshot of %s could be taken: %s", self._setup.server_id, reason)
-            self._last_failure = reason
+            self._last_failure = failure
         self._is_taking = False
         self._not_before = time.monotonic() + self._setup.config.snapshot_interval_seconds
         self._grown_entries = max(self._grown_entries, self._setup.config.snapshot_entries)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khepri.errors import StorageError
+from khepri.raft.effects import DiscardSnapshot
 from khepri.raft.events import (
     SnapshotAcceptFailed,
     SnapshotChunkRead,
@@ -19,7 +20,6 @@ from khepri.raft.events import (
 if TYPE_CHECKING:
     from khepri.log.interface import SnapshotAcceptor, SnapshotReader, Snapshots
     from khepri.raft.effects import (
-        DiscardSnapshot,
         EndSnapshotSend,
         ReadSnapshotChunk,
         StoreSnapshotChunk,
@@ -72,6 +72,7 @@ class SnapshotTransfers:
                 self._acceptors[chunk.transfer_id] = self._snapshots.accept(chunk.meta)
             self._acceptors[chunk.transfer_id].append(chunk.offset, chunk.data)
         except (StorageError, KeyError) as error:
+            self.discard(DiscardSnapshot(chunk.transfer_id))  # it may be what fills the disk
             return SnapshotAcceptFailed(chunk.transfer_id, str(error))
         return SnapshotChunkStored(chunk.transfer_id, chunk.offset + len(chunk.data))
 

@@ -127,7 +127,11 @@ class SnapshotWorker(KhepriActor):
 
     def _work(self) -> None:
         waiting = self._waiting
-        while waiting and (self._taking is None or isinstance(waiting[0], _TRANSFER_STEPS)):
+        while (
+            waiting
+            and not self.mailbox.closed  # given up while it was stuck: another one is at work
+            and (self._taking is None or isinstance(waiting[0], _TRANSFER_STEPS))
+        ):
             message = waiting.popleft()
             if isinstance(message, TakeSnapshot):
                 steps = self._snapshots.write_in_steps(message.meta, message.chunks)
@@ -182,5 +186,6 @@ class SnapshotWorker(KhepriActor):
             self._setup.wal_writer.cast(SetLastIndex(uid, index))
             machine, size_bytes = restore_machine(self._snapshots)
         except (StorageError, KhepriTimeoutError) as error:
+            acceptor.abort()  # nothing, if it has been put in place
             return SnapshotAcceptFailed(one.transfer_id, str(error))
         return SnapshotReady(one.meta, machine, size_bytes)

@@ -86,9 +86,16 @@ class ReadStore:
 
 @dataclass(frozen=True, slots=True)
 class WriteFailed:
-    """To a server: the disk did not take the log; it will be tried again."""
+    """To a server: the disk did not take the log; it will be tried again.
+
+    Attributes:
+        error: why.
+        sequence: of the oldest write that was refused. A notice of this one or a later one may be
+            found before this message, and says that it is over.
+    """
 
     error: StorageError
+    sequence: int
 
 
 WalMessage: TypeAlias = WriteEntries | SetLastIndex | VoidLog | ForgetStore | ReadStore
@@ -127,7 +134,7 @@ class WalWriter(KhepriActor):
                 self._write(log)
                 self._drop_refused(message.store_id)
                 assert envelope.reply_to is not None
-                self._read_store(message, envelope.reply_to)
+                self._read_store(message, envelope.reply_to, log)
             elif isinstance(message, SetLastIndex):
                 self._write(log)
                 log.set_last_index(message.uid, message.last_index)
@@ -197,11 +204,18 @@ class WalWriter(KhepriActor):
                 self._told.discard(write.reply_to)
         self._unwritten = [write for write in self._unwritten if write.uid != uid]
 
-    def _read_store(self, message: ReadStore, reply_to: KhepriFuture[Any]) -> None:
+    def _read_store(
+        self, message: ReadStore, reply_to: KhepriFuture[Any], log: WriteAheadLog
+    ) -> None:
         try:
-            reply_to.resolve(self._storage.read_store(message.store_id))
+            found = self._storage.read_store(message.store_id)
         except StorageError as error:  # damage of one store is no business of the others
             reply_to.fail(error)
+            return
+        if found.snapshot is not None:
+            # Its worker may have ended between the publication of it and the word to us.
+            log.set_last_index(found.uid, found.snapshot.index)
+        reply_to.resolve(found)
 
     def _void(self, message: VoidLog, reply_to: Any, log: WriteAheadLog) -> None:  # noqa: ANN401 - a future
         # What the disk has refused until now must not come after the void.
@@ -224,4 +238,4 @@ class WalWriter(KhepriActor):
         for write in self._unwritten:
             if write.reply_to not in self._told:
                 self._told.add(write.reply_to)
-                write.reply_to.cast(WriteFailed(error))
+                write.reply_to.cast(WriteFailed(error, write.sequence))

@@ -94,6 +94,7 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
     silent = 0
     strange: set[str] = set()  # who has said to be of another cluster
     target = asked
+    refusal: ClusterChangeNotPermittedError | None = None
     while not deadline.is_over():
         rest = deadline.remaining()
         seconds = attempt_seconds if rest is None else min(rest, attempt_seconds)
@@ -111,8 +112,8 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
                 raise
             else:
                 silent, target = 0, error.facts.get("leader") or candidates[0]
-        except ClusterChangeNotPermittedError:
-            silent = 0
+        except ClusterChangeNotPermittedError as error:
+            silent, refusal = 0, error
         except (JoinError, NoSuchServerError, ServerStoppedError, KhepriTimeoutError) as error:
             if target == candidates[0] and not ping(node, target, deadline):
                 silent += 1
@@ -121,7 +122,8 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
                 candidates.rotate(-1)
             target = candidates[0]
         _pause(node, store_id, asked)
-    raise deadline.error(f"{function} of {store_id}", "unknown")
+    why = "" if refusal is None else refusal.message
+    raise deadline.error(f"{function} of {store_id}", "unknown", why) from refusal
 
 
 def _pause(node: Node, store_id: str, asked: str) -> None:

@@ -82,11 +82,12 @@ class Deadline:
         """Tell whether nothing is left."""
         return self.end is not None and time.monotonic() >= self.end
 
-    def error(self, operation: str, outcome: str) -> KhepriTimeoutError:
+    def error(self, operation: str, outcome: str, why: str = "") -> KhepriTimeoutError:
         """Make the error for a budget that is spent."""
         assert self.budget_seconds is not None
+        text = f"{operation} was not done within {round(self.budget_seconds, 3)} seconds"
         return KhepriTimeoutError(
-            f"{operation} was not done within {round(self.budget_seconds, 3)} seconds",
+            f"{text}: {why}" if why else text,
             operation=operation,
             timeout_seconds=self.budget_seconds,
             outcome=outcome,

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from khepri.config import RaSystemName, StoreId, check_store_id, get_default_store_id
-from khepri.errors import InvalidOptionError, WrongTypeError
+from khepri.errors import DirectoryAccessError, InvalidOptionError, WrongTypeError
 from khepri.raft.types import ServerId
 
 
@@ -38,6 +38,21 @@ def checked_place(value: Any) -> str | RaSystemName:  # noqa: ANN401 - whatever 
         option="ra_system_or_data_dir",
         value=value,
     )
+
+
+def absolute_path(directory: str) -> str:
+    """Give where a directory is, for a process that may go elsewhere.
+
+    Raises:
+        DirectoryAccessError: it is below the working directory, and that is gone.
+    """
+    try:
+        return os.path.abspath(directory)  # noqa: PTH100 - links stay as the user wrote them
+    except OSError as error:
+        reason = f"no working directory: {error.strerror}"
+        raise DirectoryAccessError(
+            f"no access to {directory}: {reason}", path=directory, reason=reason
+        ) from error
 
 
 def checked_node_name(value: object) -> str:

@@ -288,7 +288,7 @@ def _read_file() -> dict[str, object]:
         path = config_file()
         try:
             values = tomllib.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             values = {}
         except (OSError, ValueError) as error:
             raise InvalidOptionError(

@@ -187,7 +187,10 @@ class JoinError(KhepriError):
 
 
 class ClusterChangeNotPermittedError(KhepriError):
-    """Another membership change is under way. Facts: ``reason``, ``leader``, None if unknown."""
+    """Members cannot be changed now: another change is under way, or no majority would be left.
+
+    Facts: ``reason``, ``leader``, None if unknown.
+    """
 
     _facts_that_may_lack = frozenset({"reason", "leader"})
 

@@ -7,7 +7,6 @@ for ever. Any thread may call anything. Steps between nodes are in `membership.p
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from khepri.actors.ra_server_config import complete_config
@@ -26,11 +25,17 @@ from khepri.raft.types import ServerId
 
 from .asking import TRANSFER_ATTEMPT_SECONDS, ask_cluster, remove
 from .calls import DEFAULT, Deadline, Timeout, call, check_node, node_or_default, result
-from .cluster_arguments import checked_member, checked_place, checked_store_id
+from .cluster_arguments import (
+    absolute_path,
+    checked_member,
+    checked_place,
+    checked_store_id,
+)
 from .membership import changing, join_cluster, leave, locally_known
 from .options import Favor, is_consistent
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from khepri.actors.node import Node
@@ -388,7 +393,7 @@ class ClusterManager:
         """Give the Ra system in which a store is to run, started if need be."""
         if isinstance(where, RaSystemName):
             return self._node.ra_system(where)
-        path = os.path.abspath(where)  # noqa: PTH100 - links stay as the user wrote them
+        path = absolute_path(where)
         running = self._node.running.find(store_id)
         if running is not None and running[0].storage.path != path:
             raise runs_elsewhere(store_id, path)  # before there is such a directory

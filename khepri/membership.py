@@ -15,6 +15,7 @@ from khepri.actors.remote_functions import ANOTHER_CLUSTER
 from khepri.actors.server_messages import ConsistentRead, GetStatus, WaitUntilVoter
 from khepri.errors import (
     AlreadyMemberError,
+    ClusterChangeNotPermittedError,
     JoinError,
     KhepriError,
     KhepriTimeoutError,
@@ -23,6 +24,7 @@ from khepri.errors import (
     NotAKhepriStoreError,
     NotDoneError,
     ServerStoppedError,
+    StorageError,
 )
 
 from .asking import ATTEMPT_SECONDS, PAUSE_SECONDS, ask_cluster, cluster_of, ping, remove
@@ -58,6 +60,7 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
     cluster_id = node.access(store_id).cluster_id
     others = [name for name in known if name != node.name]
     elsewhere: set[str] = set()
+    why = ""
     # One that was removed while it was away hears of no leader any more: the others know.
     for asked in itertools.cycle([node.name, *others]):
         rest = deadline.remaining()
@@ -71,8 +74,11 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
             if error.facts.get("reason") != ANOTHER_CLUSTER:
                 raise
         except (JoinError, NoSuchServerError, ServerStoppedError, KhepriTimeoutError) as error:
+            if isinstance(error.__cause__, ClusterChangeNotPermittedError):
+                why = error.__cause__.message
             if deadline.is_over():
-                raise deadline.error(f"leaving the cluster of {store_id}", "unknown") from error
+                text = f"leaving the cluster of {store_id}"
+                raise deadline.error(text, "unknown", why) from error
         if elsewhere.issuperset(others):
             return  # all the others have left it: nobody counts this member any more
         node.access(store_id)  # stopped meanwhile: it may not hear any more that it has left
@@ -131,8 +137,16 @@ def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
     if node.access(store_id).cluster_id != cluster_id:
         leave(node, store_id, deadline)
     handle, old = node.store_setup(store_id)
-    node.delete_store(store_id, will_return=True)
-    node.start_store(handle, old.config, deadline.remaining(), cluster_id)
+    try:
+        node.delete_store(store_id, will_return=True)
+    except StorageError:
+        node.start_undeleted(handle, old)
+        raise
+    try:
+        node.start_store(handle, old.config, deadline.remaining(), cluster_id)
+    except StorageError as error:  # what it had is deleted, what it is to become cannot be made
+        node.store_is_lost(store_id, error)
+        raise
     _, new = node.store_setup(store_id)
     newcomer = (node.name, new.uid, cluster_id)
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khepri.config import RaSystemName
-from khepri.errors import NotAKhepriStoreError
+from khepri.errors import NotAKhepriStoreError, StorageError
 
 from .management import ClusterManager
 from .membership import changing
@@ -61,6 +61,14 @@ class _Requests:
             if store_id not in self._node.stores:
                 raise NotAKhepriStoreError(f"no store {store_id!r} runs here", store_id=store_id)
             handle, setup = self._node.store_setup(store_id)
-            self._manager.reset(store_id, deadline.remaining())
+            try:
+                self._manager.reset(store_id, deadline.remaining())
+            except StorageError:  # it is stopped, and nobody here would start it again
+                self._node.start_undeleted(handle, setup)
+                raise
             where = handle.storage.path if handle.is_implicit else RaSystemName(handle.name)
-            self._manager.start(where, setup.config, deadline.remaining())
+            try:
+                self._manager.start(where, setup.config, deadline.remaining())
+            except StorageError as error:
+                self._node.store_is_lost(store_id, error)
+                raise

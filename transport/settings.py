@@ -24,7 +24,7 @@ class TransportSettings:
 
     message_bytes: int = 5 * _MEBIBYTE
     """The largest body. Senders refuse more, since all a receiver could do is cut the link.
-    Snapshot chunks are 1 MiB; a command may have 4 MiB and travels in something larger."""
+    Snapshot chunks are 256 KiB; a command may have 4 MiB and travels in something larger."""
     batch_bytes: int = 64 * _KIBIBYTE
     """Waiting messages share a frame up to this size. Larger frames gain nothing, see the
     measurements, and let an urgent message wait longer."""

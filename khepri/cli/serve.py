@@ -106,6 +106,9 @@ class _End:
         """Take the signals."""
         self.reason = "an error"
         self.failure: Exception | None = None
+        self._lock = threading.Lock()
+        self._is_starting = True
+        self._early = ""
         # Its put may interrupt its get, as a signal does. The set of an Event may not.
         self._words: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
         # The kernel may give a signal to any thread, and only the main one runs handlers: what
@@ -135,7 +138,18 @@ class _End:
 
     def has_given_up(self, what: str) -> None:
         """Stop because the store or the network is down; our watcher starts the process again."""
+        with self._lock:
+            if self._is_starting:  # a store that cannot be started is told by an error of its own
+                self._early = what
+                return
         self.fail(CommandError(what, ExitCode.FAILED))
+
+    def has_started(self) -> None:
+        """Take seriously what has given up, until now too."""
+        with self._lock:
+            self._is_starting = False
+        if self._early:
+            self.has_given_up(self._early)
 
     def _take_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -180,6 +194,7 @@ class _BringUp(threading.Thread):
     def _start_store(self) -> None:
         config = {**dict(self._arguments.set), "cluster_name": self._store_id}
         self._cluster.start(self._arguments.data_dir, config, None)
+        self._end.has_started()
         _logger.info(
             "the store %s is recovered from %s: %d tree nodes",
             self._store_id,

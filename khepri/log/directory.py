@@ -216,8 +216,12 @@ class DataDirectory:
 
     def _write_registry(self, registrations: dict[str, Registration]) -> None:
         facts = [[store_id, *known] for store_id, known in sorted(registrations.items())]
-        self._is_registry_in_doubt = True
-        write_record_file(self.file_system, registry_path(self.path), REGISTRY_FORMAT, facts)
+
+        def doubt() -> None:  # not before: a full disk must not keep a store from being read
+            self._is_registry_in_doubt = True
+
+        path = registry_path(self.path)
+        write_record_file(self.file_system, path, REGISTRY_FORMAT, facts, about_to_replace=doubt)
         self._is_registry_in_doubt = False
         self._registrations = registrations
 

@@ -18,7 +18,7 @@ from .framing import SALT_BYTES, FrameKind, decode_frame, encode_frame
 from .paths import folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .file_system import FileSystem
 
@@ -84,10 +84,19 @@ def decode_file_header(data: memoryview, file_format: FileFormat, path: str) -> 
 
 
 def write_record_file(
-    file_system: FileSystem, path: str, file_format: FileFormat, facts: Sequence[object]
+    file_system: FileSystem,
+    path: str,
+    file_format: FileFormat,
+    facts: Sequence[object],
+    *,
+    about_to_replace: Callable[[], None] | None = None,
 ) -> None:
-    """Write a file of one frame in place of the old one, durably and at once."""
-    replace_file(file_system, path, encode_file_header(file_format, NO_SALT, facts))
+    """Write a file of one frame in place of the old one, durably and at once.
+
+    `about_to_replace` is called when the old one may be gone from then on.
+    """
+    data = encode_file_header(file_format, NO_SALT, facts)
+    replace_file(file_system, path, data, about_to_replace=about_to_replace)
 
 
 def read_record_file(file_system: FileSystem, path: str, file_format: FileFormat) -> list[object]:
@@ -103,7 +112,13 @@ def read_record_file(file_system: FileSystem, path: str, file_format: FileFormat
     return header.facts
 
 
-def replace_file(file_system: FileSystem, path: str, data: bytes) -> None:
+def replace_file(
+    file_system: FileSystem,
+    path: str,
+    data: bytes,
+    *,
+    about_to_replace: Callable[[], None] | None = None,
+) -> None:
     """Put a whole file in place of another: temporary file, sync, rename, sync of the folder."""
     temporary = path + TEMPORARY_SUFFIX
     file = file_system.create(temporary)
@@ -112,6 +127,8 @@ def replace_file(file_system: FileSystem, path: str, data: bytes) -> None:
         file.fdatasync()
     finally:
         file.close()
+    if about_to_replace is not None:
+        about_to_replace()
     file_system.rename(temporary, path)
     file_system.fsync_directory(folder_of(path))
 

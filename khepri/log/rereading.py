@@ -50,7 +50,16 @@ def read_store(directory: DataDirectory, store_id: str) -> RecoveredStore:
                 raise
         else:
             if _list_files(directory, uid) == before:
-                return complete_reading(directory, reading)
+                found = complete_reading(directory, reading)
+                _make_durable(directory, uid)
+                return found
+
+
+def _make_durable(directory: DataDirectory, uid: str) -> None:
+    """Sync the folders whose renames count: the sync that belonged to one may have failed."""
+    folder = directory.store_folder(uid)
+    for inner in (segments_folder(folder), snapshots_folder(folder)):
+        directory.file_system.fsync_directory(inner)
 
 
 def _list_files(directory: DataDirectory, uid: str) -> list[tuple[int, str]]:

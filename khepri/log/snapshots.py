@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from .file_system import File, FileSystem
 
 SNAPSHOT_FORMAT = FileFormat("snapshot", 1)
-_RECEIVED = "received" + TEMPORARY_SUFFIX
-"""Name of what comes from a peer; another one than that of a snapshot being taken."""
 
 
 class SnapshotReader:
@@ -151,7 +149,9 @@ class Snapshots:
         """See `interface.Snapshots.accept`."""
         if self._accepting is not None:
             self._accepting.abort()
-        path = f"{self._folder}/{_RECEIVED}"
+        # A name of its own: a worker that was left behind may still be at the one before.
+        number = int.from_bytes(self._random_bytes(8))
+        path = f"{self._folder}/{number}.received{TEMPORARY_SUFFIX}"
         self._accepting = SnapshotAcceptor(self, meta, self._file_system, path)
         return self._accepting
 

@@ -37,7 +37,6 @@ from .events import (
 from .follower import Follower
 from .inbox import receive
 from .leader import Leader
-from .progress import PeerState
 from .server import Server
 from .types import HardState, Index, SnapshotMeta
 
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 
     from .effects import Effect
     from .events import Event
+    from .progress import PeerState
     from .settings import RaftSettings
     from .types import (
         Configuration,
@@ -311,6 +311,10 @@ class RaftCore:
         assert term is not None, "the index is covered by a newer snapshot"
         return SnapshotMeta(index, term, server.configurations.at(index))
 
+    def tickets(self) -> list[object]:
+        """Give the tickets of all requests that have no answer yet, but for proposals."""
+        return [*self._server.confirmed_reads.tickets(), *self._server.role.tickets()]
+
     @property
     def role(self) -> Role:
         """What this member is at the moment."""
@@ -350,18 +354,7 @@ class RaftCore:
     def peers(self) -> dict[ServerId, PeerState]:
         """How far each other member is; empty unless this is the leader, who alone knows."""
         role = self._server.role
-        if not isinstance(role, Leader):
-            return {}
-        peers = role.peers
-        return {
-            server_id: PeerState(
-                progress.match_index,
-                progress.state.value,
-                peers.reachable(progress),
-                progress.has_forgotten,
-            )
-            for server_id, progress in peers.all.items()
-        }
+        return role.peers.states() if isinstance(role, Leader) else {}
 
     @property
     def last_applied(self) -> Index:

@@ -82,6 +82,8 @@ class RejectReason(Enum):
     """Leadership is being handed over. It was not carried out."""
     CLUSTER_CHANGE_NOT_PERMITTED = "cluster_change_not_permitted"
     """Another change is not committed yet, or this leader has committed nothing of its own."""
+    NO_MAJORITY_LEFT = "no_majority_left"
+    """Of the voters that would be left no majority answers. It was not carried out."""
     ALREADY_MEMBER = "already_member"
     NOT_MEMBER = "not_member"
     LAST_VOTER = "last_voter"

@@ -211,6 +211,10 @@ class Follower(RoleState):
         else:
             self.deadline = server.election_deadline()
 
+    def tickets(self) -> list[object]:
+        """Give those of the reads that have no answer yet."""
+        return self._reads.tickets()
+
     def leave(self) -> None:
         """Refuse the reads that wait for the leader."""
         for ticket in self._reads.take_all():

@@ -126,6 +126,8 @@ class Leader(RoleState):
             planned = RejectReason.CLUSTER_CHANGE_NOT_PERMITTED
         if planned is None:
             planned = _plan(self._server.configuration, event)
+            if isinstance(planned, Configuration) and not self.peers.can_do_with(planned):
+                planned = RejectReason.NO_MAJORITY_LEFT
         if isinstance(planned, RejectReason):
             self._server.reject(event.ticket, planned, self._server.disk_failure or "")
             return
@@ -329,7 +331,7 @@ class Leader(RoleState):
             and not transfer.timeout_sent
             and progress.match_index == self._server.log.last_index
         ):
-            transfer.timeout_sent = self._timeout_now_sent = True
+            transfer.timeout_sent = transfer.was_told = self._timeout_now_sent = True
             self._server.send(transfer.target, TimeoutNow(self._server.term))
 
     def _tick_transfer(self) -> None:
@@ -356,6 +358,11 @@ class Leader(RoleState):
             server.send(target, TimeoutNow(server.term))
         server.become_follower(server.term, leader=None)
 
+    def tickets(self) -> list[object]:
+        """Give those of the requests that have no answer yet."""
+        waiting = self._reads.tickets()
+        return waiting + [it.ticket for it in (self._change, self._transfer) if it is not None]
+
     def leave(self) -> None:
         """Refuse what waits; let the readers of snapshots be closed."""
         server = self._server
@@ -366,7 +373,7 @@ class Leader(RoleState):
             server.reject(self._change.ticket, RejectReason.LEADERSHIP_LOST)
         if self._transfer is not None:
             # Another one leads a later term only if somebody campaigned: the target, told by us.
-            if self._timeout_now_sent and server.term > self._term:
+            if self._transfer.was_told and server.term > self._term:
                 server.effects.append(Completed(self._transfer.ticket, server.commit_index))
             else:
                 server.reject(self._transfer.ticket, RejectReason.LEADERSHIP_LOST)

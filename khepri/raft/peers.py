@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .progress import Progress, ProgressState
+from .progress import PeerState, Progress, ProgressState
 from .quorum import quorum_size, quorum_value
 from .types import Index, MemberKind
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .messages import AppendEntriesResponse, HeartbeatResponse, InstallSnapshotResponse
     from .server import Server
     from .snapshot_sender import SnapshotSender
-    from .types import Member, ServerId, Term
+    from .types import Configuration, Member, ServerId, Term
 
 
 class Peers:
@@ -219,7 +219,31 @@ class Peers:
         """Tell whether a peer has answered lately."""
         return progress.heard and progress.last_contact >= self.heard_since
 
+    def states(self) -> dict[ServerId, PeerState]:
+        """Give how far each is."""
+        return {
+            server_id: PeerState(
+                progress.match_index,
+                progress.state.value,
+                self.reachable(progress),
+                progress.has_forgotten,
+            )
+            for server_id, progress in self.all.items()
+        }
+
     # --- majorities ------------------------------------------------------------------------
+
+    def can_do_with(self, planned: Configuration) -> bool:
+        """Tell whether a configuration with fewer voters has a majority that answers now.
+
+        It is in effect at once, and is undone by nobody: where it cannot be committed, no member
+        leads any more, though a majority of the former voters lives.
+        """
+        if len(planned.voters) >= len(self._server.configuration.voters):
+            return True
+        answering = {self._server.server_id}
+        answering.update(of for of, progress in self.all.items() if self.reachable(progress))
+        return len(answering.intersection(planned.voters)) >= quorum_size(len(planned.voters))
 
     @property
     def somebody_is_ahead(self) -> bool:

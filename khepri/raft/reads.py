@@ -89,6 +89,11 @@ class LeaderReads:
         self.under_way = None
         return confirmed
 
+    def tickets(self) -> list[object]:
+        """Give the tickets of all that wait here."""
+        rounds = (self.under_way, self.gathering)
+        return [it for reads in rounds if reads is not None for it in reads.tickets]
+
     def take_all(self) -> list[ReadRound]:
         """Give everything: leadership is lost."""
         rounds = [reads for reads in (self.under_way, self.gathering) if reads]
@@ -138,9 +143,13 @@ class ForwardedReads:
         self.waiting -= len(tickets)
         return tickets
 
+    def tickets(self) -> list[object]:
+        """Give all tickets."""
+        return [t for asked in self._asked.values() for t in asked.tickets] + self.gathering
+
     def take_all(self) -> list[object]:
         """Give all tickets: the leader is lost."""
-        tickets = [t for asked in self._asked.values() for t in asked.tickets] + self.gathering
+        tickets = self.tickets()
         self._asked, self.gathering, self.waiting = {}, [], 0
         return tickets
 
@@ -170,6 +179,10 @@ class ConfirmedReads:
     def add(self, index: Index, tickets: list[object]) -> None:
         """Let these wait until `index` is applied."""
         self.waiting.append((index, tickets))
+
+    def tickets(self) -> list[object]:
+        """Give all tickets."""
+        return [ticket for _, tickets in self.waiting for ticket in tickets]
 
     def serve(self, last_applied: Index, effects: list[Effect]) -> None:
         """Let those go that need no more than `last_applied`."""

@@ -40,5 +40,9 @@ class RoleState(ABC):
     def speak(self) -> None:  # noqa: B027 - the same
         """Send what the events of this step call for."""
 
+    def tickets(self) -> list[object]:
+        """Give the tickets of the requests that wait for this role."""
+        return []
+
     def leave(self) -> None:  # noqa: B027 - the same
         """Refuse what waits for this role; `Server.leader` is the next one already, if known."""

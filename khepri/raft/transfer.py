@@ -36,12 +36,14 @@ class Transfer:
         ticket: who asked.
         deadline: when it has failed.
         timeout_sent: whether the target was told to campaign since the last heartbeat.
+        was_told: whether it was told at all.
     """
 
     target: ServerId
     ticket: object
     deadline: float
     timeout_sent: bool = False
+    was_told: bool = False
 
 
 def refusal(

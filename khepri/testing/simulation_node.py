@@ -218,7 +218,10 @@ class SimulatedNode:
 
     def _restart_server(self) -> None:
         self.wal_writer.write()
-        self._start_server(read_store(self.directory, STORE_ID))
+        stored = read_store(self.directory, STORE_ID)
+        if stored.snapshot is not None:
+            self.wal_writer.log.set_last_index(self.uid, stored.snapshot.index)
+        self._start_server(stored)
 
     def _end_server(self) -> None:
         server, self.server = self.server, None

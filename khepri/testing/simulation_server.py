@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from khepri.actors.command_pump import CommandPump
 from khepri.actors.log_clock import LogClock
+from khepri.actors.term_saver import TermSaver
 from khepri.machine.entries import encode_entry
 from khepri.raft import effects as effect
 from khepri.raft import events as event
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from khepri.log.interface import RecoveredStore
     from khepri.machine.entries import Group
     from khepri.machine.machine import Machine
+    from khepri.raft.effects import Effect
     from khepri.raft.events import Event
+    from khepri.raft.types import HardState
 
     from .simulation_node import SimulatedNode
 
@@ -93,6 +96,7 @@ class SimulatedServer:
         self.clock = node.clock_now
         self.machine = machine
         self.meta_file = node.directory.meta(node.uid)
+        self._saver = TermSaver(self._persist, node.name)
         self.pump = CommandPump(node.random_bytes)
         self._log_clock = LogClock(node.wall_milliseconds)
         self.core = RaftCore(
@@ -123,7 +127,6 @@ class SimulatedServer:
             effect.AppendEntries: self._append_entries,
             effect.ApplyEntries: self._apply,
             effect.Send: self._send,
-            effect.PersistHardState: self._persist,
             effect.ReadReady: self._read_ready,
             effect.Completed: self._completed,
             effect.Rejected: self._rejected,
@@ -243,13 +246,29 @@ class SimulatedServer:
     def _step(self, events: list[Event]) -> None:
         self._conclude()  # if it was called early
         now = self.clock()
-        if self.pump.has_work:
-            events.extend(self._proposals(now))
-        self.steps += 1
-        effects = self.core.step(events, now)
-        self._publish_lease()
+        saver = self._saver
+        if saver.error is not None:
+            done = effects = saver.hold(events, now)
+            events = []
+            if saver.is_done:
+                self._disk_error = None
+        else:
+            if saver.due != math.inf:
+                events[:0] = saver.take_held()
+            if self.pump.has_work:
+                events.extend(self._proposals(now))
+            self.steps += 1
+            done = effects = self.core.step(events, now)
+            self._publish_lease()
+            if effects and isinstance(effects[0], effect.PersistHardState):
+                done = self._save_term(effects, now)
+        if not saver.is_done:
+            self._is_concluded = False
+            self._conclude()
+            self._set_timer()
+            return
         executors = self._executors
-        for one in effects:
+        for one in done:
             executors[one.__class__](one)
         self.node.world.trace_step(self, events)
         self.node.observer.stepped(self, events, effects)
@@ -261,6 +280,14 @@ class SimulatedServer:
         else:
             self._conclude()
         self._set_timer()
+
+    def _save_term(self, effects: Sequence[Effect], now: float) -> Sequence[Effect]:
+        effects = self._saver.save(effects, now)
+        if self._saver.error is not None:
+            if self.steps == 1:
+                raise self._saver.error  # the start fails
+            self._disk_failed(self._saver.error)
+        return effects
 
     def _publish_lease(self) -> None:
         self.node.access.publish_lease(self.core.lease_until, self.core.commit_index)
@@ -324,9 +351,9 @@ class SimulatedServer:
     def _send(self, one: effect.Send) -> None:
         self.node.send(one.to, one.message)
 
-    def _persist(self, one: effect.PersistHardState) -> None:
-        self.meta_file.write(one.hard_state)
-        self.node.observer.persisted(self, one.hard_state)
+    def _persist(self, hard_state: HardState) -> None:
+        self.meta_file.write(hard_state)
+        self.node.observer.persisted(self, hard_state)
 
     def _read_ready(self, one: effect.ReadReady) -> None:
         self._answer(one.ticket, None)
@@ -346,8 +373,12 @@ class SimulatedServer:
 
     # --- time
 
+    def _deadline(self) -> float:
+        due = self._saver.due
+        return min(self.core.next_deadline() if due == math.inf else due, self._next_tick)
+
     def _set_timer(self) -> None:
-        deadline = min(self.core.next_deadline(), self._next_tick)
+        deadline = self._deadline()
         node = self.node
         at = node.now if deadline == -math.inf else node.clock.virtual(deadline)
         if at < self._timer_at:
@@ -364,7 +395,7 @@ class SimulatedServer:
             self._timer_at = self._busy_until
             self.node.at(self._timer_at, self._timer, self._timer_at)
             self.node.world.steps -= 1
-        elif now < min(self.core.next_deadline(), self._next_tick):
+        elif now < self._deadline():
             self._set_timer()
             self.node.world.steps -= 1
         elif self._inbox:

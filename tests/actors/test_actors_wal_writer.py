@@ -11,11 +11,20 @@ import pytest
 
 from khepri.actors.label import ActorLabel
 from khepri.actors.storage import Storage
-from khepri.actors.wal_writer import ReadStore, WalWriter, WriteEntries, WriteFailed
+from khepri.actors.wal_writer import ReadStore, VoidLog, WalWriter, WriteEntries, WriteFailed
 from khepri.actors.written_notice import WrittenNotice
+from khepri.errors import StorageError
 from khepri.log.shared_file_system import SharedFileSystem
 from khepri.raft.events import LogWritten
-from tests.log.log_helpers import NODE, entries, hard_state
+from tests.log.log_helpers import (
+    NODE,
+    chunks_of,
+    entries,
+    entry,
+    fail,
+    hard_state,
+    snapshot_meta,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,3 +110,23 @@ def test_what_the_disk_refused_of_a_server_that_is_gone_is_not_written_later(
     house.write(entries(13, 13, term=5), second)
     assert isinstance(second.next(), LogWritten)
     assert house.read().entries[:-1] == log
+
+
+def test_an_append_behind_a_snapshot_that_a_restart_found_is_taken(house: House) -> None:
+    """Its worker could not sync the name, and told the log nothing: it must be no gap for ever."""
+    first, second = Server(), Server()
+    house.read()
+    house.write(entries(1, 5, term=4), first)
+    assert isinstance(first.next(), LogWritten)
+    meta = snapshot_meta(9, 4)
+    house.writer.ask(VoidLog(house.uid, meta.index), timeout=SECONDS)
+    with house.files.guard:
+        house.files.inner.hook = fail(errno.EIO, "fsync_directory", path_part="snapshots")
+    with pytest.raises(StorageError):
+        house.storage.directory.snapshots(house.uid).write(meta, chunks_of(meta))
+    with house.files.guard:
+        house.files.inner.hook = None
+    found = house.read()
+    assert (found.snapshot, list(found.entries)) == (meta, [])
+    house.write([entry(10, 4)], second)
+    assert isinstance(second.next(), LogWritten)

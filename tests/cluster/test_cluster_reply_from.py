@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from khepri import messages
+from khepri import aio, messages
 from khepri.errors import (
     InvalidOptionError,
     KhepriTimeoutError,
@@ -207,3 +209,20 @@ def test_a07_a_member_made_again_does_not_answer_for_the_one_before() -> None:
         with pytest.raises(KhepriTimeoutError) as raised:
             cluster.store(writer).put("/c", 1, reply_from=cluster.name(made_again), timeout=2)
         assert raised.value.outcome == "applied"
+
+
+def test_a_cancelled_write_leaves_no_question_for_the_member_behind(cluster: LocalCluster) -> None:
+    leader = leader_among(cluster, cluster.running())
+    silent = others(cluster, leader)[0]
+    node = cluster.node(leader)
+    cluster.pause(silent)
+
+    async def give_up() -> None:
+        store = aio.Store(cluster.store_id, node)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await store.put("/a", 1, reply_from=cluster.name(silent), timeout=None)
+
+    asyncio.run(give_up())
+    confirmer: Any = node.confirmer()._actor_weakref()
+    eventually(lambda: not confirmer._questions, "that nobody is asked any more")

@@ -51,7 +51,7 @@ def test_the_workload_does_what_it_is_for() -> None:
         ".spare.new",
         ".segment.new",
         ".snapshot.new",
-        "received.new",
+        ".received.new",
     }
     assert {operation.name for operation in seen} >= set(CHANGES)
 

@@ -108,7 +108,7 @@ def is_found(
         Omission("fdatasync", ".wal.new"),
         Omission("fdatasync", ".segment.new"),
         Omission("fdatasync", ".snapshot.new"),
-        Omission("fdatasync", "/received.new"),
+        Omission("fdatasync", ".received.new"),
         Omission("fdatasync", "/meta"),
         Omission("fdatasync", "/meta.new"),
         Omission("fdatasync", "/registry.new"),

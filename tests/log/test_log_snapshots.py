@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,16 +13,19 @@ from khepri.errors import (
     DataCorruptionError,
     DiskFailedError,
     DiskFullError,
+    StorageError,
     UnknownFormatError,
 )
 from khepri.log.block_file import PORTION_BYTES, BlockFileWriter
 from khepri.log.file_header import FileFormat
 from khepri.log.memory_file_system import MemoryFileSystem
+from khepri.log.posix_file_system import PosixFileSystem
 from khepri.log.snapshots import Snapshots, check_newest_snapshot
 from tests.log.log_helpers import chunks_of, fail, seeded_bytes, snapshot_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from khepri.log.file_system import FileSystem
     from khepri.log.snapshots import SnapshotAcceptor
@@ -375,3 +379,25 @@ def test_w33_readers_and_writers_close_their_files(memory: MemoryFileSystem) -> 
         taken(memory, "/data", index)
         check_newest_snapshot(memory, "/data")
     assert memory.open_files == 0
+
+
+def test_who_comes_back_late_publishes_nothing_of_its_successor(tmp_path: Path) -> None:
+    """A worker that waits for the log too long is left behind, and its successor begins anew."""
+    files, source, folder = PosixFileSystem(), str(tmp_path / "sent"), str(tmp_path / "received")
+    files.make_directory(source)
+    files.make_directory(folder)
+    sender = snapshots_in(files, source)
+    pieces: list[bytes] = []
+    for index in (9, 12):
+        assert sender.write(snapshot_meta(index), chunks_of(snapshot_meta(index)))
+        pieces.append(sender.open_reader().read(0, 1 << 20)[0])
+    late = snapshots_in(files, folder, 1).accept(snapshot_meta(9))
+    late.append(0, pieces[0])
+    successor = snapshots_in(files, folder, 2).accept(snapshot_meta(12))
+    successor.append(0, pieces[1][:40])
+    with suppress(StorageError):
+        late.commit()
+    check_newest_snapshot(files, folder)  # as a restart does
+    successor.append(40, pieces[1][40:])
+    successor.commit()
+    assert snapshots_in(files, folder).current == snapshot_meta(12)

@@ -6,9 +6,17 @@ from khepri.raft.effects import Completed, ConfigurationChanged, RejectReason
 from khepri.raft.events import AddMember, RemoveMember
 from khepri.raft.messages import AppendEntriesResponse
 from khepri.raft.settings import RaftSettings
-from khepri.raft.types import Configuration, HardState, Index, MemberKind, SnapshotMeta, Term
+from khepri.raft.types import (
+    Configuration,
+    HardState,
+    Index,
+    MemberKind,
+    Role,
+    SnapshotMeta,
+    Term,
+)
 from tests.raft.raft_cluster import Cluster
-from tests.raft.raft_helpers import Disk, make_leader, make_node
+from tests.raft.raft_helpers import Disk, Node, make_leader, make_node
 from tests.raft.raft_membership_helpers import (
     PROMOTABLE,
     join,
@@ -191,3 +199,42 @@ def test_m12_a_member_with_old_data_cannot_raise_the_term_before_it_is_a_member(
 
 def _zeros() -> tuple[Index, Index, Term]:
     return Index(0), Index(0), Term(0)
+
+
+def silent(node: Node, *names: str) -> None:
+    """Let those who are not named answer for longer than an election takes."""
+    heard = [name for name in "BCDE" if sid(name) in node.core.peers and name not in names]
+    for _ in range(30):
+        node.wait(0.1)
+        node.receive_all(*((name, confirmed(node.core.last_index)) for name in heard))
+
+
+def test_a_removal_that_would_leave_no_majority_that_answers_is_refused() -> None:
+    """It would be in effect at once, and nobody could commit it or take it back."""
+    node = ready_leader()
+    silent(node, "C")
+    for gone, ticket in (("B", 1), ("A", 2)):
+        node.step(RemoveMember(sid(gone), ticket))
+        assert node.rejection(ticket) is RejectReason.NO_MAJORITY_LEFT
+    assert names(node) == "ABC"
+    assert node.core.role is Role.LEADER
+
+
+def test_the_silent_member_itself_can_be_removed_and_any_while_all_answer() -> None:
+    node = ready_leader()
+    silent(node, "C")
+    node.step(RemoveMember(sid("C"), 1))
+    assert (node.rejection(1), names(node)) == (None, "AB")
+    node = ready_leader()
+    silent(node)
+    node.step(RemoveMember(sid("B"), 1))
+    assert (node.rejection(1), names(node)) == (None, "AC")
+
+
+def test_a_refused_removal_is_possible_once_the_silent_member_answers() -> None:
+    node = ready_leader()
+    silent(node, "C")
+    node.step(RemoveMember(sid("B"), 1))
+    node.receive("C", confirmed(node.core.last_index))
+    node.step(RemoveMember(sid("B"), 2))
+    assert (node.rejection(2), names(node)) == (None, "AC")

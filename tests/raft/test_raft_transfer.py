@@ -9,7 +9,7 @@ from khepri.raft.messages import (
     RequestVoteRequest,
     TimeoutNow,
 )
-from khepri.raft.types import MemberKind, Role, Term
+from khepri.raft.types import Index, MemberKind, Role, Term
 from tests.raft.raft_cluster import Cluster
 from tests.raft.raft_helpers import Node, make_leader, make_node, propose
 from tests.raft.raft_notation import append_entries, confirmed, member, sid, voters
@@ -188,3 +188,22 @@ def test_nothing_is_appended_while_leadership_moves() -> None:
     assert node.rejection("add") is RejectReason.TRANSFER_IN_PROGRESS
     assert node.core.last_index == 1
     assert node.sent(AppendEntriesRequest) == []
+
+
+def test_a_transfer_is_not_done_by_the_late_campaign_of_an_earlier_target() -> None:
+    node = leader_in_sync()
+    node.step(TransferLeadership(sid("B"), "to B"))
+    assert node.sent(TimeoutNow)
+    while node.rejection("to B") is None:  # B is slow
+        node.wait(0.1)
+        node.receive_all(*((name, confirmed(1)) for name in "BC"))
+    assert node.rejection("to B") is RejectReason.TRANSFER_TIMED_OUT
+    propose(node, b"x")
+    node.sync()
+    node.receive("B", confirmed(2))
+    node.step(TransferLeadership(sid("C"), "to C"))
+    assert not node.sent(TimeoutNow)  # C lacks an entry
+    node.receive("B", RequestVoteRequest(Term(2), Index(2), Term(1), True))
+    assert node.core.role is Role.FOLLOWER
+    assert node.rejection("to C") is RejectReason.LEADERSHIP_LOST
+    assert not node.ever(Completed)

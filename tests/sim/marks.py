@@ -78,6 +78,7 @@ MARKS = frozenset(
         "leader removed itself",
         "member replaced by another incarnation",
         "change refused: one is under way",
+        "change refused: no majority left",
         "change outcome unknown: leadership lost",
         "pre-vote refused",
         "pre-vote round repeated",
@@ -139,6 +140,7 @@ MARKS = frozenset(
 _REJECTED = {
     RejectReason.OVERLOADED: "proposal rejected: overloaded",
     RejectReason.CLUSTER_CHANGE_NOT_PERMITTED: "change refused: one is under way",
+    RejectReason.NO_MAJORITY_LEFT: "change refused: no majority left",
     RejectReason.LEADERSHIP_LOST: "change outcome unknown: leadership lost",
     RejectReason.TRANSFER_TIMED_OUT: "transfer timed out",
     RejectReason.ALREADY_LEADER: "transfer refused",
