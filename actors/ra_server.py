@@ -317,6 +317,8 @@ class RaServer(KhepriActor):
             effects = self._saver.hold(events, now)
             if self._saver.is_done:
                 flow.disk_recovered()
+            else:
+                flow.disk_failed(self._saver.error)  # a notice of the log may have ended it
         else:
             if self._saver.due != inf:
                 events[:0] = self._saver.take_held()
@@ -339,6 +341,9 @@ class RaServer(KhepriActor):
             if not self._is_recovered:
                 raise self._saver.error  # whoever starts the store is told
             self._flow.disk_failed(self._saver.error)  # the core need not know: it does not step
+            for ticket in (*self._core.tickets(), *self._saver.tickets()):
+                if isinstance(ticket, Read):
+                    ticket.future.fail(self._saver.error)
         return effects
 
     def _conclude(self) -> None:

@@ -90,7 +90,7 @@ def restore_machine(snapshots: Snapshots) -> tuple[Machine, int]:
     if snapshots.current is None:
         return Machine(), 0
     with closing(snapshots.open_reader()) as reader, no_garbage_collection():
-        return Machine.restore(reader.chunks()), reader.size_bytes
+        return Machine.restore(reader.chunks(), index=reader.meta.index), reader.size_bytes
 
 
 @contextmanager

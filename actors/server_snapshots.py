@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from khepri.raft.effects import InstallSnapshot, StoreSnapshotChunk
 from khepri.raft.events import SnapshotAcceptFailed
+from khepri.raft.types import Index
 
 from .segment_writer import ReleaseEntries
 from .snapshot_worker import TakeSnapshot, WorkerEffect
@@ -21,7 +22,7 @@ from .snapshot_worker import TakeSnapshot, WorkerEffect
 if TYPE_CHECKING:
     from khepri.machine.machine import Machine
     from khepri.raft.core import RaftCore
-    from khepri.raft.types import Index, SnapshotMeta
+    from khepri.raft.types import SnapshotMeta
 
     from .future import KhepriFuture
     from .reference import ActorReference
@@ -74,7 +75,7 @@ class ServerSnapshots:
     def take_now(self, machine: Machine, core: RaftCore, waiter: KhepriFuture[Any] | None) -> None:
         """Take a snapshot whatever the rule says, unless there is one of that index already."""
         if waiter is not None:
-            if core.last_applied <= self.last_index:
+            if machine.view.index <= self.last_index:
                 waiter.resolve(None)
                 return
             self._waiting.append(waiter)
@@ -132,11 +133,13 @@ class ServerSnapshots:
             self._worker.cast(one)
 
     def _take(self, machine: Machine, core: RaftCore) -> None:
-        if self._is_taking or self._worker is None or core.last_applied <= self.last_index:
+        # Not what the core has handed out: while a term cannot be saved that is not applied here.
+        index = machine.view.index
+        if self._is_taking or self._worker is None or index <= self.last_index:
             return
         self._is_taking = True
         self._begin_to_count()
-        meta = core.snapshot_meta(core.last_applied)
+        meta = core.snapshot_meta(Index(index))
         self._worker.cast(TakeSnapshot(meta, machine.snapshot_chunks()))
 
     def _begin_to_count(self) -> None:

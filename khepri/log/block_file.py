@@ -64,7 +64,11 @@ class BlockFileWriter:
         self._salt = salt
         self._next_block = 1
         self._offset = 0
-        self._file = file_system.create(path + TEMPORARY_SUFFIX)
+        # A name of its own: who was left behind may still be at the one before.
+        suffix = path.rpartition("/")[2].partition(".")[2]
+        number = int.from_bytes(salt)
+        temporary = f"{folder_of(path)}/{number}.{suffix}{TEMPORARY_SUFFIX}"
+        self._file = file_system.create(temporary)
         self._portions = Portions(self._file)
         try:
             self._write(encode_file_header(file_format, salt, facts))

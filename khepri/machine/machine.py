@@ -234,18 +234,24 @@ class Machine:
         )
 
     @classmethod
-    def restore(cls, chunks: Iterable[bytes], settings: MachineSettings | None = None) -> Machine:
+    def restore(
+        cls,
+        chunks: Iterable[bytes],
+        settings: MachineSettings | None = None,
+        index: int | None = None,
+    ) -> Machine:
         """Make a machine from a snapshot.
 
         Args:
             chunks: what `snapshot_chunks` gave, on this or on another member.
             settings: as for a new machine.
+            index: the log index that it is said to stand for, if anything says so.
 
         Raises:
             DataCorruptionError: the chunks are not a whole snapshot.
             UnknownFormatError: they are of a format this release does not know.
         """
-        snapshot = read_chunks(chunks)
+        snapshot = read_chunks(chunks, index)
         machine = cls(settings)
         machine._sessions.load_plain(snapshot.sessions)
         machine._working = WorkingTree(snapshot.state)

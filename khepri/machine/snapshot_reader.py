@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     _Children = Columns | Mapping[str, TreeNode]
 
 
-def read_chunks(chunks: Iterable[bytes]) -> Snapshot:
+def read_chunks(chunks: Iterable[bytes], index: int | None = None) -> Snapshot:
     """Build the state back. Memory beside the state itself stays at a few chunks.
 
     While a large tree is built the garbage collector finds nothing to collect and a lot to look
@@ -51,9 +51,10 @@ def read_chunks(chunks: Iterable[bytes]) -> Snapshot:
 
     Args:
         chunks: what `write_chunks` gave, in order.
+        index: the log index that they are said to stand for, if anything says so.
 
     Raises:
-        DataCorruptionError: the chunks are not those of a whole snapshot.
+        DataCorruptionError: the chunks are not those of a whole snapshot, or of another index.
         UnknownFormatError: they are of a format this release does not know.
     """
     reader = _Reader()
@@ -65,7 +66,7 @@ def read_chunks(chunks: Iterable[bytes]) -> Snapshot:
                     take_family(*record)
                 else:
                     reader.take(record)
-        return reader.finish()
+        return reader.finish(index)
     except (EncodingError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise DataCorruptionError(
             f"the snapshot is damaged: {error}", path=None, offset=None, reason=str(error)
@@ -121,13 +122,15 @@ class _Reader:
         else:
             raise ValueError(f"unknown record {kind!r:.40}")
 
-    def finish(self) -> Snapshot:
+    def finish(self, said_index: int | None) -> Snapshot:
         """Give what was built."""
         if not self._ended or self._root is None:
             raise ValueError("it has no end")
         index, term, time_milliseconds = self._header
         if set(map(type, self._header)) != {int}:
             raise ValueError("its place in the log is none")
+        if said_index not in {None, index}:
+            raise ValueError(f"it is said to be of {said_index} and is of {index}")
         # All at once: one by one would take longer than everything else.
         watch_index = self._index._replace(expiries=ExpiryIndex.of(self._dues))
         state = TreeState(self._root, watch_index)

@@ -16,6 +16,7 @@ from khepri.errors import StorageError
 from khepri.machine.machine import Machine
 from khepri.raft import effects as effect
 from khepri.raft import events as event
+from khepri.raft.types import Index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ def restore_machine(snapshots: Snapshots) -> Machine:
         return Machine()
     reader = snapshots.open_reader()
     try:
-        return Machine.restore(reader.chunks())
+        return Machine.restore(reader.chunks(), index=reader.meta.index)
     finally:
         reader.close()
 
@@ -189,12 +190,12 @@ class SnapshotCadence:
 
     def take_now(self) -> None:
         """Take a snapshot, unless one is being taken or there is one of that index."""
-        core = self._server.core
-        if self._is_taking or core.last_applied <= self.last_index:
+        core, index = self._server.core, self._server.machine.view.index
+        if self._is_taking or index <= self.last_index:
             return
         self._is_taking = True
         self._grown_entries = 0
-        meta = core.snapshot_meta(core.last_applied)
+        meta = core.snapshot_meta(Index(index))
         self._server.worker.add(TakeSnapshot(meta, self._server.machine.snapshot_chunks()))
 
     def taken(self, meta: SnapshotMeta) -> None:

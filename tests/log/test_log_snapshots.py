@@ -401,3 +401,23 @@ def test_who_comes_back_late_publishes_nothing_of_its_successor(tmp_path: Path) 
     successor.append(40, pieces[1][40:])
     successor.commit()
     assert snapshots_in(files, folder).current == snapshot_meta(12)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_who_was_left_behind_while_it_took_a_snapshot_harms_nobody(
+    tmp_path: Path, ends: bool
+) -> None:
+    files, folder, meta = PosixFileSystem(), str(tmp_path), snapshot_meta(5)
+    chunks = [*chunks_of(meta)] * 4
+    late = snapshots_in(files, folder, 1).write_in_steps(meta, iter(chunks))
+    successor = snapshots_in(files, folder, 2).write_in_steps(meta, iter(chunks))
+    next(late)
+    for _ in range(3):
+        next(successor)
+    next(late)  # a write that had hung comes through
+    if ends:
+        late.close()
+    for _ in successor:
+        pass
+    late.close()
+    assert check_newest_snapshot(files, folder) == meta

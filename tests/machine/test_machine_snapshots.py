@@ -339,3 +339,13 @@ def test_parts_of_a_family_join_whatever_they_hold() -> None:
     restored = Machine.restore(origin.machine.snapshot_chunks())
     assert snapshot_bytes(restored) == snapshot_bytes(origin.machine)
     nodes(restored.view.root)
+
+
+def test_a_snapshot_of_another_place_than_it_is_said_to_be_is_refused() -> None:
+    origin = Origin()
+    origin.put("/a", 1)
+    chunks = [*origin.machine.snapshot_chunks()]
+    index = origin.machine.view.index
+    assert Machine.restore(chunks, index=index).view.index == index
+    with pytest.raises(DataCorruptionError, match=f"said to be of {index + 3} and is of {index}"):
+        Machine.restore(chunks, index=index + 3)
