@@ -2,19 +2,17 @@
 
 `KhepriFuture` is a `pykka.Future`, with these differences:
 
-- It makes a lock only when a thread really waits. Pykka's makes a condition for every ask.
+- It makes a lock only for a thread that waits; one that will wait for sure makes it before it
+  sends (`get_with`). Pykka's makes a condition for every ask.
 - It carries a *decode* step that runs in the thread that asks for the value. Expected outcomes
   travel between actors as plain values; the exception a user sees is raised, and a value from
   the tree is decoded, in the user's thread, never in the actor's.
 - It knows the mailbox it was sent to. When that actor is gone without an answer, `get` raises.
 - It has callbacks, and ``await`` never blocks the event loop (Pykka's does).
 
-What was tried for the wait (64 threads asking one actor on two cores, microseconds of user time
-per ask; each also costs 21 to 25 of system time, for three thread switches): a lock made only by
-a thread that waits 7.4; a lock made with every future 8.0, and 0.2 more for each future nobody
-waits for; a lock kept per thread and used again 6.9, within the noise and with more cases; woken
-threads waking the next one in a chain 6.2 to 8.9, but batches half as long, and one thread that
-computes delays all behind it. The first is simple and as good as any.
+Tried for the wait, with 64 threads: a lock kept per thread and used again, within the noise and
+with more cases; woken threads waking the next one in a chain, which halves the batches, and one
+thread that computes delays all behind it.
 ``python -m tests.bench.actor_round_trip`` measures it against Pykka's.
 """
 

@@ -25,12 +25,7 @@ from khepri.raft.types import ServerId
 
 from .asking import TRANSFER_ATTEMPT_SECONDS, ask_cluster, remove
 from .calls import DEFAULT, Deadline, Timeout, call, check_node, node_or_default, result
-from .cluster_arguments import (
-    absolute_path,
-    checked_member,
-    checked_place,
-    checked_store_id,
-)
+from .cluster_arguments import absolute_path, checked_member, checked_place, checked_store_id
 from .membership import changing, join_cluster, leave, locally_known
 from .options import Favor, is_consistent
 

@@ -8,6 +8,9 @@ number or depends on the order of a hash. Here is how an entry is applied; what 
 A command that raises has no effect and is answered with an error, on every member alike. Not so
 running out of memory or stack, which is one member's trouble: those are passed on, and the machine
 must then be thrown away and made again from the log.
+
+It is long, since entry, group, command and batch go through the same working tree, and what may be
+taken back at which of these steps has to be seen at once.
 """
 
 from __future__ import annotations

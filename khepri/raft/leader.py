@@ -2,7 +2,8 @@
 
 Here: what the leader does with requests, and what it concludes at the end of a step.
 Not here: what its peers' answers teach (`peers.py`), messages to peers (`replication.py`,
-`snapshot_sender.py`), which membership change is possible (`membership.py`).
+`snapshot_sender.py`), which membership change is possible (`membership.py`). It is long, since
+requests, reads, changes and handing over look at the same few fields.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 It mirrors `actors/ra_server.py` turn by turn: everything that waits becomes events, all waiting
 commands become one proposal, the core takes one step, its lease is published, its effects are
-executed in order, the tree is published, the replies are given. Only the actor is missing.
+executed in order, the tree is published, the replies are given. Only the actor is missing. Like
+its model it has a case for each message and each effect, and is long for that.
 """
 
 from __future__ import annotations
