@@ -330,11 +330,7 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
             self._sleep(lock, timeout)
 
     def _sleep(self, lock: LockType, timeout: float | None) -> None:
-        """Sleep on a lock that an observer of this future releases, until there is an outcome.
-
-        Raises:
-            ReplyTimeoutError, ServerStoppedError, ForkedProcessError: see `get`.
-        """
+        """Sleep on a lock that an observer of this future releases; raises what `get` does."""
         started = monotonic()
         wait_seconds = LIVENESS_CHECK_SECONDS
         if timeout is not None and timeout < wait_seconds:
