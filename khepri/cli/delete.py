@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .outcomes import ExitCode
-from .writing import add_writing_arguments, open_for_writing
+from .reading import add_source_arguments
+from .writing import open_for_writing
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--many", action="store_true", help="PATH is a pattern; remove all that it matches"
     )
-    add_writing_arguments(parser)
+    add_source_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -19,8 +19,9 @@ from khepri.machine.paths import Path
 from .json_document import Json, Names, flatten, parse
 from .outcomes import CommandError, ExitCode, complain
 from .progress import Progress
+from .reading import add_source_arguments
 from .rendering import as_json
-from .writing import add_writing_arguments, open_for_writing
+from .writing import open_for_writing
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +38,7 @@ BATCHES_IN_FLIGHT = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("file", metavar="FILE.json", help="the document; - is standard input")
-    add_writing_arguments(parser)
+    add_source_arguments(parser)
     parser.add_argument(
         "--under", default="/", metavar="PATH", help="where the document's root goes (default: /)"
     )

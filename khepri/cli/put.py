@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from .json_document import parse
 from .outcomes import CommandError, ExitCode
-from .writing import add_writing_arguments, open_for_writing
+from .reading import add_source_arguments
+from .writing import open_for_writing
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "value", metavar="VALUE", help="the payload as JSON, such as 5432; - is standard input"
     )
     parser.add_argument("--text", action="store_true", help="the payload is VALUE itself, a text")
-    add_writing_arguments(parser)
+    add_source_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

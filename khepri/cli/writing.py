@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .guest import guest_at
 from .opening import open_store
-from .reading import add_source_arguments, refuse_without_node
+from .reading import refuse_without_node
 from .remote_store import RemoteStore
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ class Writable(Protocol):
         ...
 
 
-add_writing_arguments = add_source_arguments
-
-
 @contextmanager
 def open_for_writing(
     arguments: argparse.Namespace, *, create: bool = False
@@ -48,7 +45,7 @@ def open_for_writing(
     """Give the store that a command line names, for as long as the block lasts.
 
     Args:
-        arguments: parsed with `add_writing_arguments`.
+        arguments: parsed with `reading.add_source_arguments`.
         create: make a directory and store that do not exist.
 
     Raises:
