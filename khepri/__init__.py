@@ -48,7 +48,7 @@ from .machine.names import PARENT, ROOT, THIS
 from .machine.paths import Path, PathPattern, abspath, combine_with_conditions
 from .machine.paths import resolve_path as realpath
 from .machine.unix_paths import STAR, STAR_STAR
-from .more_functions import copy, increment, move, touch
+from .more_functions import copy, increment, move, touch, transaction
 from .options import applied
 from .raft.types import ServerId
 from .reading_functions import (
@@ -178,6 +178,7 @@ __all__ = [
     "start",
     "stop",
     "touch",
+    "transaction",
     "types",
     "update",
     "view",

@@ -26,6 +26,7 @@ from .async_reading import AsyncReader
 from .async_writing import AsyncBatch, AsyncWriter
 from .docstrings import tell_as_methods, with_options_of
 from .reading import Reader
+from .transacting import Transactor
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
         PutOptions,
         ReadOptions,
         TimeoutOption,
+        TransactionOptions,
         WriteOptions,
     )
+    from .transaction import Transaction
     from .viewing import Difference, TreeView
 
 __all__ = [
@@ -82,6 +85,7 @@ __all__ = [
     "put",
     "put_many",
     "touch",
+    "transaction",
     "update",
     "view",
 ]
@@ -374,8 +378,18 @@ async def fence(*, store_id: str | None = None, **options: Unpack[TimeoutOption]
     await _store(store_id).fence(**options)
 
 
+async def transaction(
+    function: Callable[[Transaction], T],
+    *,
+    store_id: str | None = None,
+    **options: Unpack[TransactionOptions],
+) -> T:
+    """See `khepri.Store.transaction`."""
+    return await _store(store_id).transaction(function, **options)
+
+
 _AS_HERE = frozenset({"batch"})
-tell_as_methods(globals(), Writer, but=_AS_HERE)
+tell_as_methods(globals(), Transactor, but=_AS_HERE)
 for _part in (AsyncReader, AsyncWriter):
-    tell_as_methods(vars(_part), Writer, but=_AS_HERE)
+    tell_as_methods(vars(_part), Transactor, but=_AS_HERE)
 tell_as_methods(vars(AsyncAdvancedStore), AdvancedStore)

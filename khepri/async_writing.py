@@ -7,16 +7,17 @@ or made a task of. A task that is cancelled while it waits leaves its write to b
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 from khepri.actors.server_messages import ConsistentRead
-from khepri.errors import MisuseError, WrongTypeError
+from khepri.errors import KhepriTimeoutError, MisuseError, WrongTypeError
 
 from .async_calls import call, send
 from .async_reading import AsyncReader
 from .batch import Batch
 from .calls import DEFAULT, Deadline, Timeout, check_size, result
 from .options import WRITE, check_options, check_unknown
+from .transacting import Runs, is_done
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -32,8 +33,12 @@ if TYPE_CHECKING:
         PutManyOptions,
         PutOptions,
         TimeoutOption,
+        TransactionOptions,
         WriteOptions,
     )
+    from .transaction import Transaction
+
+T = TypeVar("T")
 
 
 class CoroutineWriter(Writer):
@@ -176,6 +181,23 @@ class AsyncWriter(AsyncReader):
         timeout = options.get("timeout", DEFAULT)
         Deadline(timeout)  # a mistake is told now
         return AsyncBatch(partial(self._writer._send, options=options), timeout)  # noqa: SLF001
+
+    async def transaction(
+        self, function: Callable[[Transaction], T], **options: Unpack[TransactionOptions]
+    ) -> T:
+        """See `khepri.Store.transaction`."""
+        runs = Runs(function, options)
+        node = self._reader.node
+        while runs.again(self.store_id, (await self.view(**runs.read_options)).held):
+            check_size(runs.command)
+            how: WriteOptions = {"timeout": runs.deadline.remaining()}
+            try:
+                done = await send(node, self.store_id, runs.command, is_done, how)
+            except KhepriTimeoutError as error:
+                raise runs.late(error) from error
+            if done:
+                break
+        return runs.result
 
     async def fence(self, **options: Unpack[TimeoutOption]) -> None:
         """See `khepri.Store.fence`."""

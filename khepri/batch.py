@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from khepri.errors import MisuseError
 from khepri.machine import commands
 from khepri.machine.batch_bytes import BatchBytes
-from khepri.machine.paths import resolve_path
 from khepri.machine.values import encode_value
 
 from .calls import result
-from .options import ttl_milliseconds
-from .reading import concrete_path, one_node
+from .compound import CompoundWrite
+from .reading import concrete_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from .calls import Timeout
 
 
-class Batch:
+class Batch(CompoundWrite):
     """Operations that are applied together: each sees those before it, and all are, or none.
 
     Made by `Store.batch`. Arguments are checked when an operation is added, and encoded: what
@@ -94,151 +93,13 @@ class Batch:
         ttl: float | None = None,
     ) -> None:
         """Add a `Store.put`."""
-        payload = encode_value(data)
-        if keep_while is None and ttl is None and self._unsent().put(path, payload):
-            return
-        self._add(
-            commands.put(
-                resolve_path(path),
-                payload,
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
-            )
-        )
-
-    def create(
-        self,
-        path: PathLike,
-        data: object,
-        *,
-        keep_while: KeepWhileOption | None = None,
-        ttl: float | None = None,
-    ) -> None:
-        """Add a `Store.create`."""
-        self._add(
-            commands.create(
-                resolve_path(path),
-                encode_value(data),
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
-            )
-        )
-
-    def update(
-        self,
-        path: PathLike,
-        data: object,
-        *,
-        keep_while: KeepWhileOption | None = None,
-        ttl: float | None = None,
-    ) -> None:
-        """Add a `Store.update`."""
-        self._add(
-            commands.update(
-                resolve_path(path),
-                encode_value(data),
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
-            )
-        )
-
-    def compare_and_swap(
-        self,
-        path: PathLike,
-        expected: object,
-        data: object,
-        *,
-        keep_while: KeepWhileOption | None = None,
-        ttl: float | None = None,
-    ) -> None:
-        """Add a `Store.compare_and_swap`: if it does not fit, nothing of the batch is done."""
-        self._add(
-            commands.compare_and_swap(
-                resolve_path(path),
-                expected,
-                encode_value(data),
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
-            )
-        )
-
-    def put_many(
-        self,
-        pattern: PathLike,
-        data: object,
-        *,
-        keep_while: KeepWhileOption | None = None,
-        ttl: float | None = None,
-        include_root_props: bool = False,
-    ) -> None:
-        """Add a `Store.put_many`."""
-        self._add(
-            commands.put(
-                resolve_path(pattern),
-                encode_value(data),
-                many=True,
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
-                include_root=include_root_props,
-            )
-        )
-
-    def require(self, path: PathLike) -> None:
-        """Do the whole batch only if one tree node is as a path says; change nothing of it.
-
-        Args:
-            path: of the tree node, which must be there and meet the path's conditions as the
-                operations before have left it. With ``IfNodeExists(False)``, alone or in an
-                `khepri.IfAny`, it may be missing.
-
-        Raises:
-            ManyNodesDeniedError: the path is a pattern that may match several.
-
-        `commit` raises `NodeNotFoundError` or `MismatchingNodeError` if it is not so.
-        """
-        self._add(commands.require(one_node(path)))
-
-    def delete(self, path: PathLike) -> None:
-        """Add a `Store.delete`.
-
-        It is no guard: if a condition in its path is not met, it removes nothing, and the rest of
-        the batch is done all the same. `require` is one.
-        """
-        self._add(commands.delete(resolve_path(path)))
-
-    def delete_many(self, pattern: PathLike, *, include_root_props: bool = False) -> None:
-        """Add a `Store.delete_many`."""
-        self._add(
-            commands.delete(resolve_path(pattern), many=True, include_root=include_root_props)
-        )
-
-    def clear_payload(self, path: PathLike) -> None:
-        """Add a `Store.clear_payload`."""
-        self._add(commands.clear_payload(resolve_path(path)))
-
-    def clear_many_payloads(self, pattern: PathLike, *, include_root_props: bool = False) -> None:
-        """Add a `Store.clear_many_payloads`."""
-        self._add(
-            commands.clear_payload(
-                resolve_path(pattern), many=True, include_root=include_root_props
-            )
-        )
+        is_plain = keep_while is None and ttl is None
+        if not (is_plain and self._unsent().put(path, encode_value(data))):
+            super().put(path, data, keep_while=keep_while, ttl=ttl)
 
     def increment(self, path: PathLike, by: int = 1) -> None:
         """Add a `Store.increment`; `commit` gives the new number in its place."""
         self._add(commands.increment(concrete_path(path), by))
-
-    def copy(self, path: PathLike, new_path: PathLike) -> None:
-        """Add a `Store.copy`."""
-        self._add(commands.copy(concrete_path(path), concrete_path(new_path)))
-
-    def move(self, path: PathLike, new_path: PathLike) -> None:
-        """Add a `Store.move`."""
-        self._add(commands.move(concrete_path(path), concrete_path(new_path)))
-
-    def touch(self, path: PathLike, *, ttl: float | None = None) -> None:
-        """Add a `Store.touch`."""
-        self._add(commands.touch(one_node(path), ttl_milliseconds(ttl)))
 
     @overload
     def commit(self, *, async_: Literal[False] = False) -> list[Any]: ...

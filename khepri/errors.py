@@ -26,7 +26,7 @@
     ├── ServerStoppedError                              the server went away; outcome unknown
     ├── OverloadedError                                 too much is waiting; nothing was done
     ├── CommandFailedError                              it made the machine raise; no effect
-    ├── ReadChangedError                                for later: nothing raises it yet
+    ├── ReadChangedError                                inside of transactions, which run again
     ├── ForkedProcessError                              the store belongs to the parent process
     ├── TransportError
     │   ├── ListenError                                 the address cannot be bound
@@ -247,9 +247,9 @@ class CommandFailedError(KhepriError):
 
 
 class ReadChangedError(KhepriError):
-    """For transactions, which there are none of yet: nothing raises it.
+    """What a transaction has read is no longer so: nothing was done, and it runs again.
 
-    What one has read is no longer so; nothing was done, it may be retried. Facts: ``pattern``.
+    So no function raises it; it is what the reply of a member stands for. Facts: ``pattern``.
     """
 
 

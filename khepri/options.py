@@ -119,6 +119,16 @@ class TimeoutOption(TypedDict, total=False):
     timeout: Timeout
 
 
+class TransactionOptions(TimeoutOption, total=False):
+    """Options of transactions.
+
+    Keys:
+        favor: see `Favor`; ``"low_latency"`` if left out.
+    """
+
+    favor: Favor
+
+
 class WriteOptions(TimeoutOption, total=False):
     """Options of every write.
 
@@ -204,6 +214,7 @@ READ = frozenset({"timeout", "favor", "condition"})
 COUNT = READ | {"include_root_props", "expect_specific_node"}
 MANY = COUNT | {"limit", "start_after"}
 FOLD = MANY | {"props_to_return"}
+TRANSACTION = frozenset({"timeout", "favor"})
 WRITE = frozenset({"timeout", "reply_from", "priority"})
 MANY_WRITE = WRITE | {"include_root_props"}
 PUT = WRITE | {"keep_while", "ttl"}

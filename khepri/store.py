@@ -19,6 +19,7 @@ from .calls import DEFAULT, Timeout, node_or_default
 from .docstrings import with_options_of
 from .management import ClusterManager
 from .reading import Reader
+from .transacting import Transactor
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from khepri.config import RaSystemName
 
 
-class Store(Writer):
+class Store(Transactor):
     """A handle on a store of this process; without state, so make as many as you like.
 
     Every function may be called from any thread. The functions of the module `khepri` are the

@@ -45,9 +45,11 @@ from .options import (
     PutOptions,
     ReadOptions,
     TimeoutOption,
+    TransactionOptions,
     WriteOptions,
 )
 from .server_ref import ServerRef
+from .transaction import Transaction
 
 __all__ = [
     "AdvancedManyOptions",
@@ -84,5 +86,7 @@ __all__ = [
     "ServerStatus",
     "Timeout",
     "TimeoutOption",
+    "Transaction",
+    "TransactionOptions",
     "WriteOptions",
 ]

@@ -32,6 +32,7 @@ from .replies import (
     batch_failed,
     batch_reply,
     command_failed,
+    command_raised,
     is_error,
     value_reply,
 )
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from .commands import Operation
     from .replies import Reply
     from .state import Change, TreeState
-    from .tree import TreeNode
 
 _SESSION_ID_FACTOR: Final = 1 << 16
 """Session id = log index x this + place in the entry: unique, since an index is applied once."""
@@ -76,15 +76,17 @@ class View:
 
     Attributes:
         root: the root node; any thread may walk it, for as long as it likes.
+        state: the tree with its keep-while index.
         index: the log index applied last.
         term: its term.
     """
 
-    __slots__ = ("index", "root", "term")
+    __slots__ = ("index", "root", "state", "term")
 
-    def __init__(self, root: TreeNode, index: int, term: int) -> None:
-        """Publish a root; nothing is changed afterwards."""
-        self.root = root
+    def __init__(self, state: TreeState, index: int, term: int) -> None:
+        """Publish a state; nothing is changed afterwards."""
+        self.root = state.root
+        self.state = state
         self.index = index
         self.term = term
 
@@ -153,7 +155,7 @@ class Machine:
         self._working = WorkingTree(EMPTY_STATE)
         self._time_milliseconds = 0
         self._changes: list[Change] = []
-        self.view = View(EMPTY_STATE.root, 0, 0)
+        self.view = View(EMPTY_STATE, 0, 0)
         self.wants_changes = False
 
     @property
@@ -206,7 +208,7 @@ class Machine:
                         session_id, first, acknowledged, encoded, self._execute, now
                     )
                 )
-        self.view = View(self._working.seal().root, index, term)
+        self.view = View(self._working.seal(), index, term)
         changes: Sequence[Change] = ()
         if self._changes:
             changes = self._changes
@@ -216,7 +218,7 @@ class Machine:
     def skip(self, index: int, term: int) -> None:
         """Take note of a committed entry without commands: a no-op or a membership change."""
         assert index > self.view.index, "entries are applied once, in order"
-        self.view = View(self.view.root, index, term)
+        self.view = View(self.view.state, index, term)
 
     def snapshot_chunks(self) -> Iterator[bytes]:
         """Capture the state as it is now and give it as chunks (``snapshot_format.py``).
@@ -259,7 +261,7 @@ class Machine:
         machine._sessions.load_plain(snapshot.sessions)
         machine._working = WorkingTree(snapshot.state)
         machine._time_milliseconds = snapshot.time_milliseconds
-        machine.view = View(snapshot.state.root, snapshot.applied_index, snapshot.applied_term)
+        machine.view = View(snapshot.state, snapshot.applied_index, snapshot.applied_term)
         return machine
 
     def _open_sessions(self, index: int, opened: int, encoded: Sequence[bytes]) -> list[Reply]:
@@ -304,7 +306,7 @@ class Machine:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop a member
                 self._recover()
-                replies.append(_failure(error))
+                replies.append(command_raised(error))
         return replies
 
     def _recover(self) -> None:
@@ -405,8 +407,3 @@ class Machine:
     def _go_back(self, state: TreeState, change_count: int) -> None:
         self._working.go_back(state)
         del self._changes[change_count:]
-
-
-def _failure(error: Exception) -> Reply:
-    """Answer a command that raised; the text must be the same on every member and release."""
-    return command_failed(f"the command raised {type(error).__name__}; it had no effect")

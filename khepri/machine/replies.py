@@ -123,16 +123,14 @@ def read_changed(pattern: list[Any]) -> Reply:
     return [_READ_CHANGED, pattern]
 
 
-def is_read_changed(reply: Reply) -> bool:
-    """Tell whether a batch failed only because a read has changed: try it again."""
-    if reply is None:
-        return False
-    return bool((reply[2] if reply[0] == _BATCH_FAILED else reply)[0] == _READ_CHANGED)
-
-
 def command_failed(reason: str) -> Reply:
     """Tell that a command raised, is unknown or is garbled; it had no effect."""
     return [_COMMAND_FAILED, reason]
+
+
+def command_raised(error: Exception) -> Reply:
+    """Tell that a command raised; the text must be the same on every member and release."""
+    return command_failed(f"the command raised {type(error).__name__}; it had no effect")
 
 
 def is_error(reply: Reply) -> bool:

@@ -32,6 +32,7 @@ NOT_FOR_A_SERVER = {
     "batch": "messages.Batch holds the operations",
     "change": "an encoded command",
     "node": "where it is",
+    "transaction": "its function runs in the thread of whoever calls it",
     "store_id": "not a function",
 }
 

@@ -1,7 +1,7 @@
 """Defects recorded on Khepri (spec §8), as things that work here; one test each.
 
-Each test runs through a real store. What the register says of transactions, projections, triggers,
-export and import belongs to the tests of those parts.
+Each test runs through a real store. What the register says of projections, triggers, export and
+import belongs to the tests of those parts.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from khepri.errors import (
     InvalidOptionError,
     KeepWhileConditionsNotMetError,
     KhepriTimeoutError,
+    NoSuchServerError,
 )
 from khepri.machine import commands
 from khepri.machine.entries import Group, encode_entry
 from khepri.machine.machine import Machine
 from khepri.testing.local_cluster import LocalCluster
 from khepri.testing.memory_store import memory_store
+from tests.facade.facade_helpers import standing_still
 from tests.machine.machine_helpers import Origin
 
 if TYPE_CHECKING:
@@ -174,6 +176,15 @@ def test_bug_12_a_consistent_read_without_a_majority_keeps_to_its_timeout() -> N
             assert time.monotonic() - started < 10
         assert lonely.get("/a") == 1
         cluster.heal()
+
+
+def test_bug_13_what_the_server_cannot_do_is_raised_by_a_transaction_as_it_is(
+    tree: khepri.Store,
+) -> None:
+    with pytest.raises(NoSuchServerError):
+        khepri.Store("nowhere").transaction(lambda transaction: transaction.put("/a", 1))
+    with standing_still(tree), pytest.raises(KhepriTimeoutError):
+        tree.transaction(lambda transaction: transaction.put("/a", 1), timeout=0.1)
 
 
 def test_bug_14_the_future_of_a_write_gives_what_the_write_gives(tree: khepri.Store) -> None:

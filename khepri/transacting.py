@@ -1,0 +1,153 @@
+"""Transactions of a `Store`: a function runs until what it has read is still so when it counts."""
+
+from __future__ import annotations
+
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from khepri.errors import KhepriTimeoutError, WrongTypeError
+from khepri.machine.replies import is_error
+
+from .calls import DEFAULT, Deadline, result
+from .options import TRANSACTION, check_unknown, is_consistent
+from .transaction import Transaction
+from .writing import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Unpack
+
+    from khepri.machine.machine import View
+
+    from .options import Favor, ReadOptions, TransactionOptions
+
+T = TypeVar("T")
+
+
+class Transactor(Writer):
+    """The part of a `Store` that runs transactions."""
+
+    __slots__ = ()
+
+    def transaction(
+        self, function: Callable[[Transaction], T], **options: Unpack[TransactionOptions]
+    ) -> T:
+        """Read and write as if nobody else did meanwhile; all of it, or nothing (Khepri's too).
+
+        The function is given the tree as a `khepri.types.Transaction` and does with it what it
+        likes: reads see its own writes, and nobody else sees those before all are done. It runs
+        in this thread, on the tree as this node knows it. Then its writes are applied on all
+        members in one step, provided that everything it has read is still so. Otherwise nothing
+        has happened, and it runs again on the newer tree, until the time is over.
+
+        So it may run several times, and should do nothing but read and write by what it is given:
+        no writes to the store itself, no messages, nothing that takes long. Its code is never
+        sent. Raise an exception to give up: nothing is written.
+
+        One that only reads sends nothing: what it reads is one tree, which with
+        ``favor="consistency"`` has everything acknowledged before.
+
+        Args:
+            function: called with the transaction; to hand it more, use a lambda or
+                ``functools.partial``.
+            options: ``timeout``, the seconds for all runs and the writing, and ``favor``, by which
+                the tree for each run is chosen as for a read; ``"low_latency"`` if left out. What
+                is not fresh is found out when it counts.
+
+        Returns:
+            what the function returns.
+
+        Raises:
+            BaseException: what the function raises.
+            KhepriTimeoutError: out of time. If others were always ahead, its ``outcome`` is
+                ``"not_applied"``.
+            ValueTooLargeError: what it reads and writes, as one command, is above
+                ``max_command_bytes``.
+            KhepriError: as for every write.
+        """
+        runs = Runs(function, options)
+        while runs.again(self._store_id, self._view(runs.read_options)):
+            try:
+                done = self._send(runs.command, runs.deadline.remaining(), False, is_done)  # noqa: FBT003
+            except KhepriTimeoutError as error:
+                raise runs.late(error) from error
+            if done:
+                break
+        return runs.result
+
+
+class Runs(Generic[T]):
+    """The runs of one transaction's function, for threads as for tasks.
+
+    Attributes:
+        deadline: of all of them together.
+        result: what the last one gave.
+        command: what remains to be applied of the last one, if anything does.
+    """
+
+    __slots__ = ("_favor", "_function", "command", "deadline", "result")
+
+    def __init__(self, function: Callable[[Transaction], T], options: TransactionOptions) -> None:
+        """Begin to spend the time.
+
+        Raises:
+            WrongTypeError: the function is none, or has to be awaited; or an unknown option.
+            InvalidOptionError: an impossible ``favor`` or ``timeout``.
+        """
+        check_unknown("transaction", cast("dict[str, Any]", options), TRANSACTION)
+        if not callable(function) or iscoroutinefunction(function):
+            raise WrongTypeError(
+                f"a transaction is a function that is called, not awaited: {function!r:.100}",
+                option="function",
+                value=function,
+            )
+        self._favor: Favor = options.get("favor", "low_latency")
+        is_consistent(self._favor)
+        self._function = function
+        self.deadline = Deadline(options.get("timeout", DEFAULT))
+        self.command = b""
+        self.result: T
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """How to read the tree for the next run."""
+        return {"timeout": self.deadline.remaining(), "favor": self._favor}
+
+    def again(self, store_id: str, view: View) -> bool:
+        """Run the function on a tree; tell whether its command is to be applied.
+
+        Raises:
+            KhepriTimeoutError: the time is over.
+            BaseException: what the function raises.
+        """
+        transaction = Transaction(store_id, view)
+        try:
+            self.result = self._function(transaction)
+        finally:
+            command = transaction.end()
+        if command is None:
+            return False
+        if self.deadline.is_over():
+            why = "others were always ahead" if self.command else "its function took longer"
+            raise self.deadline.error("the transaction", "not_applied", why)
+        self.command = command
+        return True
+
+    def late(self, error: KhepriTimeoutError) -> KhepriTimeoutError:
+        """Make the error for a command that was not answered in what was left of the time."""
+        return self.deadline.error("the transaction", error.facts["outcome"], error.message)
+
+
+def is_done(reply: object) -> bool:
+    """Tell from the reply to a run's command whether it was applied; if not, run again.
+
+    Not only a read that would see something else is a reason to. A write that the function could
+    do, and the machine could not, found another tree too.
+
+    Raises:
+        KhepriError: the server has refused it.
+    """
+    if isinstance(reply, list):
+        return not is_error(reply)  # pyright: ignore[reportUnknownArgumentType]
+    result(reply)
+    return True
