@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .future import refuse_to_wait_here
 from .server_clock import server_clock
+from .transaction_turns import TransactionTurns
 from .unawaited import UnawaitedWrites
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class StoreAccess:
         "server",
         "server_id",
         "store_id",
+        "transaction_turns",
         "unawaited",
         "view",
     )
@@ -77,6 +79,8 @@ class StoreAccess:
         """The tree as of the last applied entry; None until recovery is done."""
         self.lease = NO_LEASE
         """The leader's lease, while the server here leads; see `leased_view`."""
+        self.transaction_turns = TransactionTurns()
+        """Whose transaction may run again."""
         self.unawaited = UnawaitedWrites()
         """What the calling thread has sent without waiting for it."""
         self.membership: MembershipView | None = None

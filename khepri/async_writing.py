@@ -6,6 +6,8 @@ or made a task of. A task that is cancelled while it waits leaves its write to b
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
@@ -188,16 +190,28 @@ class AsyncWriter(AsyncReader):
         """See `khepri.Store.transaction`."""
         runs = Runs(function, options)
         node = self._reader.node
-        while runs.again(self.store_id, (await self.view(**runs.read_options)).held):
-            check_size(runs.command)
-            how: WriteOptions = {"timeout": runs.deadline.remaining()}
-            try:
-                done = await send(node, self.store_id, runs.command, is_done, how)
-            except KhepriTimeoutError as error:
-                raise runs.late(error) from error
-            if done:
-                break
+        async with AsyncExitStack() as turn:
+            while runs.again(self.store_id, (await self.view(**runs.read_options)).held):
+                check_size(runs.command)
+                how: WriteOptions = {"timeout": runs.deadline.remaining()}
+                try:
+                    done = await send(node, self.store_id, runs.command, is_done, how)
+                except KhepriTimeoutError as error:
+                    raise runs.late(error) from error
+                if done:
+                    break
+                if runs.count == 1:
+                    await self._wait_for_turn(runs, turn)
         return runs.result
+
+    async def _wait_for_turn(self, runs: Runs[Any], turn: AsyncExitStack) -> None:
+        """Run again when no other task here does."""
+        lock = self._reader.access.transaction_turns.of_tasks()
+        try:
+            async with asyncio.timeout(runs.deadline.remaining()):
+                await turn.enter_async_context(lock)
+        except TimeoutError:
+            raise runs.behind() from None
 
     async def fence(self, **options: Unpack[TimeoutOption]) -> None:
         """See `khepri.Store.fence`."""

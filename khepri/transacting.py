@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from inspect import iscoroutinefunction
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from khepri.errors import KhepriTimeoutError, WrongTypeError
@@ -66,14 +68,25 @@ class Transactor(Writer):
             KhepriError: as for every write.
         """
         runs = Runs(function, options)
-        while runs.again(self._store_id, self._view(runs.read_options)):
-            try:
-                done = self._send(runs.command, runs.deadline.remaining(), False, is_done)  # noqa: FBT003
-            except KhepriTimeoutError as error:
-                raise runs.late(error) from error
-            if done:
-                break
+        with ExitStack() as turn:
+            while runs.again(self._store_id, self._view(runs.read_options)):
+                try:
+                    done = self._send(runs.command, runs.deadline.remaining(), False, is_done)  # noqa: FBT003
+                except KhepriTimeoutError as error:
+                    raise runs.late(error) from error
+                if done:
+                    break
+                if runs.count == 1:
+                    self._wait_for_turn(runs, turn)
         return runs.result
+
+    def _wait_for_turn(self, runs: Runs[Any], turn: ExitStack) -> None:
+        """Run again when nobody else here does."""
+        lock = self.access.transaction_turns.of_threads
+        seconds = runs.deadline.remaining()
+        if not lock.acquire(timeout=-1 if seconds is None else min(seconds, TIMEOUT_MAX)):
+            raise runs.behind()
+        turn.callback(lock.release)
 
 
 class Runs(Generic[T]):
@@ -83,9 +96,10 @@ class Runs(Generic[T]):
         deadline: of all of them together.
         result: what the last one gave.
         command: what remains to be applied of the last one, if anything does.
+        count: how many there were.
     """
 
-    __slots__ = ("_favor", "_function", "command", "deadline", "result")
+    __slots__ = ("_favor", "_function", "command", "count", "deadline", "result")
 
     def __init__(self, function: Callable[[Transaction], T], options: TransactionOptions) -> None:
         """Begin to spend the time.
@@ -106,6 +120,7 @@ class Runs(Generic[T]):
         self._function = function
         self.deadline = Deadline(options.get("timeout", DEFAULT))
         self.command = b""
+        self.count = 0
         self.result: T
 
     @property
@@ -128,10 +143,15 @@ class Runs(Generic[T]):
         if command is None:
             return False
         if self.deadline.is_over():
-            why = "others were always ahead" if self.command else "its function took longer"
-            raise self.deadline.error("the transaction", "not_applied", why)
+            raise self.behind()
         self.command = command
+        self.count += 1
         return True
+
+    def behind(self) -> KhepriTimeoutError:
+        """Make the error for a time that is over while nothing is under way."""
+        why = "others were always ahead" if self.count else "its function took longer"
+        return self.deadline.error("the transaction", "not_applied", why)
 
     def late(self, error: KhepriTimeoutError) -> KhepriTimeoutError:
         """Make the error for a command that was not answered in what was left of the time."""

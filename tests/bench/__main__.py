@@ -27,6 +27,7 @@ BENCHMARKS = {
     "memory": "memory per tree node",
     "cluster_puts": "durable puts of three members, etcd and PySyncObj",
     "cluster_reads": "linearizable reads of three members, and etcd",
+    "transactions": "transactions, beside puts",
     "failover": "from the leader's death to the next write, and etcd",
     "join": "join of an empty node while writes go on",
     "tree_speed": "the tree by depth and by children, wide reads, conditions",

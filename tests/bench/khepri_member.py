@@ -10,6 +10,7 @@ import khepri
 from khepri import cluster, node
 
 from .callers import blocking_calls_per_second, concurrent_calls_per_second
+from .counting import transactions_per_second
 from .workloads import EXISTING_TREE_NODES, value
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class KhepriMember:
 
         concurrent_calls_per_second(send, callers=callers, seconds=_WARM_UP_SECONDS)
         return concurrent_calls_per_second(send, callers=callers, seconds=seconds)
+
+    def transactions(self, *, threads: int, seconds: float, shared: int) -> float:
+        """Count in transactions, each thread for itself or all together; give them per second."""
+        return transactions_per_second(self._store, threads, seconds, shared=bool(shared))
 
     def gets(self, *, threads: int, seconds: float) -> float:
         """Read linearizably from threads; give reads per second."""

@@ -450,6 +450,38 @@ def test_many_threads_count_together_and_none_is_lost(store: khepri.Store) -> No
     assert store.get("/count") == 200
 
 
+def test_a_transaction_inside_of_another_one_waits_for_no_turn_of_its_own(
+    stock: khepri.Store,
+) -> None:
+    def inner(transaction: Transaction) -> None:
+        transaction.put("/inner", transaction.get_or("/inner", 0) + 1)
+
+    def outer(transaction: Transaction) -> None:
+        seen = transaction.get("/stock/oak")
+        stock.transaction(Disturbed(inner, lambda: stock.increment("/inner")), timeout=5)
+        transaction.put("/outer", seen)
+
+    stock.transaction(Disturbed(outer, lambda: stock.put("/stock/oak", 1)))
+    assert stock.get("/outer") == 1
+
+
+def test_many_tasks_count_together_and_few_runs_are_in_vain(stock: khepri.Store) -> None:
+    runs = 0
+
+    def count(transaction: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        transaction.put("/count", transaction.get_or("/count", 0) + 1)
+
+    async def main() -> None:
+        twin = aio.Store(stock.store_id)
+        await asyncio.gather(*(twin.transaction(count) for _ in range(100)))
+
+    asyncio.run(main())
+    assert stock.get("/count") == 100
+    assert runs < 300  # without turns some 5,000
+
+
 # --- the same as without
 
 
