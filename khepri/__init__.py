@@ -26,6 +26,7 @@ from .errors import (
     MisuseError,
     NodeNotFoundError,
 )
+from .following import Changes
 from .machine.comparisons import Eq, Ge, Gt, Le, Lt, Ne, Var
 from .machine.conditions import (
     IfAll,
@@ -57,6 +58,7 @@ from .reading_functions import (
     exists,
     filter,  # noqa: A004 - the function's name in Khepri
     fold,
+    follow,
     foreach,
     get,
     get_many,
@@ -95,6 +97,7 @@ __all__ = [
     "STAR",
     "STAR_STAR",
     "THIS",
+    "Changes",
     "DictWith",
     "Difference",
     "Eq",
@@ -154,6 +157,7 @@ __all__ = [
     "fence",
     "filter",
     "fold",
+    "follow",
     "foreach",
     "get",
     "get_many",

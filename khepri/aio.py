@@ -25,18 +25,20 @@ from .async_advanced import AsyncAdvancedStore
 from .async_reading import AsyncReader
 from .async_writing import AsyncBatch, AsyncWriter
 from .docstrings import tell_as_methods, with_options_of
+from .following import Follower
 from .reading import Reader
 from .transacting import Transactor
 from .writing import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from typing import Unpack
 
     from khepri.actors.node import Node
     from khepri.machine.paths import Path, PathLike
     from khepri.machine.properties import NodeProperties
 
+    from .following import Changes
     from .options import (
         AdvancedReadOptions,
         CountOptions,
@@ -71,6 +73,7 @@ __all__ = [
     "fence",
     "filter",
     "fold",
+    "follow",
     "foreach",
     "get",
     "get_many",
@@ -261,6 +264,20 @@ async def diff(
     return await _store(store_id).diff(path, since, **options)
 
 
+def follow(
+    path: PathLike,
+    *,
+    since: TreeView | None = None,
+    timeout: float | None = None,
+    props_to_return: Iterable[str] | None = None,
+    store_id: str | None = None,
+) -> AsyncGenerator[Changes]:
+    """See `khepri.Store.follow`; it is followed with ``async for``."""
+    return _store(store_id).follow(
+        path, since=since, timeout=timeout, props_to_return=props_to_return
+    )
+
+
 async def put(
     path: PathLike, data: object, *, store_id: str | None = None, **options: Unpack[PutOptions]
 ) -> None:
@@ -389,7 +406,7 @@ async def transaction(
 
 
 _AS_HERE = frozenset({"batch"})
-tell_as_methods(globals(), Transactor, but=_AS_HERE)
-for _part in (AsyncReader, AsyncWriter):
-    tell_as_methods(vars(_part), Transactor, but=_AS_HERE)
+for _told_by in (Transactor, Follower):
+    for _part in (globals(), vars(AsyncReader), vars(AsyncWriter)):
+        tell_as_methods(_part, _told_by, but=_AS_HERE)
 tell_as_methods(vars(AsyncAdvancedStore), AdvancedStore)

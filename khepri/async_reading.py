@@ -10,21 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from khepri.actors.server_messages import ConsistentRead
+from khepri.errors import KhepriTimeoutError, ServerStoppedError
 
 from .async_calls import call, wait_for_view
 from .calls import DEFAULT, Deadline, result
+from .following import Follow
 from .options import COUNT, FOLD, MANY, READ, check_unknown
 from .reading import question_before
 from .viewing import TreeView, Viewer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from typing import Unpack
 
     from khepri.actors.node import Node
     from khepri.machine.paths import Path, PathLike
     from khepri.machine.properties import NodeProperties
 
+    from .following import Changes
     from .options import (
         AdvancedReadOptions,
         CountOptions,
@@ -159,7 +162,34 @@ class AsyncReader:
         tree = await self._tree("diff", options, READ | {"props_to_return"})
         return tree.diff(path, since, **options)
 
+    def follow(
+        self,
+        path: PathLike,
+        *,
+        since: TreeView | None = None,
+        timeout: float | None = None,
+        props_to_return: Iterable[str] | None = None,
+    ) -> AsyncGenerator[Changes]:
+        """See `khepri.Store.follow`; it is followed with ``async for``."""
+        follow = Follow(self._reader, path, timeout, props_to_return)
+        now = self._reader.access.view
+        if since is None and now is not None:
+            since = TreeView(self.store_id, now)
+        return self._follow(follow, None if since is None else follow.checked(since))
+
     # --- inside
+
+    async def _follow(self, follow: Follow, view: TreeView | None) -> AsyncGenerator[Changes]:
+        follow.begin(await self.view() if view is None else view)
+        while True:
+            try:
+                changes = follow.look(await self.view(**follow.question()))
+            except (KhepriTimeoutError, ServerStoppedError) as error:
+                follow.go_on_after(error)
+                continue
+            if changes is not None:
+                yield changes
+                follow.begin(changes.view)
 
     async def _tree(
         self, function: str, options: ReadOptions, known: frozenset[str] = READ

@@ -13,12 +13,13 @@ from .docstrings import tell_as_methods
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterable
     from typing import Unpack
 
     from khepri.machine.paths import Path, PathLike
     from khepri.machine.properties import NodeProperties
 
+    from .following import Changes
     from .options import (
         AdvancedReadOptions,
         CountOptions,
@@ -156,6 +157,20 @@ def diff(
 ) -> list[Difference]:
     """See `Store.diff`."""
     return _store(store_id).diff(path, since, **options)
+
+
+def follow(
+    path: PathLike,
+    *,
+    since: TreeView | None = None,
+    timeout: float | None = None,
+    props_to_return: Iterable[str] | None = None,
+    store_id: str | None = None,
+) -> Generator[Changes]:
+    """See `Store.follow`."""
+    return _store(store_id).follow(
+        path, since=since, timeout=timeout, props_to_return=props_to_return
+    )
 
 
 tell_as_methods(globals(), Store)

@@ -81,16 +81,7 @@ class Viewer(Reader):
             one difference per path, in path order.
         """
         check_unknown("diff", cast("dict[str, Any]", options), READ | {"props_to_return"})
-        if not isinstance(since, TreeView):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise WrongTypeError(
-                f"since is a view of a store, not {since!r:.100}", option="since", value=since
-            )
-        if since.store_id != self._store_id:
-            raise InvalidOptionError(
-                f"since is a view of the store {since.store_id!r}, not of {self._store_id!r}",
-                option="since",
-                value=since,
-            )
+        checked_since(since, self._store_id)
         mask = returned_properties(options.get("props_to_return"))
         top = tuple(concrete_path(path))
         now = self._view(options).root
@@ -143,6 +134,26 @@ class TreeView(Viewer):
                     value=options.get(option),
                 )
         return self.held
+
+
+def checked_since(since: TreeView, store_id: str) -> TreeView:
+    """Give a view that something is to be compared with.
+
+    Raises:
+        WrongTypeError: it is none.
+        InvalidOptionError: it is one of another store.
+    """
+    if not isinstance(since, TreeView):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise WrongTypeError(
+            f"since is a view of a store, not {since!r:.100}", option="since", value=since
+        )
+    if since.store_id != store_id:
+        raise InvalidOptionError(
+            f"since is a view of the store {since.store_id!r}, not of {store_id!r}",
+            option="since",
+            value=since,
+        )
+    return since
 
 
 class _Held:

@@ -66,7 +66,7 @@ def test_its_store_has_every_function_of_a_store_with_the_same_arguments() -> No
             twin = getattr(other, name)
             if name != "fence":  # its one option is named there, and given by keyword here
                 assert parameters_of(function) == parameters_of(twin), name
-            assert inspect.iscoroutinefunction(twin) is (name != "batch"), name
+            assert inspect.iscoroutinefunction(twin) is (name not in {"batch", "follow"}), name
 
 
 def test_the_module_has_every_data_function_of_khepri() -> None:

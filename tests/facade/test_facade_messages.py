@@ -31,6 +31,7 @@ NOT_FOR_A_SERVER = {
     "adv": "a handle",
     "batch": "messages.Batch holds the operations",
     "change": "an encoded command",
+    "follow": "an actor does not wait; messages.View with a condition is what it asks for",
     "node": "where it is",
     "transaction": "its function runs in the thread of whoever calls it",
     "store_id": "not a function",
