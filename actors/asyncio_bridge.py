@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -48,22 +49,37 @@ class _Waker:
                 waiter.set_result(None)
 
 
-_wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker] = weakref.WeakKeyDictionary()
+# Weak on both sides: a wake-up that a loop had no time for before it was closed leaves waiters
+# behind, and these hold the loop. Who waits keeps the waker.
+_wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_Waker]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def wait(observe: Callable[[Callable[[], object]], None]) -> Generator[Any, None, None]:
+def wait(
+    observe: Callable[[Callable[[], object]], None],
+    forget: Callable[[Callable[[], object]], None],
+) -> Generator[Any, None, None]:
     """Suspend the current task until the observer that is handed to `observe` is called.
 
     Args:
         observe: takes what is to be called, once, from any thread.
+        forget: takes it back, if the task does not wait any more.
     """
     loop = asyncio.get_running_loop()
-    waker = _wakers.get(loop)
+    known = _wakers.get(loop)
+    waker = None if known is None else known()
     if waker is None:
-        waker = _wakers[loop] = _Waker(loop)
+        waker = _Waker(loop)
+        _wakers[loop] = weakref.ref(waker)
     waiter = loop.create_future()
-    observe(lambda: waker.wake(waiter))
-    yield from waiter
+    wake = partial(waker.wake, waiter)
+    observe(wake)
+    try:
+        yield from waiter
+    except BaseException:  # cancelled
+        forget(wake)
+        raise
 
 
 def run_in_thread(function: Callable[[], T]) -> Generator[Any, None, T]:

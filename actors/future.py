@@ -220,7 +220,7 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
             if self._get_hook is not None:
                 # A derived future computes in `get`, which waits: not on the loop's thread.
                 return (yield from asyncio_bridge.run_in_thread(self.get))
-            yield from asyncio_bridge.wait(self._observe)
+            yield from asyncio_bridge.wait(self._observe, self._forget)
         return self.get()
 
     __iter__ = __await__
@@ -317,6 +317,11 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
                 return  # the resolving thread has taken it and calls it
             observer()
 
+    def _forget(self, observer: Callable[[], object]) -> None:
+        """Take an observer back."""
+        with contextlib.suppress(ValueError):  # it is resolved at this moment
+            self._list_of_observers().remove(observer)
+
     def _wait(self, timeout: float | None) -> None:
         """Sleep until there is an outcome; the thread comes after the request was sent."""
         refuse_to_wait_here()
@@ -342,8 +347,7 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
             if timeout is not None:
                 wait_seconds = min(LIVENESS_CHECK_SECONDS, started + timeout - monotonic())
                 if wait_seconds <= 0.0:
-                    with contextlib.suppress(ValueError):  # it is resolved at this moment
-                        self._list_of_observers().remove(lock.release)
+                    self._forget(lock.release)
                     raise ReplyTimeoutError(
                         f"no answer within {round(timeout, 3)} seconds",
                         operation="the call",

@@ -17,6 +17,7 @@ import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from khepri.errors import (
     ForkedProcessError,
@@ -101,7 +102,9 @@ class Node:
         self.stores_of_parent: frozenset[str] = frozenset()
         """In a forked child: the ids of what ran in its parents when they forked."""
         self._lock = threading.RLock()
-        self._changing: dict[str, threading.RLock] = {}
+        # By store id, as long as somebody holds or wants it: ids may come and go without end.
+        self._changing: WeakValueDictionary[str, threading.RLock] = WeakValueDictionary()
+        self._changing_lock = threading.Lock()  # held for a moment only
         self._starting: dict[str, _Start] = {}
         self._process = os.getpid()
         self._stops_at_exit = False
@@ -394,7 +397,8 @@ class Node:
 
     def changing(self, store_id: str) -> threading.RLock:
         """Hold off other changes of a store's life and membership on this node."""
-        return self._changing.setdefault(store_id, threading.RLock())
+        with self._changing_lock:
+            return self._changing.setdefault(store_id, threading.RLock())
 
     def forget_parent_process(self) -> None:
         """Give up what is published: this is a forked child, where nothing of it runs."""
@@ -402,7 +406,8 @@ class Node:
         self.stores_of_parent = self.stores_of_parent.union(*running)
         self.stores.clear()
         self._lock = threading.RLock()  # the parent's may be held, by a thread that is not here
-        self._changing.clear()
+        self._changing_lock = threading.Lock()
+        self._changing = WeakValueDictionary()
 
     # --- inside; the lock is held
 

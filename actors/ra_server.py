@@ -402,9 +402,9 @@ class RaServer(KhepriActor):
         for entry in entries:
             if entry.kind is EntryKind.COMMANDS:
                 self._flow.applied(machine.apply(entry.index, entry.term, entry.data), now)
-                self._snapshots.grown(len(entry.data))
             else:
                 machine.skip(entry.index, entry.term)
+            self._snapshots.grown(len(entry.data))  # the log is no shorter for what is no command
 
     def _note_committed(self) -> None:
         """Remember, for a restart without a leader, what is applied and also durable here."""

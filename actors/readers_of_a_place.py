@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
 
 from .actor_errors import ReplyTimeoutError
 
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
     from .server_messages import WaitUntilApplied
 
 
+_NOWHERE: Final[tuple[float, float]] = (inf, inf)
+
+
 class ReadersOfAPlace:
     """Who waits for which place. One thread, the server's."""
 
     def __init__(self) -> None:
         """Begin with nobody."""
         self._waiting: list[tuple[WaitUntilApplied, KhepriFuture[Any]]] = []
+        self._earliest: tuple[float, float] = _NOWHERE
+        """No place that is waited for, by term and index, is before this one."""
 
     def __len__(self) -> int:
         """Count those who wait."""
@@ -27,6 +33,7 @@ class ReadersOfAPlace:
     def add(self, place: WaitUntilApplied, future: KhepriFuture[Any]) -> None:
         """Let one more wait."""
         self._waiting.append((place, future))
+        self._earliest = min(self._earliest, (place.term, place.index))
 
     def futures(self) -> list[KhepriFuture[Any]]:
         """Give the futures of all, for when there will be no answer."""
@@ -34,11 +41,16 @@ class ReadersOfAPlace:
 
     def take_answerable(self, view: View) -> list[tuple[KhepriFuture[Any], object]]:
         """Give replies for those whose place the published tree covers; they wait no more."""
+        if (view.term, view.index) < self._earliest:
+            return []  # asked in each turn: many who wait for long must not make each of them long
         covered = [it for it in self._waiting if view.covers(it[0].index, it[0].term)]
         if covered:
             self._waiting = [
                 it for it in self._waiting if not view.covers(it[0].index, it[0].term)
             ]
+        self._earliest = min(
+            ((place.term, place.index) for place, _future in self._waiting), default=_NOWHERE
+        )
         return [(future, None) for _place, future in covered]
 
     def drop_late(self, now: float) -> None:

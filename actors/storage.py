@@ -93,7 +93,12 @@ class Storage:
             StorageError: the store's files are damaged.
         """
         assert self._recovered is not None
-        recovered = self._recovered.stores.pop(store_id, None)
+        recovered = self._recovered.stores.pop(store_id, None)  # else it has to be read again
         if recovered is not None and recovered.uid == self.directory.stores[store_id]:
             return recovered
         return read_store(self.directory, store_id)
+
+    def forget_unread(self) -> None:
+        """Let go of the logs of stores that nobody has started so far (WalWriter's thread)."""
+        assert self._recovered is not None
+        self._recovered.stores.clear()

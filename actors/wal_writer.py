@@ -39,6 +39,10 @@ _logger = logging.getLogger("khepri.actors.wal_writer")
 RETRY_SECONDS = 0.2
 """How long after a refused write the next attempt comes."""
 
+UNREAD_SECONDS = 60.0
+"""So long after a recovery the logs of stores that were not started are kept in memory. Later they
+are read from the disk again; a directory may hold many stores that a program never starts."""
+
 
 @dataclass(frozen=True, slots=True)
 class WriteEntries:
@@ -112,6 +116,7 @@ class WalWriter(KhepriActor):
         self._unwritten: list[WriteEntries] = []
         self._told: set[ActorReference] = set()
         self._retry_at: float | None = None
+        self._forget_at: float | None = None
         self._shared: SharedLog
 
     def on_start(self) -> None:
@@ -119,6 +124,7 @@ class WalWriter(KhepriActor):
         storage = self._storage
         self._shared = SharedLog(storage.recover(), lambda: storage.segment_writer)
         storage.shared_log = self._shared
+        self._forget_at = self.clock() + UNREAD_SECONDS
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Write all entries that wait, together."""
@@ -149,11 +155,16 @@ class WalWriter(KhepriActor):
         self._write(log)
 
     def next_deadline(self) -> float | None:
-        """Give the time of the next attempt after a refused write."""
-        return self._retry_at
+        """Give the time of the next attempt after a refused write, or of forgetting."""
+        if self._forget_at is None:
+            return self._retry_at
+        return self._forget_at if self._retry_at is None else min(self._retry_at, self._forget_at)
 
     def on_deadline(self) -> None:
-        """Try again what the disk refused."""
+        """Try again what the disk refused; forget what nobody has asked for."""
+        if self._forget_at is not None and self._forget_at <= self.clock():
+            self._forget_at = None
+            self._storage.forget_unread()
         with self._shared.turn() as log:
             self._write(log)
 

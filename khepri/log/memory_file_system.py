@@ -207,6 +207,9 @@ class MemoryFileSystem:
         self.changing("fsync_directory", path)
         for change in self._changes.pop(path, ()):
             _carry_out(change, self._durable)
+            for name, node in change.entries:
+                if node is None and name not in self._entries:
+                    self._forget_below(name)
 
     def lock(self, path: str, holder: str) -> DirectoryLock:
         """See `FileSystem.lock`."""
@@ -318,6 +321,13 @@ class MemoryFileSystem:
         change = _Change(entries)
         self._changes.setdefault(folder, []).append(change)
         _carry_out(change, self._entries)
+
+    def _forget_below(self, path: str) -> None:
+        """Let go of what was in a directory that is gone for good: nothing leads there."""
+        prefix = path + "/"
+        for names in (self._durable, self._changes):
+            for name in [it for it in names if it == path or it.startswith(prefix)]:
+                del names[name]
 
     def _lose_entries(self, changes: list[_Change], random: Randomness) -> None:
         lost_names: set[str] = set()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import operator
 import sys
 import threading
 import time
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
@@ -400,6 +402,24 @@ def test_awaiting_has_a_working_timeout_and_cancelling_leaves_the_future_usable(
     assert asyncio.run(main()) == 8
 
 
+def test_a_task_that_was_cancelled_leaves_nothing_in_the_future() -> None:
+    """Who asks again and again, each time for a moment, must not fill it."""
+    future: KhepriFuture[int] = KhepriFuture()
+
+    async def main() -> None:
+        for _ in range(10):
+            task = asyncio.ensure_future(future)
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    assert not future._observers
+    future.set(8)
+    assert future.get() == 8
+
+
 def test_awaiting_raises_what_the_actor_answered_with() -> None:
     async def main() -> None:
         future: KhepriFuture[None] = KhepriFuture()
@@ -436,6 +456,43 @@ def test_a_reply_to_a_closed_loop_is_harmless() -> None:
     asyncio.run(gives_up())
     future.set(1)
     assert future.get() == 1
+
+
+def test_a_loop_that_was_closed_before_its_replies_came_is_let_go() -> None:
+    """A program may run one loop after the other for as long as it lives."""
+    futures: list[KhepriFuture[int]] = [KhepriFuture() for _ in range(3)]
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def gives_up() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        tasks = [asyncio.ensure_future(future) for future in futures]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(gives_up())
+    for future in futures:
+        future.set(1)
+    gc.collect()
+    assert loops[0]() is None
+
+
+def test_a_loop_that_had_no_time_left_for_a_reply_is_let_go() -> None:
+    future: KhepriFuture[int] = KhepriFuture()
+    loop = asyncio.new_event_loop()
+    gone = weakref.ref(loop)
+
+    async def waits() -> None:
+        task = asyncio.ensure_future(future)
+        await asyncio.sleep(0)
+        task.cancel()
+
+    loop.run_until_complete(waits())
+    future.set(1)
+    loop.close()
+    del loop
+    gc.collect()
+    assert gone() is None
 
 
 def test_awaiting_a_derived_future_does_not_block_the_loop() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from khepri.actors import wal_writer
 from khepri.actors.label import ActorLabel
 from khepri.actors.storage import Storage
 from khepri.actors.wal_writer import ReadStore, VoidLog, WalWriter, WriteEntries, WriteFailed
@@ -49,8 +52,11 @@ class House:
         meta_file.write(hard_state(5))
         meta_file.close()
         self.storage.segment_writer = cast("Any", Server())
-        self.writer = WalWriter.start(ActorLabel("wal-writer", None, NODE), self.storage)
         self._sequence = 0
+        self.start()
+
+    def start(self) -> None:
+        self.writer = WalWriter.start(ActorLabel("wal-writer", None, NODE), self.storage)
 
     def read(self) -> RecoveredStore:
         """Be a server that starts."""
@@ -130,3 +136,23 @@ def test_an_append_behind_a_snapshot_that_a_restart_found_is_taken(house: House)
     assert (found.snapshot, list(found.entries)) == (meta, [])
     house.write([entry(10, 4)], second)
     assert isinstance(second.next(), LogWritten)
+
+
+def test_the_log_of_a_store_that_nobody_starts_does_not_stay_in_memory(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory may hold many stores that a program never starts."""
+    server = Server()
+    house.read()
+    house.write(entries(1, 5, term=4), server)
+    assert isinstance(server.next(), LogWritten)
+    house.writer.stop()
+    monkeypatch.setattr(wal_writer, "UNREAD_SECONDS", 0.0)
+    house.start()
+    house.writer.started.get(timeout=SECONDS)
+    recovered = house.storage._recovered
+    end, pause = time.monotonic() + SECONDS, threading.Event()
+    while recovered is None or recovered.stores:
+        assert time.monotonic() < end
+        pause.wait(0.005)
+    assert [entry.index for entry in house.read().entries] == [1, 2, 3, 4, 5]

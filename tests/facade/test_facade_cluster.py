@@ -178,6 +178,24 @@ def test_reset_deletes_the_data_and_stops(tmp_path: Path) -> None:
     assert not khepri.exists("/a")
 
 
+def test_store_ids_that_come_and_go_leave_nothing_on_the_node() -> None:
+    node = Node(file_system=SharedFileSystem())
+    manager = ClusterManager(node)
+    manager.start(DIRECTORY, "first")
+    for number in range(5):
+        manager.start(DIRECTORY, f"store{number}")
+        manager.reset(f"store{number}")
+    assert not node._changing
+    node.stop()
+
+
+def test_changes_of_one_store_wait_for_each_other() -> None:
+    node = Node()
+    held = node.changing("orders")
+    assert node.changing("orders") is held
+    assert node.changing("stock") is not held
+
+
 def test_reset_leaves_the_other_stores_alone(tmp_path: Path) -> None:
     khepri.start(tmp_path / "data", "one")
     khepri.start(tmp_path / "data", "two")

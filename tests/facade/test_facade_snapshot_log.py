@@ -1,4 +1,4 @@
-"""A snapshot that a full disk refuses again and again is told once."""
+"""When a snapshot is taken, and that one which a full disk refuses is told once."""
 
 from __future__ import annotations
 
@@ -44,3 +44,19 @@ def test_the_same_refusal_of_snapshots_is_told_once(caplog: pytest.LogCaptureFix
             files.inner.hook = None
     told = [record for record in caplog.records if "no snapshot" in record.getMessage()]
     assert len(told) == 1
+
+
+def test_a_store_that_is_started_and_only_read_keeps_a_short_log() -> None:
+    """Each start elects a leader, which is an entry: no log may grow by that for ever."""
+    files = SharedFileSystem()
+    config = {"snapshot_entries": 10, "snapshot_interval_seconds": 0}
+    for _ in range(12):
+        with memory_store(config, file_system=files) as store:
+            assert not store.exists("/a")
+    with memory_store(config, file_system=files):
+
+        def has_snapshot() -> bool:
+            with files.guard:
+                return any("/snapshots/" in path for path in files.inner.contents())
+
+        eventually(has_snapshot, "a snapshot")

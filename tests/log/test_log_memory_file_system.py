@@ -152,6 +152,23 @@ def test_what_builds_on_a_lost_entry_is_lost_too() -> None:
     assert after_power_loss(prepare, "/folder/a") == {None, b""}
 
 
+def test_what_was_in_a_removed_directory_does_not_come_back_with_its_name() -> None:
+    """It is let go of, too: a store that is deleted costs no memory for ever."""
+
+    def prepare(memory: MemoryFileSystem) -> None:
+        memory.make_directory("/folder")
+        memory.fsync_directory("/")
+        memory.create("/folder/a").fdatasync()
+        memory.fsync_directory("/folder")
+        memory.unlink("/folder/a")
+        memory.remove_directory("/folder")
+        memory.fsync_directory("/")
+        memory.make_directory("/folder")
+        memory.fsync_directory("/")
+
+    assert after_power_loss(prepare, "/folder/a") == {None}
+
+
 def test_process_death_keeps_what_was_written_and_frees_the_locks(
     memory: MemoryFileSystem,
 ) -> None:
