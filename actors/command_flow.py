@@ -231,8 +231,8 @@ class CommandFlow:
     def disk_failed(self, error: StorageError) -> Event:
         """Answer those who wait: what was not sent is dropped, the rest may still come true."""
         origin = self.pump.origin
-        self._disk_error = _with_outcome(error, "not_applied")
-        unknown = _with_outcome(error, "unknown")
+        self._disk_error = with_outcome(error, "not_applied")
+        unknown = with_outcome(error, "unknown")
         not_sent = (*origin.drop_unsent(), *self.pump.low.drop())
         resolve_all((ticket, self._disk_error) for ticket in not_sent)
         resolve_all((ticket, unknown) for ticket in origin.abandon_tickets())
@@ -292,5 +292,6 @@ def _commands_in(groups: Iterable[Group]) -> int:
     return sum([len(group.commands) for group in groups])
 
 
-def _with_outcome(error: StorageError, outcome: str) -> StorageError:
+def with_outcome(error: StorageError, outcome: str) -> StorageError:
+    """Make the same error again, saying what became of a request that it is the answer to."""
     return type(error)(error.message, **{**error.facts, "outcome": outcome})

@@ -3,12 +3,14 @@
 A write is answered by the member it was given to. Whoever wants to read it at another member at
 once has that one asked too (``reply_from``): "answer when you have applied this place in the log".
 Questions and answers may be lost, members restart, the leader changes; so a question is asked
-again until it is answered or its asker has given up. One actor per node, started with the first
-question, so that waiting costs no thread per call.
+again until it is answered or its asker has given up. One actor per node, so that waiting costs no
+thread per call.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +60,21 @@ class Confirm:
     give_up_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Let a write that is to be applied here first, before anybody is asked, end in time.
+
+    Attributes:
+        future: of the reply from here.
+        give_up_at: monotonic seconds when nobody waits any more.
+        make_late: makes the error.
+    """
+
+    future: KhepriFuture[Any]
+    give_up_at: float
+    make_late: Callable[[], KhepriTimeoutError]
+
+
 @dataclass(slots=True, eq=False)
 class _Question:
     """What is under way for one `Confirm`."""
@@ -95,6 +112,8 @@ class Confirmer(KhepriActor):
         super().__init__(label)
         self._router = router
         self._questions: list[_Question] = []
+        self._limits: list[tuple[float, int, Limit]] = []  # a heap
+        self._numbers = itertools.count()
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Ask what is new, answer what is answered."""
@@ -105,6 +124,8 @@ class Confirmer(KhepriActor):
                 question = _Question(message, envelope.reply_to)
                 self._questions.append(question)
                 self._ask(question)
+            elif isinstance(message, Limit):
+                self._add_limit(message)
             elif isinstance(message, _Answered):
                 self._answered(message)
             else:
@@ -112,11 +133,17 @@ class Confirmer(KhepriActor):
 
     def next_deadline(self) -> float | None:
         """Give the time of the next question, or of giving one up."""
-        return min((question.due_at() for question in self._questions), default=None)
+        due = [question.due_at() for question in self._questions]
+        due += [give_up_at for give_up_at, _, _ in self._limits[:1]]
+        return min(due, default=None)
 
     def on_deadline(self) -> None:
         """Ask again what is due; give up what is too late."""
         now = self.clock()
+        while self._limits and self._limits[0][0] <= now:
+            _, _, limit = heapq.heappop(self._limits)
+            if not limit.future.done():
+                limit.future.fail(limit.make_late())
         for question in tuple(self._questions):
             give_up_at = question.wanted.give_up_at
             if question.reply_to.done():  # its asker has given up
@@ -127,8 +154,14 @@ class Confirmer(KhepriActor):
                 self._ask(question)
 
     def owed_replies(self) -> Iterable[KhepriFuture[Any]]:
-        """Those who wait for another member."""
-        return [question.reply_to for question in self._questions]
+        """Those who wait for another member, and those who would wait on without their limit."""
+        asked = [question.reply_to for question in self._questions]
+        return [*asked, *(limit.future for _, _, limit in self._limits)]
+
+    def _add_limit(self, limit: Limit) -> None:
+        while self._limits and self._limits[0][2].future.done():
+            heapq.heappop(self._limits)
+        heapq.heappush(self._limits, (limit.give_up_at, next(self._numbers), limit))
 
     def _ask(self, question: _Question) -> None:
         access, wanted = question.wanted.access, question.wanted

@@ -273,6 +273,10 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         """
         return self._resolve(_Failure(error))
 
+    def depend_on(self, other: KhepriFuture[Any]) -> None:
+        """Wait for the actor that `other` waits for, in place of the one it was sent to."""
+        self._mailbox = other._mailbox
+
     # --- inside
 
     def _resolve(self, outcome: object) -> bool:

@@ -155,10 +155,14 @@ class Node:
         return self._supervision.registry_that_runs()
 
     def confirmer(self) -> ActorReference:
-        """Give the actor that asks other members how far they are; the first call starts it."""
+        """Give the actor that asks other members how far they are.
+
+        A node without others starts it at the first call. Otherwise nothing is waited for: this is
+        called by event loops and by callbacks. One that is just being restarted answers at once.
+        """
         running = self._supervision.confirmer
-        if running is not None and running.is_alive():
-            return running  # no lock: an event loop must not wait for a start or a stop
+        if running is not None and (self._network.is_distributed or running.is_alive()):
+            return running
         with self._lock:
             self.supervisor()
             return self._supervision.start_confirmer()

@@ -58,7 +58,7 @@ class NodeSupervision:
         self._supervisor: ActorReference | None = None
         self._registry: ActorReference | None = None
         self.confirmer: ActorReference | None = None
-        """The Confirmer, once it was started."""
+        """The Confirmer, once it was started: with the others, if there can be other nodes."""
 
     @property
     def is_running(self) -> bool:
@@ -80,17 +80,23 @@ class NodeSupervision:
                 (
                     ChildSpec("registry", self._start_registry),
                     ChildSpec("event_handler", self._start_event_handler),
-                    *((self._network.child_spec(),) if self._network.is_distributed else ()),
+                    *(self._with_others() if self._network.is_distributed else ()),
                 ),
             )
             self._supervisor.started.get(timeout=STOP_SECONDS)
         return self._supervisor
 
+    def _with_others(self) -> tuple[ChildSpec, ...]:
+        """Declare what a node has that can be one of several."""
+        return (self._network.child_spec(), self._confirmer_spec())
+
+    def _confirmer_spec(self) -> ChildSpec:
+        return ChildSpec("confirmer", self._start_confirmer)
+
     def start_confirmer(self) -> ActorReference:
         """Give the Confirmer, started if need be; the supervisor runs."""
         with contextlib.suppress(ChildExistsError):  # it is just being restarted
-            spec = ChildSpec("confirmer", self._start_confirmer)
-            start_child(self.supervisor(), spec).get(timeout=STOP_SECONDS)
+            start_child(self.supervisor(), self._confirmer_spec()).get(timeout=STOP_SECONDS)
         assert self.confirmer is not None
         return self.confirmer
 

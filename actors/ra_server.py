@@ -32,7 +32,7 @@ from khepri.raft.types import EntryKind, Role
 
 from .actor import KhepriActor
 from .collector_pace import PACE
-from .command_flow import CommandFlow
+from .command_flow import CommandFlow, with_outcome
 from .frozen_heap import FrozenHeap
 from .future import KhepriFuture, resolve_all
 from .membership_cache import LeaderIs, MembersAre
@@ -234,7 +234,7 @@ class RaServer(KhepriActor):
             case LowPriority():
                 self._flow.take(message.command, ticket, is_low=True)
             case ConsistentRead() | AskCore() if self._saver.error is not None:
-                ticket.resolve(self._saver.error)
+                ticket.resolve(with_outcome(self._saver.error, "not_applied"))
             case ConsistentRead():
                 return event.ReadRequest(Read(ticket, self._flow.pump.origin.added))
             case AskCore():
@@ -341,9 +341,10 @@ class RaServer(KhepriActor):
             if not self._is_recovered:
                 raise self._saver.error  # whoever starts the store is told
             self._flow.disk_failed(self._saver.error)  # the core need not know: it does not step
+            refusal = with_outcome(self._saver.error, "not_applied")  # each reader raises its own
             for ticket in (*self._core.tickets(), *self._saver.tickets()):
                 if isinstance(ticket, Read):
-                    ticket.future.fail(self._saver.error)
+                    ticket.future.resolve(refusal)
         return effects
 
     def _conclude(self) -> None:

@@ -8,6 +8,7 @@ trace here, and cost nothing.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import NamedTuple
 
@@ -37,16 +38,34 @@ class Books:
         self.under_way = 0
 
 
+class Line:
+    """The calls of one thread's tasks, in their order.
+
+    Attributes:
+        numbers: gives each call its number.
+        waiting: the numbers of those that wait for a server that is being restarted, lowest first.
+    """
+
+    __slots__ = ("numbers", "waiting")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.numbers = itertools.count()
+        self.waiting: list[int] = []
+
+
 class UnawaitedWrites(threading.local):
     """What each thread has sent; everything here speaks of the thread that looks at it.
 
     Attributes:
         books: of this thread.
+        line: of this thread's tasks.
     """
 
     def __init__(self) -> None:
         """Begin with nothing sent (called in each thread)."""
         self.books = Books()
+        self.line = Line()
 
     def begin(self) -> None:
         """Note a command that a task of this thread awaits, while other tasks go on."""

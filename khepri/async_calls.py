@@ -8,6 +8,7 @@ stops waiting and leaves nothing behind; what it has sent is done all the same.
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from khepri.errors import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from khepri.actors.access import StoreAccess
     from khepri.actors.future import KhepriFuture
     from khepri.actors.node import Node
+    from khepri.actors.unawaited import Line
 
     from .calls import Deadline
     from .options import WriteOptions
@@ -87,7 +89,11 @@ async def call(
         KhepriError: whatever `decode` makes of the reply.
     """
     access = node.access(store_id)
+    line = access.unawaited.line
+    number = next(line.numbers)
     while True:
+        if line.waiting:
+            await _wait_in_line(node, access, line, number, deadline)
         try:
             return await wait_for(
                 submit(access, message, decode),
@@ -97,7 +103,7 @@ async def call(
         except (NoSuchServerError, ServerStoppedError) as error:
             if error.facts.get("outcome", "not_applied") != "not_applied":
                 raise
-        await _wait_for_server(node, access, deadline)
+        await _wait_in_line(node, access, line, number, deadline)
 
 
 async def send(
@@ -154,9 +160,16 @@ async def wait_for_view(node: Node, store_id: str, deadline: Deadline) -> StoreA
     return access
 
 
-async def _wait_for_server(node: Node, access: StoreAccess, deadline: Deadline) -> None:
-    while access.server is None or not access.server.is_alive():
-        await _pause(node, access, deadline, "waiting for the server to be restarted")
+async def _wait_in_line(
+    node: Node, access: StoreAccess, line: Line, number: int, deadline: Deadline
+) -> None:
+    """Wait for the server behind the earlier calls of this thread, so that none overtakes them."""
+    insort(line.waiting, number)
+    try:
+        while line.waiting[0] != number or access.server is None or not access.server.is_alive():
+            await _pause(node, access, deadline, "waiting for the server to be restarted")
+    finally:
+        line.waiting.remove(number)
 
 
 async def _pause(node: Node, access: StoreAccess, deadline: Deadline, what: str) -> None:

@@ -150,7 +150,10 @@ def call(
     deadline = Deadline(seconds)
     while node.access(store_id) is access:
         if access.wait_for_server(deadline.remaining()) is None:
-            node.access(store_id)  # if it is gone for good, this says so, and why
+            if (
+                node.access(store_id) is not access
+            ):  # if it is gone for good, this says so, and why
+                break  # stopped, and started again since
             raise deadline.error("waiting for the server to be restarted", "not_applied")
         try:
             return _send_and_wait(access, message, decode, deadline.remaining())

@@ -2,7 +2,8 @@
 
 Every function works on this process's default node; `khepri.management.ClusterManager` has the
 same for any node. Timeouts are seconds and a budget for the whole call; left out: the default
-timeout; None waits for ever. Any thread may call anything.
+timeout; None waits for ever. Any thread may call anything. `ClusterManager` also says which errors
+beside its own every function may raise.
 """
 
 from __future__ import annotations

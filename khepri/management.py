@@ -42,7 +42,14 @@ _logger = logging.getLogger("khepri.cluster")
 
 
 class ClusterManager:
-    """Starts, stops, joins and describes the stores of one node. Without state; any thread."""
+    """Starts, stops, joins and describes the stores of one node. Without state; any thread.
+
+    Beside the errors that each function names, all that ask the server of a store, here or on
+    another node, may raise `ServerStoppedError` if it crashed or was stopped meanwhile; and
+    `members`, `nodes`, `join`, `reset`, `remove_member` and `transfer_leadership` the
+    `StorageError` of a disk that refuses what they need, and `OverloadedError` if too many wait.
+    All of them can be called again.
+    """
 
     __slots__ = ("_given_node",)
 

@@ -72,7 +72,9 @@ class Reader:
 
     Errors that every function may raise: `InvalidPathError`, `InvalidOptionError`,
     `NoSuchServerError` if the store does not run here, and with ``favor="consistency"`` or a
-    ``condition`` `KhepriTimeoutError` and `ServerStoppedError`.
+    ``condition`` `KhepriTimeoutError`, `ServerStoppedError` and, if too many wait already,
+    `OverloadedError`. With ``favor="consistency"`` also the `StorageError`s `DiskFullError`,
+    `DiskFailedError` and `DirectoryAccessError`, if the disk does not take a new term here.
     """
 
     __slots__ = ("_node", "_store_id", "_stores")
@@ -278,9 +280,10 @@ class Reader:
             if isinstance(question, ConsistentRead):
                 access.unawaited.seen(sent_before)
             access = node.access(self._store_id)
-        if access.view is None and access.wait_for_server(deadline.remaining()) is None:
-            node.access(self._store_id)  # if it is gone for good, this says so, and why
-            raise deadline.error("the recovery of the store", "not_applied")
+        while access.view is None and access.wait_for_server(deadline.remaining()) is None:
+            former, access = access, node.access(self._store_id)  # if it is gone, this says why
+            if access is former:
+                raise deadline.error("the recovery of the store", "not_applied")
         assert access.view is not None
         return access.view
 

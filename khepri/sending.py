@@ -7,9 +7,10 @@ member is asked to say when it has applied it too.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from khepri.actors.confirmer import Confirm, not_a_member
+from khepri.actors.confirmer import Confirm, Limit, not_a_member
 from khepri.actors.future import KhepriFuture
 from khepri.actors.refusals import value_or_error
 from khepri.actors.server_messages import LowPriority, Refusal
@@ -24,6 +25,7 @@ from khepri.machine.replies import is_error
 from khepri.raft.types import ServerId
 
 from .calls import DEFAULT, Deadline, call, submit
+from .lateness import late_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +108,14 @@ class Plan:
         self.is_confirmed_elsewhere = self._member != access.server_id
         self._confirmer = node.confirmer() if self.is_confirmed_elsewhere else None
 
+    def limit(self, reply_here: KhepriFuture[Any]) -> None:
+        """Let the first step end in time too, where nobody waits for it who would end it."""
+        end, access, seconds = self.deadline.end, self.access, self.deadline.budget_seconds
+        if end is not None:
+            assert self._confirmer is not None
+            late = partial(late_error, access, self.message, seconds)
+            self._confirmer.cast(Limit(reply_here, end, late))
+
     @property
     def access(self) -> StoreAccess:
         """The store as it is published here."""
@@ -171,7 +181,7 @@ def _future(plan: Plan, decode: Callable[[Any], Any]) -> KhepriFuture[Any]:
     result: KhepriFuture[Any] = KhepriFuture(decode, None if server is None else server.mailbox)
 
     def applied(reply_here: KhepriFuture[Any]) -> None:
-        # In the server's thread: nothing here may wait.
+        # In the server's thread, or the Confirmer's: nothing here may wait.
         if reply_here.failure is not None:
             result.fail(reply_here.failure)
             return
@@ -180,7 +190,9 @@ def _future(plan: Plan, decode: Callable[[Any], Any]) -> KhepriFuture[Any]:
             result.resolve(reply)
             return
         try:
-            plan.ask().add_done_callback(lambda answer: confirmed(answer, reply))
+            asked = plan.ask()
+            result.depend_on(asked)  # what becomes of the server here says nothing any more
+            asked.add_done_callback(lambda answer: confirmed(answer, reply))
         except KhepriError as error:
             result.fail(plan.error(error))
 
@@ -192,7 +204,9 @@ def _future(plan: Plan, decode: Callable[[Any], Any]) -> KhepriFuture[Any]:
         else:
             result.resolve(reply)
 
-    submit(access, plan.message, _as_it_is).add_done_callback(applied)
+    reply_here = submit(access, plan.message, _as_it_is)
+    reply_here.add_done_callback(applied)
+    plan.limit(reply_here)
     return result
 
 

@@ -432,5 +432,6 @@ class Writer(MoreWriter):
 
         Raises:
             KhepriTimeoutError: not within the time.
+            KhepriError: as a read with ``favor="consistency"``.
         """
         call(self._get_node(), self._store_id, ConsistentRead(), result, timeout)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from khepri.actors.server_messages import TakeSnapshotNow
-from khepri.errors import OverloadedError
+from khepri.errors import OverloadedError, ServerStoppedError
 from khepri.testing.local_cluster import LocalCluster
 from tests.cluster.cluster_helpers import (
     PATIENCE_SECONDS,
@@ -46,6 +47,24 @@ def test_an_actor_crashes_under_load_and_nothing_is_lost_or_doubled(role: str, o
             writers.await_progress(100)
         leader_among(cluster, range(3))
         writers.check(await_equal_trees(cluster))
+
+
+def test_who_waits_for_a_leader_is_told_of_a_crash() -> None:
+    with LocalCluster(3) as cluster:
+        number = others(cluster, leader_among(cluster, range(3)))[0]
+        cluster.pause(number)
+        manager = cluster.manager(number)
+        eventually(lambda: manager.status(cluster.store_id).leader is None, "the loss")
+        server = cluster.node(number).access(cluster.store_id).server
+        assert server is not None
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(manager.wait_for_leader, cluster.store_id, PATIENCE_SECONDS)
+            actor: Any = server._actor_weakref()
+            eventually(actor._waiters.futures, "the question")
+            server.cast(object())
+            with pytest.raises(ServerStoppedError) as stopped:
+                waiting.result(PATIENCE_SECONDS)
+        assert stopped.value.outcome == "unknown"
 
 
 SMALL_SNAPSHOTS = {"snapshot_entries": 30, "snapshot_interval_seconds": 0}

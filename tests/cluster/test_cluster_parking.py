@@ -59,7 +59,20 @@ def put_by_message(cluster: LocalCluster, number: int) -> None:
     reference.ask(messages.Put("/given/up", 1), timeout=0.2)
 
 
-@pytest.mark.parametrize("give_up", [put_from_a_thread, put_from_a_task, put_by_message])
+def put_by_message_that_the_leader_answers(cluster: LocalCluster, number: int) -> None:
+    reference = ServerRef(cluster.store(number), cluster.node(number))
+    reference.ask(messages.Put("/given/up", 1, reply_from="leader"), timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    "give_up",
+    [
+        put_from_a_thread,
+        put_from_a_task,
+        put_by_message,
+        put_by_message_that_the_leader_answers,
+    ],
+)
 def test_rule_21_r27_a_write_whose_caller_gave_up_is_not_executed_later(
     cluster: LocalCluster, give_up: Callable[[LocalCluster, int], None]
 ) -> None:

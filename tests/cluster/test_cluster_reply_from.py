@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from khepri.store import Store
+    from khepri.types import KhepriFuture
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,28 @@ def test_a_message_waits_for_the_other_member_as_long_as_its_asker(
         assert error.value.outcome == "applied"
 
 
+def test_without_a_majority_the_time_of_a_future_ends_too_and_the_write_is_not_done_later(
+    cluster: LocalCluster,
+) -> None:
+    alone, *connected = cluster.running()
+    store, manager = cluster.store(alone), cluster.manager(alone)
+    cluster.partition({alone}, connected)
+    eventually(lambda: manager.status(cluster.store_id).leader is None, "the loss of the leader")
+    ref = ServerRef(store, cluster.node(alone))
+    futures = [
+        store.put("/nobody", 1, reply_from="leader", timeout=0.3, async_=True),
+        ref.ask(messages.Put("/nobody", 1, reply_from="leader"), timeout=0.3, block=False),
+    ]
+    for future in futures:
+        eventually(future.done, "the end of its time")
+        with pytest.raises(KhepriTimeoutError) as error:
+            future.get()
+        assert error.value.outcome == "unknown"
+    cluster.heal()
+    store.fence()
+    assert not store.exists("/nobody")
+
+
 def test_a07_the_answer_comes_when_the_member_has_caught_up_and_not_before(
     cluster: LocalCluster,
 ) -> None:
@@ -197,6 +220,25 @@ def test_a_restart_of_the_confirmer_answers_who_waits_and_the_next_call_works() 
         assert cluster.store(cut_off).get("/a") == 2
 
 
+def test_a_restart_of_the_server_here_does_not_end_the_wait_for_the_other_member() -> None:
+    with LocalCluster(3) as cluster:
+        leader = leader_among(cluster, cluster.running())
+        cut_off, connected = others(cluster, leader)
+        store, access = cluster.store(leader), cluster.node(leader).access(cluster.store_id)
+        cluster.partition({leader, connected}, {cut_off})
+        waiting = store.put("/a", 1, reply_from=cluster.name(cut_off), async_=True)
+        eventually(lambda: store.exists("/a"), "the write here")
+        before = access.server
+        assert before is not None
+        before.cast("no message for it")
+        eventually(lambda: access.server is not before, "the restart")
+        with pytest.raises(KhepriTimeoutError):  # it goes on waiting
+            waiting.get(timeout=0.1)
+        cluster.heal()
+        waiting.get(timeout=30)
+        assert cluster.store(cut_off).get("/a") == 1
+
+
 def test_a07_a_member_made_again_does_not_answer_for_the_one_before() -> None:
     with LocalCluster(3) as cluster:
         writer, made_again = 0, 2
@@ -209,6 +251,21 @@ def test_a07_a_member_made_again_does_not_answer_for_the_one_before() -> None:
         with pytest.raises(KhepriTimeoutError) as raised:
             cluster.store(writer).put("/c", 1, reply_from=cluster.name(made_again), timeout=2)
         assert raised.value.outcome == "applied"
+
+
+def test_a_callback_may_send_what_another_member_is_to_answer() -> None:
+    with LocalCluster(3) as cluster:
+        leader = leader_among(cluster, cluster.running())
+        store = cluster.store(others(cluster, leader)[0])
+        sent: list[KhepriFuture[None]] = []
+
+        def go_on(_: KhepriFuture[None]) -> None:
+            sent.append(store.put("/b", 1, reply_from="leader", async_=True))
+
+        store.put("/a", 1, async_=True).add_done_callback(go_on)
+        eventually(lambda: sent, "the second write")
+        sent[0].get(timeout=30)
+        assert cluster.store(leader).get("/b") == 1
 
 
 def test_a_cancelled_write_leaves_no_question_for_the_member_behind(cluster: LocalCluster) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from khepri.actors.server_messages import AskCore, ConsistentRead, TakeSnapshotNow
+from khepri.calls import result
 from khepri.errors import DirectoryAccessError, StorageError
 from khepri.log.write_ahead_log import WriteAheadLog
 from khepri.raft.events import TransferLeadership
@@ -54,8 +55,9 @@ def test_a_member_that_cannot_save_its_term_outlives_elections_and_comes_back(
             cluster.manager(target).transfer_leadership(name, timeout=PATIENCE_SECONDS)
             cluster.store(target).put("/a", 2, timeout=PATIENCE_SECONDS)
             assert cluster.store(ill).get("/a") in {1, 2}
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError) as refused:
             cluster.store(ill).get("/a", favor="consistency", timeout=PATIENCE_SECONDS)
+        assert refused.value.outcome == "not_applied"
         with pytest.raises(StorageError):
             cluster.store(ill).put("/b", 3, timeout=PATIENCE_SECONDS)
         assert cluster.manager(ill).status(cluster.store_id).role != "leader"
@@ -150,10 +152,15 @@ def test_a_read_that_waits_when_the_term_is_refused_is_told(
     busy = BusyServer(cluster, ill)
     refuse(cluster, ill, errno.EIO, path_end="meta")
     hand_over(cluster, other)
-    read = busy.server.request(ConsistentRead())
-    busy.go_on(4)
-    with pytest.raises(StorageError):
-        read.get(timeout=PATIENCE_SECONDS)
+    reads = [busy.server.request(ConsistentRead(), result) for _ in range(2)]
+    busy.go_on(5)
+    errors: list[StorageError] = []
+    for read in reads:
+        with pytest.raises(StorageError) as refused:
+            read.get(timeout=PATIENCE_SECONDS)
+        errors.append(refused.value)
+    assert [error.outcome for error in errors] == ["not_applied", "not_applied"]
+    assert errors[0] is not errors[1]  # each has a traceback of its own
 
 
 def test_writes_are_refused_also_when_the_log_itself_works(

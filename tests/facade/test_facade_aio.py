@@ -14,6 +14,7 @@ import pytest
 import khepri
 from khepri import aio
 from khepri.actors.future import KhepriFuture
+from khepri.actors.ra_server import RaServer
 from khepri.async_calls import wait_for
 from khepri.calls import Deadline
 from khepri.errors import (
@@ -436,6 +437,32 @@ def test_a_server_that_is_restarted_is_waited_for() -> None:
         eventually(lambda: actors_of("orders").get("ra_server") is not server)
         await one.put("/a", "after", timeout=20)
         assert await one.get("/a", favor="consistency") == "after"
+
+    run(main)
+
+
+@pytest.mark.usefixtures("store")
+def test_no_write_overtakes_those_that_wait_for_a_server_that_is_restarted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_start, start = threading.Event(), RaServer.on_start
+
+    def start_late(server: RaServer) -> None:
+        assert may_start.wait(30)
+        start(server)
+
+    async def main() -> None:
+        one, access = aio.Store("orders"), khepri.Store("orders").access
+        server = actors_of("orders")["ra_server"]
+        monkeypatch.setattr(RaServer, "on_start", start_late)
+        server.cast(object())
+        eventually(lambda: not server.is_alive())
+        earlier = [asyncio.create_task(one.increment("/n", timeout=20)) for _ in range(3)]
+        await asyncio.sleep(0)
+        may_start.set()
+        eventually(lambda: access.server is not server)
+        later = asyncio.create_task(one.increment("/n", timeout=20))
+        assert await asyncio.gather(*earlier, later) == [1, 2, 3, 4]
 
     run(main)
 

@@ -14,21 +14,24 @@ import pytest
 import khepri
 from khepri.actors import node as node_module
 from khepri.actors import snapshot_worker
+from khepri.actors.access import StoreAccess
 from khepri.actors.default_node import default_node
 from khepri.actors.future import KhepriFuture
+from khepri.actors.ra_server import RaServer
 from khepri.actors.server_messages import TakeSnapshotNow
 from khepri.actors.supervision import start_child
 from khepri.errors import InvalidOptionError, NoSuchServerError, ServerStoppedError
 from khepri.log.file_header import TEMPORARY_SUFFIX
 from khepri.log.shared_file_system import SharedFileSystem
+from khepri.management import ClusterManager
 from khepri.testing import memory_store
+from khepri.testing.memory_store import DIRECTORY
 from tests.facade.facade_helpers import PATIENCE_SECONDS, actors_of, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from khepri.actors.access import StoreAccess
     from khepri.actors.child_spec import ChildSpec
     from khepri.actors.reference import ActorReference
 
@@ -162,6 +165,67 @@ def test_after_many_starts_and_stops_at_once_the_store_starts_and_has_its_data(
     khepri.put("/a", 2, store_id="orders")
     khepri.stop("orders")
     assert default_node().running.systems == {}
+
+
+@pytest.mark.parametrize("timeout", [None, 20.0])
+def test_who_waits_for_a_restart_is_told_of_a_stop_though_the_store_runs_again(
+    timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_restart, is_started = threading.Event(), threading.Event()
+    restart, wait = RaServer.on_start, StoreAccess.wait_for_server
+
+    def restart_late(server: RaServer) -> None:
+        assert may_restart.wait(PATIENCE_SECONDS)
+        restart(server)
+
+    def wake_late(access: StoreAccess, timeout_seconds: float | None) -> ActorReference | None:
+        waiting.set()
+        server = wait(access, timeout_seconds)
+        assert is_started.wait(PATIENCE_SECONDS)
+        return server
+
+    waiting = threading.Event()
+    with memory_store() as store, ThreadPoolExecutor(2) as threads:
+        manager, server = ClusterManager(store.node), store.access.server
+        assert server is not None
+        monkeypatch.setattr(RaServer, "on_start", restart_late)
+        server.cast(object())
+        eventually(lambda: not server.is_alive())
+        with monkeypatch.context() as patched:
+            patched.setattr(StoreAccess, "wait_for_server", wake_late)
+            put = threads.submit(store.put, "/a", 1, timeout=timeout)
+            assert waiting.wait(PATIENCE_SECONDS)
+        stopping = threads.submit(manager.stop)
+        eventually(lambda: not store.node.stores)
+        may_restart.set()
+        stopping.result(PATIENCE_SECONDS)
+        manager.start(DIRECTORY)
+        is_started.set()
+        with pytest.raises(NoSuchServerError):
+            put.result(PATIENCE_SECONDS)
+        assert not store.exists("/a")
+
+
+@pytest.mark.parametrize("timeout", [None, 20.0])
+def test_a_read_that_waits_for_the_recovery_goes_on_with_the_store_that_runs_again(
+    timeout: float | None,
+) -> None:
+    with memory_store() as store:
+        store.put("/a", 1)
+        access, node = store.access, store.node
+        stopped = StoreAccess(access.store_id, access.server_id, access.cluster_id)
+        stopped.close()  # while it was being recovered
+        node.stores[store.store_id] = stopped
+        started: list[StoreAccess] = []
+
+        def wait_for_server(_: float | None) -> None:
+            started.append(access)
+            node.stores[store.store_id] = access
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(StoreAccess, "wait_for_server", lambda _, left: wait_for_server(left))
+            assert store.get("/a", timeout=timeout) == 1
+        assert started
 
 
 def test_a_stop_breaks_off_a_snapshot_that_is_being_written(
