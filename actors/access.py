@@ -54,6 +54,7 @@ class StoreAccess:
         "_is_closed",
         "cluster_id",
         "is_leaving",
+        "joins_through",
         "lease",
         "membership",
         "server",
@@ -73,6 +74,10 @@ class StoreAccess:
         """The running server; None before its first start. A dead one answers with errors."""
         self.is_leaving = False
         """Whether its data are about to be given up, for a join or a reset: nobody may join it."""
+        self.joins_through: tuple[str, ...] = ()
+        """The nodes of the cluster that is being joined, until the join is done.
+
+        The member here does not know yet whether they have made it one."""
         self._changed = threading.Condition()
         self._is_closed = False
         self.view: View | None = None

@@ -14,6 +14,8 @@ import logging
 import os
 import random
 import threading
+import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,7 +52,7 @@ from .supervision import start_child, terminate_child
 from .wal_writer import ForgetStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from khepri.log.directory import Registration
     from khepri.log.file_system import FileSystem
@@ -209,7 +211,7 @@ class Node:
             KhepriTimeoutError: it still reads its log; that goes on, and another start finds it.
         """
         path = os.path.abspath(path)  # noqa: PTH100 - links stay as they were written
-        with self._lock:
+        with self._locked(timeout_seconds):
             self._check_process()
             running = self.running.system_at(name, path)
             if running is not None:
@@ -232,11 +234,12 @@ class Node:
             if isinstance(error, ChildExistsError):
                 return self.start_ra_system(name, path, timeout_seconds)
             raise
-        with self._lock:
+        handle = RaSystemHandle(name, start.storage, reference)
+        with self._locked(timeout_seconds):
             if self._starting.get(name) is start:  # the first of those who waited
-                self.running.add_system(RaSystemHandle(name, start.storage, reference))
                 del self._starting[name]
-        return self.ra_system(name)
+                self.running.add_system(handle)
+        return self.running.systems.get(name, handle)  # stopped meanwhile: `start_store` sees it
 
     def ra_system(self, name: str) -> RaSystemHandle:
         """Give a running Ra system.
@@ -287,26 +290,38 @@ class Node:
             KhepriTimeoutError: it is still recovering; that goes on.
         """
         store_id = config.cluster_name
-        with self._lock:
+        with self._locked(timeout_seconds):
             self._check_process()
             handle = self._running_again(handle, timeout_seconds)
             running = self.stores.get(store_id)
             if running is not None:
                 if store_id not in handle.stores:
+                    self._end_if_unused(handle)
                     raise runs_elsewhere(store_id, handle.storage.path)
                 return running
             # It is registered in any case: giving up here would leave a store that nobody runs.
             patience = None if timeout_seconds is None else max(timeout_seconds, REGISTER_SECONDS)
-            known: Registration = handle.reference.request(
+            registering = handle.reference.request(
                 RegisterStore(store_id, cluster_id), value_or_error
-            ).get(timeout=patience)
+            )
+            try:
+                known: Registration = registering.get(timeout=patience)
+            except StorageError:
+                self._end_if_unused(handle)
+                raise
             setup = self._setup(handle, config, known)
             self.running.add(handle, setup)
             starting = start_child(handle.storage.stores, store_spec(setup))
+        end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         try:
             starting.get(timeout=timeout_seconds)
         except KhepriTimeoutError:
             raise  # it goes on recovering, as after an interrupt
+        except (ChildExistsError, NoSuchServerError, ServerStoppedError):
+            # The Ra system starts again, and this store with it; or somebody has stopped it.
+            rest = None if end is None else max(0.0, end - time.monotonic())
+            if setup.access.wait_for_server(rest) is None:
+                raise
         except Exception:
             with self._lock:
                 self.running.remove(handle, setup.access)
@@ -326,22 +341,26 @@ class Node:
         with self._lock:
             found = self.running.find(store_id)
             if found is not None:
-                handle, setup = found
-                self._end_store(handle, setup)
-                self._end_if_unused(handle)
+                self._end_store(*found)
+            for handle in tuple(self.running.systems.values()):
+                self._end_if_unused(handle)  # also one whose last store has given up
 
-    def delete_store(self, store_id: str, *, will_return: bool = False) -> None:
+    def delete_store(
+        self, store_id: str, *, will_return: bool = False, timeout_seconds: float | None = None
+    ) -> None:
         """Stop a store that runs here and delete its data.
 
         Args:
             store_id: which.
             will_return: it is started again at once, in the same Ra system.
+            timeout_seconds: how long to wait for other starts and stops before it is begun.
 
         Raises:
             NoSuchServerError: it does not run here (any more).
+            KhepriTimeoutError: it was not begun.
             StorageError: the disk refuses; the store is stopped, its data are there.
         """
-        with self._lock:
+        with self._locked(timeout_seconds):
             handle, setup = self.store_setup(store_id)
             self._end_store(handle, setup)
             unregistered = handle.reference.request(UnregisterStore(store_id), value_or_error)
@@ -412,6 +431,22 @@ class Node:
         self._lock = threading.RLock()  # the parent's may be held, by a thread that is not here
         self._changing_lock = threading.Lock()
         self._changing = WeakValueDictionary()
+
+    @contextmanager
+    def _locked(self, timeout_seconds: float | None) -> Generator[None]:
+        """Hold the lock: a stop of another store, whose disk stalls, may have it for a while."""
+        patience = -1.0 if timeout_seconds is None else min(timeout_seconds, threading.TIMEOUT_MAX)
+        if not self._lock.acquire(timeout=patience):
+            raise KhepriTimeoutError(
+                f"another start or stop on {self.name} has not ended in {timeout_seconds} seconds",
+                operation="waiting for another start or stop",
+                timeout_seconds=timeout_seconds,
+                outcome="not_applied",
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     # --- inside; the lock is held
 

@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from khepri.errors import InvalidOptionError, NoSuchServerError
+from khepri.errors import InvalidOptionError, NoSuchServerError, ServerStoppedError
 
 from .exit_reason import ExitKind
 
@@ -122,7 +122,13 @@ class RunningStores:
         return True
 
     def store_down(self, handle: RaSystemHandle, access: StoreAccess, reason: Exit) -> None:
-        """Take note of a store's end: if nobody told it to stop, it is gone, and says why."""
+        """Take note of a store's end: if nobody told it to stop, it is gone, and says why.
+
+        Unless it ended because the log did, while it was being started: the Ra system starts the
+        log and all its stores again.
+        """
+        if isinstance(reason.error, NoSuchServerError | ServerStoppedError):
+            return
         if reason.kind in {ExitKind.GAVE_UP, ExitKind.CRASHED}:
             self._lose(handle, access, reason)
 

@@ -16,6 +16,7 @@ from khepri.errors import (
     DirectoryAccessError,
     DiskFailedError,
     DiskFullError,
+    StorageError,
     UnknownFormatError,
 )
 
@@ -116,13 +117,19 @@ class SegmentWriter(KhepriActor):
             self._refused.discard(what)
 
     def _release(self) -> None:
+        refusal: StorageError | None = None
         for uid in tuple(self._releases):
             try:
                 self._segments.release(uid, self._releases[uid])
             except (DataCorruptionError, UnknownFormatError) as error:
                 # Of one store, which says so itself when it is started; the others go on.
                 _logger.error("%s leaves damaged segments alone: %s", self.label, error)  # noqa: TRY400 - no bug
+            except StorageError as error:  # it may be of this store's folder alone
+                refusal = error
+                continue
             del self._releases[uid]
+        if refusal is not None:
+            raise refusal
 
     def _flush(self) -> None:
         """Move the files, oldest first."""

@@ -226,6 +226,8 @@ class WalWriter(KhepriActor):
         if found.snapshot is not None:
             # Its worker may have ended between the publication of it and the word to us.
             log.set_last_index(found.uid, found.snapshot.index)
+        if found.entries:
+            log.resume(found.uid, found.entries[-1].index)
         reply_to.resolve(found)
 
     def _void(self, message: VoidLog, reply_to: Any, log: WriteAheadLog) -> None:  # noqa: ANN401 - a future

@@ -114,7 +114,8 @@ class ClusterManager:
             DirectoryLockedError, WrongDirectoryError, DirectoryAccessError, UnknownFormatError,
             DataCorruptionError: the directory cannot be used; it is untouched.
             NoSuchServerError, ServerStoppedError: somebody has stopped it meanwhile.
-            KhepriTimeoutError: it is still recovering; that goes on.
+            KhepriTimeoutError: it is still recovering, which goes on; or another start or stop
+                here has not ended.
         """
         deadline = Deadline(timeout)
         config = complete_config(store_id_or_config)
@@ -164,7 +165,7 @@ class ClusterManager:
             if wanted not in node.stores:
                 raise NotAKhepriStoreError(f"no store {wanted!r} runs here", store_id=wanted)
             leave(node, wanted, deadline)
-            node.delete_store(wanted)
+            node.delete_store(wanted, timeout_seconds=deadline.remaining())
 
     def join(
         self, remote: str | ServerId, store_id: str | None = None, timeout: Timeout = DEFAULT

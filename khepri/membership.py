@@ -50,19 +50,24 @@ def locally_known(node: Node, store_id: str, deadline: Deadline) -> tuple[Server
 def leave(node: Node, store_id: str, deadline: Deadline) -> None:
     """Leave the cluster, if there are others in it: through the local member, or else them.
 
+    What a member knows that is still joining is of the past: the others may have it already, and
+    make a voter of it at any moment. They are asked.
+
     Raises:
         KhepriTimeoutError: no leader has agreed until the deadline.
         NoSuchServerError: the local store was stopped meanwhile.
     """
     known = [member.node for member in locally_known(node, store_id, deadline)]
-    if node.name not in known or len(known) == 1:
+    access = node.access(store_id)
+    if not access.joins_through and (node.name not in known or len(known) == 1):
         return  # removed already, or alone
-    cluster_id = node.access(store_id).cluster_id
-    others = [name for name in known if name != node.name]
+    cluster_id = access.cluster_id
+    others = [n for n in dict.fromkeys([*access.joins_through, *known]) if n != node.name]
     elsewhere: set[str] = set()
     why = ""
     # One that was removed while it was away hears of no leader any more: the others know.
-    for asked in itertools.cycle([node.name, *others]):
+    first, last = ([], [node.name]) if access.joins_through else ([node.name], [])
+    for asked in itertools.cycle([*first, *others, *last]):
         rest = deadline.remaining()
         attempt = Deadline(ATTEMPT_SECONDS if rest is None else min(rest, ATTEMPT_SECONDS))
         try:
@@ -118,10 +123,15 @@ def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
     call(node, store_id, WaitUntilVoter(), result, deadline.remaining())
     # A voter may lack the newest entries; from here on local reads find all that was there.
     call(node, store_id, ConsistentRead(), result, deadline.remaining())
+    node.access(store_id).joins_through = ()
 
 
 def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> bool:
-    """Become a member; false if the remote store has joined another cluster meanwhile."""
+    """Become a member; false if it is to be tried again.
+
+    The remote store has joined another cluster meanwhile, or somebody has started the store here
+    when the old one was just deleted: what runs then has founded a cluster of its own.
+    """
     their_id, members = cluster_of(node, store_id, remote, deadline)
     others = [name for name in members if name not in {remote, node.name}]
     # All that can fail for want of a majority over there is tried before anything is lost here.
@@ -138,15 +148,18 @@ def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
         leave(node, store_id, deadline)
     handle, old = node.store_setup(store_id)
     try:
-        node.delete_store(store_id, will_return=True)
+        node.delete_store(store_id, will_return=True, timeout_seconds=deadline.remaining())
     except StorageError:
         node.start_undeleted(handle, old)
         raise
     try:
-        node.start_store(handle, old.config, deadline.remaining(), cluster_id)
+        access = node.start_store(handle, old.config, deadline.remaining(), cluster_id)
     except StorageError as error:  # what it had is deleted, what it is to become cannot be made
         node.store_is_lost(store_id, error)
         raise
+    if access.cluster_id != cluster_id:
+        return False
+    access.joins_through = (remote, *others)
     _, new = node.store_setup(store_id)
     newcomer = (node.name, new.uid, cluster_id)
     try:

@@ -127,6 +127,13 @@ class WriteAheadLog(Protocol):
         """
         ...
 
+    def resume(self, uid: str, last_index: Index) -> None:
+        """Say where the log of a store ends that was just read; nothing if that is known.
+
+        It is not known of one that could not be read at the start and can be by now.
+        """
+        ...
+
     def forget(self, uid: str) -> None:
         """Drop the memory of a store that was deleted."""
         ...

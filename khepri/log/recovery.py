@@ -167,6 +167,7 @@ def _make_segment_writer(
         snapshot_indexes={
             store.uid: store.snapshot.index for store in stores.values() if store.snapshot
         },
+        is_registered=lambda uid: uid in directory.stores.values(),
         random_bytes=directory.random_bytes,
     )
 

@@ -22,7 +22,14 @@ from .file_header import FileFormat, corrupt
 from .framing import SALT_BYTES
 from .log_file import decode_entries, read_log_file
 from .log_tail import LogTail, Source
-from .paths import SEGMENT_SUFFIX, list_numbered, numbered, segments_folder, store_folder
+from .paths import (
+    SEGMENT_SUFFIX,
+    folder_of,
+    list_numbered,
+    numbered,
+    segments_folder,
+    store_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,6 +95,7 @@ class SegmentWriter:
         stores_folder: str,
         *,
         snapshot_indexes: Mapping[str, Index],
+        is_registered: Callable[[str], bool],
         random_bytes: Callable[[int], bytes],
     ) -> None:
         """Begin with what recovery found.
@@ -95,13 +103,16 @@ class SegmentWriter:
         Args:
             file_system: where all is.
             log_folder: of the write-ahead log.
-            stores_folder: has one folder for each uid; entries of other uids are dropped.
+            stores_folder: has one folder for each uid.
+            is_registered: tells, as of now, whether a uid is of a store; entries of others are
+                dropped.
             snapshot_indexes: by uid: the index that the durable snapshot covers; 0 if left out.
             random_bytes: gives that many random bytes.
         """
         self._file_system = file_system
         self._log_folder = log_folder
         self._stores_folder = stores_folder
+        self._is_registered = is_registered
         self._snapshot_indexes = dict(snapshot_indexes)
         self._random_bytes = random_bytes
 
@@ -135,6 +146,8 @@ class SegmentWriter:
             tail.append(append.first_index, append.entries, Source(path, offset))
         for uid, tail in tails.items():
             folder = self._segments_folder(uid)
+            if tail.entries and self._is_registered(uid):
+                self._make_again(folder)
             try:
                 self._write_segment(folder, uid, sequence, tail)
             except StorageError:
@@ -142,6 +155,16 @@ class SegmentWriter:
                     raise
                 # Else the store was deleted, perhaps this moment: nothing is missed (case W27).
         self._log_folder.drop(sequence)
+
+    def _make_again(self, folder: str) -> None:
+        """Make the folder of a damaged store that has none: nobody has deleted the store.
+
+        The entries are all that is needed of it, or its start finds that others are missing.
+        """
+        for inner in (folder_of(folder), folder):
+            if not self._file_system.exists(inner):
+                self._file_system.make_directory(inner)
+                self._file_system.fsync_directory(folder_of(inner))
 
     def _write_segment(self, folder: str, uid: str, sequence: int, tail: LogTail) -> None:
         found = list_numbered(self._file_system, folder, SEGMENT_SUFFIX)

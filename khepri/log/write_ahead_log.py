@@ -127,6 +127,10 @@ class WriteAheadLog:
         # come, and must not hide that a snapshot covers what follows it.
         self._covered[uid] = max(last_index, self._covered.get(uid, _BEFORE_THE_LOG))
 
+    def resume(self, uid: str, last_index: Index) -> None:
+        """See `interface.WriteAheadLog.resume`."""
+        self._last_indexes.setdefault(uid, last_index)
+
     def forget(self, uid: str) -> None:
         """See `interface.WriteAheadLog.forget`."""
         self._last_indexes.pop(uid, None)

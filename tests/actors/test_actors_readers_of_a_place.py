@@ -24,7 +24,11 @@ def test_a_reader_without_a_deadline_that_was_cancelled_is_forgotten() -> None:
 
 def a_view(index: int, term: int) -> Any:
     view = mock.Mock(index=index, term=term)
-    view.covers.side_effect = lambda at, of: (term, index) >= (of, at)
+
+    def covers(at: int, of: int) -> bool:
+        return (term, index) >= (of, at)
+
+    view.covers.side_effect = covers
     return view
 
 

@@ -36,6 +36,7 @@ class _Segments:
 
     def __init__(self) -> None:
         self.refusal: StorageError | None = None
+        self.refuses_to_release: set[str] = set()
         self.done: list[object] = []
         self.refused: list[str] = []
 
@@ -43,6 +44,8 @@ class _Segments:
         if self.refusal is not None:
             self.refused.append("release")
             raise self.refusal
+        if uid in self.refuses_to_release:
+            raise DirectoryAccessError("no", path=uid, reason="denied")
         self.done.append((uid, snapshot_index))
 
     def flush(self, closed_file: ClosedFile) -> None:
@@ -123,3 +126,16 @@ def test_damaged_segments_of_one_store_do_not_keep_the_others_from_theirs(
     eventually(lambda: segments.done, "the other is done")
     assert segments.done == [("other", Index(4))]
     assert writer.is_alive()
+
+
+def test_a_store_whose_folder_refuses_does_not_keep_the_others_from_dropping_segments(
+    segments: _Segments, writer: ActorReference
+) -> None:
+    segments.refuses_to_release.add("uid")
+    writer.cast(ReleaseEntries("uid", Index(3)))
+    writer.cast(ReleaseEntries("other", Index(4)))
+    eventually(lambda: segments.done, "the other is done")
+    assert segments.done == [("other", Index(4))]
+    segments.refuses_to_release.clear()
+    eventually(lambda: len(segments.done) == 2, "both are done")
+    assert segments.done[1] == ("uid", Index(3))

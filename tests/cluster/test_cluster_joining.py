@@ -19,7 +19,7 @@ from khepri.errors import (
     ServerStoppedError,
 )
 from khepri.raft.types import MemberKind, ServerId
-from khepri.testing.local_cluster import LocalCluster
+from khepri.testing.local_cluster import DIRECTORY, LocalCluster
 from tests.cluster.cluster_helpers import (
     GRACE_SECONDS,
     Writers,
@@ -314,6 +314,30 @@ def test_an_interrupted_join_is_simply_repeated() -> None:
         assert len(cluster.manager(0).members(cluster.store_id)) == 3
         cluster.store(2).put("/b", 1)
         await_equal_trees(cluster)
+
+
+def test_a_store_that_another_thread_starts_in_the_middle_of_its_join_joins_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found by chance: the join returned, and the store was a cluster of its own."""
+    with Apart(2) as cluster:
+        cluster.store(0).put("/a", 1)
+        node, manager = cluster.node(1), cluster.manager(1)
+        really_delete = node.delete_store
+        raised: list[BaseException | None] = []
+
+        def delete_and_be_overtaken(store_id: str, *, will_return: bool = False) -> None:
+            really_delete(store_id, will_return=will_return)
+            if not raised:
+                raised.extend(at_once(lambda: manager.start(DIRECTORY, store_id, 10)))
+
+        monkeypatch.setattr(node, "delete_store", delete_and_be_overtaken)
+        cluster.join(1, 0)
+        assert raised == [None]
+        assert cluster.store(1).get("/a") == 1
+        cluster.store(1).put("/b", 1)
+        assert cluster.store(0).get("/b", favor="consistency") == 1
+        assert len(cluster.manager(0).members(cluster.store_id)) == 2
 
 
 def test_a_node_that_dies_in_the_middle_of_its_join_repeats_it_after_its_restart() -> None:

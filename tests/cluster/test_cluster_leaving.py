@@ -378,6 +378,34 @@ def test_a_leader_that_lost_its_disk_does_not_speak_for_the_cluster() -> None:
         assert cluster.name(leaves) not in cluster.manager(stays).nodes(cluster.store_id, 20)
 
 
+def test_who_joined_and_has_not_heard_that_it_is_a_member_is_one_until_the_others_let_it_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found by chance: they made a voter of it while it was being deleted, and had no majority."""
+    with LocalCluster(2) as cluster:
+        first, second = cluster.manager(0), cluster.manager(1)
+        second.reset(cluster.store_id, 20)
+        second.start(DIRECTORY, cluster.store_id, 20)
+        node = cluster.node(1)
+        really_call = node.call
+
+        def deaf_from_its_addition_on(asked: str, function: str, *rest: Any) -> Any:
+            if function == "add_member":
+                cluster.cut(0, 1)
+            return really_call(asked, function, *rest)
+
+        monkeypatch.setattr(node, "call", deaf_from_its_addition_on)
+        with pytest.raises(KhepriTimeoutError):
+            second.join(cluster.name(0), cluster.store_id, 1.0)
+        eventually(lambda: len(first.locally_known_nodes(cluster.store_id)) == 2, "the addition")
+        outcome = timed(lambda: second.reset(cluster.store_id, 1.0))
+        assert isinstance(outcome.error, KhepriTimeoutError)
+        assert outcome.seconds < 1.0 + GRACE_SECONDS
+        cluster.heal()
+        second.reset(cluster.store_id, 20)
+        assert first.nodes(cluster.store_id, 20) == [cluster.name(0)]
+
+
 def test_who_is_left_of_a_cluster_that_is_no_more_can_leave_and_join_another() -> None:
     with LocalCluster(3) as cluster:
         cluster.kill(2)

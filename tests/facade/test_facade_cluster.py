@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -13,9 +15,12 @@ import pytest
 
 import khepri
 from khepri import cluster
+from khepri.actors.default_node import default_node
 from khepri.actors.node import Node
+from khepri.actors.server_messages import AskCore
 from khepri.errors import (
     DirectoryLockedError,
+    DiskFullError,
     InvalidOptionError,
     JoinError,
     KhepriTimeoutError,
@@ -28,9 +33,12 @@ from khepri.management import ClusterManager
 from khepri.store import Store
 from khepri.testing import SharedFileSystem, memory_store
 from khepri.testing.memory_store import DIRECTORY
+from tests.facade.facade_helpers import eventually
 
 if TYPE_CHECKING:
+    from khepri.actors.ra_system_handle import RaSystemHandle
     from khepri.log.memory_file_system import Operation
+    from khepri.raft.events import TimePassed
 
 ALONE = "nonode@nohost"
 
@@ -333,6 +341,64 @@ def test_the_directory_is_free_when_its_last_store_has_stopped(tmp_path: Path) -
         other.start_ra_system("x", str(tmp_path / "data"), 10)
     khepri.stop("two")
     other.start_ra_system("x", str(tmp_path / "data"), 10)
+    other.stop()
+
+
+def test_the_directory_is_free_when_its_only_store_could_not_be_registered() -> None:
+    files = SharedFileSystem()
+
+    def full(operation: Operation) -> None:
+        if operation.name == "create" and "/stores/" in operation.path:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    files.inner.hook = full
+    node, other = Node(file_system=files), Node(file_system=files)
+    with pytest.raises(DiskFullError):
+        ClusterManager(node).start(DIRECTORY)
+    files.inner.hook = None
+    ClusterManager(other).start(DIRECTORY)
+    other.stop()
+    node.stop()
+
+
+def test_the_directory_is_free_when_its_last_store_has_given_up_and_is_stopped(
+    tmp_path: Path,
+) -> None:
+    khepri.start(tmp_path / "data", "one")
+    access = khepri.Store("one").access
+    for _ in range(3):
+        server = access.wait_for_server(20)
+        assert server is not None
+        server.cast(AskCore(_crash))
+        server.down.get(timeout=20)
+    eventually(lambda: "one" not in default_node().stores, "the end of the store")
+    khepri.stop("one")
+    other = Node()
+    other.start_ra_system("x", str(tmp_path / "data"), 10)
+    other.stop()
+
+
+def _crash(_ticket: object) -> TimePassed:
+    raise ZeroDivisionError
+
+
+def test_a_second_directory_is_free_when_the_store_was_found_to_run_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = default_node()
+    really_start = node.start_ra_system
+
+    def start_and_be_overtaken(name: str, path: str, seconds: float | None) -> RaSystemHandle:
+        handle = really_start(name, path, seconds)
+        monkeypatch.undo()
+        khepri.start(tmp_path / "first", "one")
+        return handle
+
+    monkeypatch.setattr(node, "start_ra_system", start_and_be_overtaken)
+    with pytest.raises(InvalidOptionError, match="another directory"):
+        khepri.start(tmp_path / "second", "one")
+    other = Node()
+    other.start_ra_system("x", str(tmp_path / "second"), 10)
     other.stop()
 
 

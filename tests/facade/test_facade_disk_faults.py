@@ -130,6 +130,32 @@ def test_a_server_whose_refused_writes_a_snapshot_made_void_writes_again() -> No
         eventually(lambda: put_works(store, "/b"), "service after there is space again")
 
 
+def test_a_store_that_could_be_read_only_after_its_directory_was_opened_takes_writes() -> None:
+    """Its log began at 1 for the writer, which saw a gap before every write, for ever."""
+    files = SharedFileSystem()
+    with memory_store("one", file_system=files) as store:
+        ClusterManager(store.node).start(DIRECTORY, "two")
+        khepri.Store("two", store.node).put("/a", 1)
+        uid = store.node.store_setup("two")[1].uid
+
+    def unreadable(operation: Operation) -> None:
+        if operation.name == "pread" and f"{uid}/meta" in operation.path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    set_hook(files, unreadable)
+    with memory_store("one", file_system=files) as store:
+        manager, two = ClusterManager(store.node), khepri.Store("two", store.node)
+        with pytest.raises(DiskFailedError):
+            manager.start(DIRECTORY, "two")
+        set_hook(files, None)
+        manager.start(DIRECTORY, "two", 10)
+        assert two.get("/a") == 1
+        two.put("/a", 2, timeout=10)
+        store.put("/a", 3)
+    with memory_store("two", file_system=files) as store:
+        assert store.get("/a") == 2
+
+
 def refusing_changes(number: int) -> Callable[[Operation], None]:
     """Fail whatever changes something, anywhere, as a file system that was remounted read-only."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -20,19 +21,30 @@ from khepri.actors.future import KhepriFuture
 from khepri.actors.ra_server import RaServer
 from khepri.actors.server_messages import TakeSnapshotNow
 from khepri.actors.supervision import start_child
-from khepri.errors import InvalidOptionError, NoSuchServerError, ServerStoppedError
+from khepri.errors import (
+    InvalidOptionError,
+    KhepriTimeoutError,
+    NoSuchServerError,
+    ServerStoppedError,
+)
 from khepri.log.file_header import TEMPORARY_SUFFIX
 from khepri.log.shared_file_system import SharedFileSystem
 from khepri.management import ClusterManager
 from khepri.testing import memory_store
 from khepri.testing.memory_store import DIRECTORY
-from tests.facade.facade_helpers import PATIENCE_SECONDS, actors_of, eventually
+from tests.facade.facade_helpers import (
+    PATIENCE_SECONDS,
+    actors_of,
+    eventually,
+    standing_still,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from khepri.actors.child_spec import ChildSpec
+    from khepri.actors.ra_system_handle import RaSystemHandle
     from khepri.actors.reference import ActorReference
 
 
@@ -133,6 +145,23 @@ def test_a_start_may_meet_the_end_of_the_last_store_of_its_directory(tmp_path: P
     khepri.put("/a", 1, store_id="orders")
 
 
+def test_a_start_may_meet_the_end_of_its_directory_that_was_just_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = default_node().running
+    really_add = running.add_system
+
+    def add_and_be_overtaken(handle: RaSystemHandle) -> None:
+        really_add(handle)
+        monkeypatch.undo()
+        default_node().stop_ra_system(handle.name)
+
+    monkeypatch.setattr(running, "add_system", add_and_be_overtaken)
+    khepri.start(tmp_path / "data")
+    khepri.put("/a", 1)
+    assert khepri.get("/a") == 1
+
+
 def test_a_store_is_stopped_while_its_log_writer_crashes(tmp_path: Path) -> None:
     for _ in range(5):
         khepri.start(tmp_path / "data", "orders")
@@ -218,12 +247,12 @@ def test_a_read_that_waits_for_the_recovery_goes_on_with_the_store_that_runs_aga
         node.stores[store.store_id] = stopped
         started: list[StoreAccess] = []
 
-        def wait_for_server(_: float | None) -> None:
+        def wait_for_server(_: StoreAccess, _left: float | None) -> None:
             started.append(access)
             node.stores[store.store_id] = access
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(StoreAccess, "wait_for_server", lambda _, left: wait_for_server(left))
+            patched.setattr(StoreAccess, "wait_for_server", wait_for_server)
             assert store.get("/a", timeout=timeout) == 1
         assert started
 
@@ -283,3 +312,26 @@ def test_a_block_that_could_not_start_the_store_leaves_nothing_of_itself(tmp_pat
             raise AssertionError("not reached")
         assert khepri.cluster.is_store_running("orders")
     assert not khepri.cluster.is_store_running("orders")
+
+
+def test_a_start_and_a_reset_end_in_time_while_another_store_takes_long_to_stop(
+    tmp_path: Path,
+) -> None:
+    for name in ("slow", "other", "reset"):
+        khepri.start(tmp_path / name, name)
+    slow = khepri.Store("slow")
+    with standing_still(slow):
+        stopping = threading.Thread(target=khepri.stop, args=("slow",))
+        stopping.start()
+        eventually(lambda: "slow" not in slow.node.stores, "the stop")
+        begun = time.monotonic()
+        with pytest.raises(KhepriTimeoutError):
+            khepri.start(tmp_path / "other", "other", 0.2)
+        with pytest.raises(KhepriTimeoutError):
+            khepri.start(tmp_path / "new", "new", 0.2)
+        with pytest.raises(KhepriTimeoutError):
+            khepri.cluster.reset("reset", 0.2)
+        assert time.monotonic() - begun < 3 * (0.2 + 0.5)
+    stopping.join(60)
+    assert not stopping.is_alive()
+    khepri.start(tmp_path / "new", "new")

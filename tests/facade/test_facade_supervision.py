@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 import khepri
 from khepri import cluster
-from khepri.actors import store_supervisor
+from khepri.actors import node, store_supervisor
 from khepri.actors.default_node import default_node
+from khepri.actors.storage import Storage
+from khepri.actors.supervision import start_child, which_children
 from khepri.errors import (
     CommandFailedError,
     KhepriTimeoutError,
@@ -26,6 +28,11 @@ from tests.facade.facade_helpers import PATIENCE_SECONDS, actors_of, eventually
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from khepri.actors.child_spec import ChildSpec
+    from khepri.actors.future import KhepriFuture
+    from khepri.actors.reference import ActorReference
+    from khepri.log.interface import RecoveredStore
 
 WRITERS = 4
 
@@ -117,6 +124,58 @@ def test_a_killed_actor_is_restarted_and_nothing_is_lost(
     load.check()
     assert any("crashed" in record.message for record in caplog.records)
     assert khepri.get_store_ids() == ["orders"]
+
+
+def test_stores_that_are_being_started_again_survive_another_crash_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = [khepri.Store(khepri.start(tmp_path / "data", name)) for name in ("one", "two")]
+    really_read = Storage.read_store
+    crashes: list[str] = []
+
+    def crash_once(self: Storage, store_id: str) -> RecoveredStore:
+        if not crashes:
+            crashes.append(store_id)
+            raise ZeroDivisionError
+        return really_read(self, store_id)
+
+    monkeypatch.setattr(Storage, "read_store", crash_once)
+    before = [store.access.server for store in stores]
+    default_node().store_setup("one")[1].wal_writer.cast("not a message")
+
+    def all_are_others() -> bool:
+        now = [store.access.server for store in stores]
+        return all(one is not other for one, other in zip(now, before, strict=True))
+
+    eventually(all_are_others, "the restart")
+    for store in stores:
+        store.put("/a", 1)
+    assert len(crashes) == 1
+
+
+def test_a_store_that_is_started_while_its_ra_system_is_started_again_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    khepri.start(tmp_path / "data", "one")
+    storage = default_node().store_setup("one")[0].storage
+
+    def start_child_late(supervisor: ActorReference, spec: ChildSpec) -> KhepriFuture[Any]:
+        monkeypatch.undo()
+        storage.wal_writer.cast("not a message")
+
+        def runs() -> bool:
+            children = which_children(storage.stores).get(timeout=5)
+            return any(child.id == "two" and child.reference for child in children)
+
+        eventually(lambda: storage.stores is not supervisor and runs(), "the restart")
+        return start_child(supervisor, spec)
+
+    monkeypatch.setattr(node, "start_child", start_child_late)
+    khepri.start(tmp_path / "data", "two")
+    khepri.put("/a", 1, store_id="two")
+    khepri.stop("two")
+    khepri.start(tmp_path / "data", "two")
+    assert khepri.get("/a", store_id="two") == 1
 
 
 def test_the_registry_is_restarted_and_still_knows_the_stores(store: khepri.Store) -> None:

@@ -167,6 +167,7 @@ def test_a_log_file_that_is_dropped_before_its_segments_are_written_is_found() -
             harness.directory.log_folder,
             harness.directory.stores_folder,
             snapshot_indexes={},
+            is_registered=lambda uid: uid in harness.directory.stores.values(),
             random_bytes=harness.directory.random_bytes,
         )
         harness.system = dataclasses.replace(harness.system, segment_writer=hasty)

@@ -330,6 +330,36 @@ def test_entries_of_a_damaged_store_are_kept_until_it_is_repaired(
     assert reopened(harness).store().entries == entries(3, 3)
 
 
+@pytest.mark.parametrize("what", ["", "/segments"])
+def test_entries_of_a_store_whose_folder_is_away_are_there_when_it_is_back(
+    memory: MemoryFileSystem, what: str
+) -> None:
+    harness = LogHarness(memory, "/data")
+    broken, fine = harness.register("broken"), harness.register("fine")
+    harness.write(append(broken, entries(1, 3)), append(fine, entries(1, 2)))
+    harness.flush()
+    harness = reopened(harness)
+    harness.flush()
+    harness.write(append(broken, entries(4, 6)))
+    harness.close()
+    gone = f"/data/stores/{broken}{what}"
+    away = {
+        path: memory._entries.pop(path)
+        for path in list(memory._entries)
+        if path == gone or path.startswith(gone + "/")
+    }
+    harness = LogHarness(memory, "/data")
+    assert list(harness.system.damaged) == ["broken"]
+    harness.flush()
+    harness = reopened(harness)
+    assert list(harness.system.damaged) == ["broken"]
+    harness.close()
+    memory._entries.update(away)
+    harness = LogHarness(memory, "/data")
+    assert harness.store("broken").entries == entries(1, 6)
+    assert harness.store("fine").entries == entries(1, 2)
+
+
 def test_a_hole_between_snapshot_and_log_is_refused(memory: MemoryFileSystem) -> None:
     harness = LogHarness(memory, "/data")
     uid = harness.register()
