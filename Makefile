@@ -16,7 +16,7 @@ demo: $(STAMP)
 
 # What knows no clock, thread or socket, and commands, which are processes of their own, are tested
 # on two cores at once; the rest alone.
-ON_TWO_CORES := tests/raft tests/machine tests/log tests/sim tests/cli
+ON_TWO_CORES := tests/raft tests/machine tests/log tests/sim tests/cli tests/test_bench_harness.py tests/test_packaging.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 $(ON_TWO_CORES)

@@ -6,7 +6,7 @@ only leans towards the wall clock, by so little that no time to live notices. Wh
 ahead, because its time came from a leader with another clock, it goes on from there: else the
 time of the log would stand still until this clock had come there.
 
-A member that is started takes its wall clock as it is. Only numbers are here: no clock.
+A member that is started takes its wall clock as it is.
 """
 
 from __future__ import annotations

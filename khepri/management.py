@@ -113,6 +113,7 @@ class ClusterManager:
                 runs in another directory.
             DirectoryLockedError, WrongDirectoryError, DirectoryAccessError, UnknownFormatError,
             DataCorruptionError: the directory cannot be used; it is untouched.
+            DiskFullError, DiskFailedError: the disk does not take what a new store begins with.
             NoSuchServerError, ServerStoppedError: somebody has stopped it meanwhile.
             KhepriTimeoutError: it is still recovering, which goes on; or another start or stop
                 here has not ended.

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from khepri.actors.server_status import ServerStatus
     from khepri.raft.types import ServerId
 
+BETWEEN_LIVES_SECONDS = 1.0
+"""So long a store may not run that is joining or resetting itself."""
+
 
 def locally_known(node: Node, store_id: str, deadline: Deadline) -> tuple[ServerId, ...]:
     """Give the members as known here: by the cache, or by the server if that has heard nothing."""
@@ -132,7 +135,7 @@ def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
     The remote store has joined another cluster meanwhile, or somebody has started the store here
     when the old one was just deleted: what runs then has founded a cluster of its own.
     """
-    their_id, members = cluster_of(node, store_id, remote, deadline)
+    their_id, members = _cluster_to_join(node, store_id, remote, deadline)
     others = [name for name in members if name not in {remote, node.name}]
     # All that can fail for want of a majority over there is tried before anything is lost here.
     ask_cluster(node, store_id, remote, "has_quorum", (), deadline, others=others)
@@ -171,6 +174,23 @@ def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
             raise
         return False
     return True
+
+
+def _cluster_to_join(
+    node: Node, store_id: str, remote: str, deadline: Deadline
+) -> tuple[bytes, list[str]]:
+    """Do as `cluster_of`; but a store that is just joining or resetting itself is waited for."""
+    rest = deadline.remaining()
+    patience = Deadline(
+        BETWEEN_LIVES_SECONDS if rest is None else min(rest, BETWEEN_LIVES_SECONDS)
+    )
+    while True:
+        try:
+            return cluster_of(node, store_id, remote, deadline)
+        except NoSuchServerError:
+            if patience.is_over():
+                raise
+        threading.Event().wait(PAUSE_SECONDS)
 
 
 def _id_of_cluster(

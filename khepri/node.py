@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from khepri.actors.default_node import default_node, distribute, undistribute
 from khepri.config import get_max_command_bytes
+from khepri.transport.address import parse_node_name
 from khepri.transport.settings import TransportSettings
 from khepri.transport.zmq_transport import ZmqTransport
 
@@ -35,10 +36,13 @@ def start(node_name: str, *, cookie: CookieArgument = None, listen: str | None =
         listen: ``host:port`` to bind if it is not the address in the name.
 
     Raises:
+        WrongTypeError: a name or an address that is no text, or a cookie of another type.
         InvalidOptionError: a malformed name or address; or the process has a named node, or runs
             stores without a name.
         ListenError: the address cannot be bound.
         CookieError: there is no usable cookie; beyond loopback one must be set on purpose.
+        CurveUnavailableError: the installed libzmq cannot encrypt.
+        TransportError: there are too few descriptors, or too little memory, for sockets.
     """
 
     def make_transport(
@@ -54,6 +58,7 @@ def start(node_name: str, *, cookie: CookieArgument = None, listen: str | None =
             on_failure=on_failure,
         )
 
+    parse_node_name(node_name)  # before anything is called by it
     offer_management(distribute(node_name, make_transport))
 
 

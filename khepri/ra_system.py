@@ -32,6 +32,7 @@ def start(
         WrongTypeError: not a name, or not a path.
         InvalidOptionError: the name or the directory belongs to another Ra system of this node.
         StorageError: the directory cannot be used.
+        KhepriTimeoutError: it still reads its log; that goes on, and another start finds it.
     """
     given = cast("object", name)
     if not isinstance(given, str) or not given:

@@ -81,8 +81,13 @@ def parse_listen_address(listen: str) -> Address:
     """Give the address to listen on; the host ``*`` means every interface, port 0 any free port.
 
     Raises:
+        WrongTypeError: the address is no text.
         InvalidOptionError: the text is not ``host:port``.
     """
+    if not isinstance(listen, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's word
+        raise WrongTypeError(
+            f"listen is a str, not {listen!r:.200}", option="listen", value=listen
+        )
     match = _LISTEN.fullmatch(listen)
     if match is None:
         raise InvalidOptionError(

@@ -164,13 +164,6 @@ class Transport(Protocol):
         """
         ...
 
-    def disconnect(self, node: str) -> None:
-        """Forget a peer: close the way to it, drop what is queued. Any thread.
-
-        The peer may still send, and a later `send` connects anew.
-        """
-        ...
-
     def peers(self) -> list[PeerState]:
         """Give the state of the way to each peer, by name. Any thread."""
         ...

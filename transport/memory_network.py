@@ -181,14 +181,6 @@ class MemoryNetwork:
         with self._lock:
             transport.links.setdefault(node, MemoryLink())
 
-    def forget_link(self, transport: MemoryTransport, node: str) -> None:
-        """List a peer no more, and lose what is under way to it."""
-        with self._lock:
-            link = transport.links.pop(node, None)
-            inbox = self._inboxes.get(node, [])
-            inbox[:] = [parcel for parcel in inbox if parcel.link is not link]
-            heapq.heapify(inbox)
-
     def is_reachable(self, sender: str, receiver: str) -> bool:
         """Say whether something sent now can arrive."""
         with self._lock:

@@ -106,10 +106,6 @@ class MemoryTransport:
         """Note a peer. See `interface.Transport.connect`."""
         self._network.note_link(self, node)
 
-    def disconnect(self, node: str) -> None:
-        """Forget a peer. See `interface.Transport.disconnect`."""
-        self._network.forget_link(self, node)
-
     def peers(self) -> list[PeerState]:
         """Give the state of each link. See `interface.Transport.peers`."""
         return [self._state(node, link) for node, link in sorted(self.links.copy().items())]

@@ -166,14 +166,6 @@ class ZmqTransport:
         if services is not None:
             self._link_to(node, services)
 
-    def disconnect(self, node: str) -> None:
-        """Forget a peer. See `interface.Transport.disconnect`."""
-        services = self._services
-        with self._links_lock:
-            link = self._links.pop(node, None)
-        if link is not None and services is not None:
-            services.reactor.call_soon(link.close)
-
     def peers(self) -> list[PeerState]:
         """Give the state of each link. See `interface.Transport.peers`."""
         with self._links_lock:

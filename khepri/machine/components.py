@@ -50,10 +50,6 @@ class Condition:
         """
         raise NotImplementedError
 
-    def is_met(self, name: str, node: TreeNode) -> bool:
-        """Tell whether the tree node meets the condition."""
-        return self.unmet(name, node) is None
-
 
 class NameCondition(Condition):
     """A condition on nothing but the name."""

@@ -366,15 +366,6 @@ def _shown_pattern(path: Path | PathPattern) -> str:
         return shown(path)
 
 
-def is_valid_path(path: object) -> bool:
-    """Tell whether something can be used as a path or pattern."""
-    try:
-        parse_path(path)  # type: ignore[arg-type]  # to find out is the purpose
-    except InvalidPathError:
-        return False
-    return True
-
-
 def includes_root(path: Path | PathPattern) -> bool:
     """Tell whether a resolved pattern is the root itself."""
     return targets_specific_node(path) == ()

@@ -11,7 +11,6 @@ a caller gets is its own.
 from __future__ import annotations
 
 from hashlib import blake2b
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from khepri.encoding import pack
@@ -21,7 +20,6 @@ from .outcomes import Found, MismatchingNode, to_error
 from .paths import Path
 from .patterns import find_many, find_one
 from .properties import (
-    DEFAULT_PROPERTIES,
     PAYLOAD,
     PAYLOAD_VERSION,
     decoded_properties,
@@ -31,7 +29,7 @@ from .properties import (
 from .values import decode_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from .patterns import Pattern
     from .properties import NodeProperties
@@ -95,15 +93,6 @@ def get_or(root: TreeNode, pattern: Pattern, default: object) -> Any:  # noqa: A
     return default
 
 
-def get_properties(root: TreeNode, pattern: Pattern, mask: int) -> dict[Path, NodeProperties]:
-    """Give the asked properties of one node, under its path. Errors as for `get`."""
-    outcome = find_one(root, pattern)
-    if isinstance(outcome, Found):
-        return {known_path(outcome.path): properties_of(outcome.node, mask)}
-    find_node(root, pattern)
-    raise AssertionError("find_node raises where find_one finds nothing")
-
-
 def exists(root: TreeNode, pattern: Pattern) -> bool:
     """Tell whether a node is there and meets the pattern.
 
@@ -126,35 +115,6 @@ def is_sproc(root: TreeNode, pattern: Pattern) -> bool:
 
 
 # --- many nodes ---
-
-
-def walk(
-    root: TreeNode,
-    pattern: Pattern,
-    mask: int = DEFAULT_PROPERTIES,
-    *,
-    include_root: bool = False,
-) -> Iterator[tuple[Path, NodeProperties]]:
-    """Give all matches with the asked properties, lazily, in path order.
-
-    Fold, foreach, map and filter are loops over this. What the loop does cannot disturb it: it
-    walks the root it was given.
-
-    Args:
-        root: the tree.
-        pattern: what to match.
-        mask: which properties (``properties.property_mask``).
-        include_root: whether the root comes too if the pattern begins with a condition.
-    """
-    for path, node in find_many(root, pattern, include_root=include_root):
-        yield known_path(path), properties_of(node, mask)
-
-
-def get_many(
-    root: TreeNode, pattern: Pattern, default: object = None, *, include_root: bool = False
-) -> dict[Path, Any]:
-    """Give the payloads of all matches, by path and in path order; the default where none is."""
-    return data_of(find_many(root, pattern, include_root=include_root), default)
 
 
 def data_of(matches: Iterable[tuple[Names, TreeNode]], default: object = None) -> dict[Path, Any]:
@@ -182,30 +142,6 @@ def count(root: TreeNode, pattern: Pattern, *, include_root: bool = False) -> in
             below = node.size - 1 if pattern[-1] == IfPathMatches() else len(node.children)
             return below + is_root_too
     return sum(1 for _ in find_many(root, pattern, include_root=include_root))
-
-
-def page(
-    root: TreeNode,
-    pattern: Pattern,
-    limit: int,
-    *,
-    start_after: Path | None = None,
-    mask: int = DEFAULT_PROPERTIES,
-) -> list[tuple[Path, NodeProperties]]:
-    """Give one page of the matches in path order. Beyond Khepri.
-
-    Pages of one root are consistent with each other: keep the view for all of them, or accept
-    that a later page is of a later tree.
-
-    Args:
-        root: the tree.
-        pattern: what to match.
-        limit: at most so many.
-        start_after: the last path of the page before, None for the first page.
-        mask: which properties.
-    """
-    matches = find_many(root, pattern, after=start_after)
-    return [(known_path(path), properties_of(node, mask)) for path, node in islice(matches, limit)]
 
 
 def fingerprint(root: TreeNode, pattern: Pattern, mask: int) -> bytes:

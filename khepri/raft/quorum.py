@@ -25,8 +25,8 @@ def quorum_value(values: Iterable[_Number]) -> _Number | int:
     """Give the highest value that a majority has reached; 0 if there is no voter at all.
 
     Args:
-        values: one per voter: its match index, the newest read round it has confirmed, or the
-            time its promise began.
+        values: one per voter: its match index, the newest read round it has confirmed, or until
+            when its promise can be trusted.
     """
     ascending = sorted(values)
     return ascending[(len(ascending) - 1) // 2] if ascending else 0

@@ -25,7 +25,7 @@ class Replication:
         """Keep the shared state."""
         self._server = server
         self._snapshots = snapshots
-        # Peers that are equally far get the same message object, so that the shell can encode it
+        # Peers that are equally far get the same message object, so that its entries are gathered
         # once: (next index, commit index, last index) -> message and its size.
         self._shared_key = (Index(0), Index(0), Index(0))
         self._shared: tuple[AppendEntriesRequest, int] | None = None

@@ -174,7 +174,7 @@ def _wide_reads(plan: Plan) -> Sample:
     found: dict[tuple[str, ...], Any] = {}
     sample = {
         "yardstick": _seconds(lambda: _walk(nested["a"], ("a",), found)),
-        "get_many": _seconds(lambda: queries.get_many(root, resolve_path("/a/**"))),
+        "get_many": _seconds(lambda: queries.data_of(find_many(root, resolve_path("/a/**")))),
     }
     assert len(found) == queries.count(root, resolve_path("/a/**")) == count
     family = TreeNode(None, 1, 1, {"f": _family(count, encode_value(value))}, None, count + 2)

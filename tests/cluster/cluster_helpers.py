@@ -6,13 +6,13 @@ import itertools
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from khepri.actors.supervision import which_children
 from khepri.errors import KhepriError, NoSuchServerError, ServerStoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from types import TracebackType
 
     from khepri.actors.reference import ActorReference
@@ -22,6 +22,14 @@ PATIENCE_SECONDS = 30.0
 
 GRACE_SECONDS = 0.5
 """How much later than its timeout a function may return."""
+
+QUICK: Final[Mapping[str, object]] = {
+    "heartbeat_interval_seconds": 0.05,
+    "election_timeout_min_seconds": 0.3,
+    "election_timeout_max_seconds": 0.6,
+}
+"""Half the default times: for tests that wait until a leader is missed, and then show something
+that does not depend on how long that took, nor on who leads next."""
 
 
 def eventually(condition: Callable[[], object], what: str = "it") -> Any:

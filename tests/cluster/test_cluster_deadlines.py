@@ -13,6 +13,7 @@ from khepri.management import ClusterManager
 from khepri.testing.local_cluster import DIRECTORY, LocalCluster
 from tests.cluster.cluster_helpers import (
     GRACE_SECONDS,
+    QUICK,
     Timed,
     await_equal_trees,
     calls_without_majority,
@@ -23,14 +24,14 @@ from tests.cluster.cluster_helpers import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 0.5
 
 Calls = dict[str, "Callable[[], object]"]
 
 
 @pytest.fixture
 def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(3) as formed:
+    with LocalCluster(3, config=QUICK) as formed:
         formed.store(0).put("/known", 1)
         await_equal_trees(formed)
         yield formed
@@ -55,6 +56,7 @@ def writes(store: khepri.Store, wait: float) -> Calls:
         "put": lambda: store.put("/p", 1, timeout=wait),
         "put_many": lambda: store.put_many("/known", 2, timeout=wait),
         "touch": lambda: store.touch("/known", timeout=wait),
+        "transaction": lambda: store.transaction(lambda it: it.put("/p", 1), timeout=wait),
         "update": lambda: store.update("/known", 2, timeout=wait),
     }
 
@@ -92,6 +94,7 @@ def consistent_reads(store: khepri.Store, wait: float) -> Calls:
         "exists": lambda: store.exists("/known", favor="consistency", timeout=wait),
         "fence": lambda: store.fence(timeout=wait),
         "filter": lambda: store.filter("/*", nothing, favor="consistency", timeout=wait),
+        "follow": lambda: next(store.follow("/", timeout=wait)),
         "fold": lambda: store.fold("/*", nothing, None, favor="consistency", timeout=wait),
         "foreach": lambda: store.foreach("/*", nothing, favor="consistency", timeout=wait),
         "get": lambda: store.get("/known", favor="consistency", timeout=wait),

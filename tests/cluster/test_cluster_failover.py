@@ -7,6 +7,7 @@ import pytest
 from khepri.errors import KhepriTimeoutError, ServerStoppedError
 from khepri.testing.local_cluster import LocalCluster
 from tests.cluster.cluster_helpers import (
+    QUICK,
     Account,
     Writers,
     await_equal_trees,
@@ -34,7 +35,7 @@ def test_e18_the_leader_dies_under_load_and_another_serves_soon(size: int, trans
 
 
 def test_e18_a_leader_that_is_started_again_at_once_takes_nothing_with_it() -> None:
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, config=QUICK) as cluster:
         with Writers(cluster, range(3), per_node=1) as writers:
             for _ in range(3):
                 writers.await_progress(30)
@@ -53,7 +54,7 @@ def test_a_kill_waits_for_nobody() -> None:
 
 
 def test_every_leader_dies_in_turn() -> None:
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, config=QUICK) as cluster:
         with Writers(cluster, range(3), per_node=1) as writers:
             for _ in range(3):
                 writers.await_progress(30)
@@ -95,10 +96,9 @@ def test_e19_all_die_and_return_and_nothing_acknowledged_is_lost(round_: int) ->
 
 
 def test_q03_after_a_restart_of_all_a_consistent_read_finds_the_write() -> None:
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, config=QUICK) as cluster:
         cluster.store(1).put("/stays", "there")
-        for number in range(3):
-            cluster.stop_node(number)
+        cluster.stop()
         for number in range(3):
             cluster.restart(number)
         for number in range(3):
@@ -107,13 +107,12 @@ def test_q03_after_a_restart_of_all_a_consistent_read_finds_the_write() -> None:
 
 def test_a_restarted_member_serves_local_reads_of_the_past_while_nobody_leads() -> None:
     with LocalCluster(
-        3, config={"snapshot_entries": 40, "snapshot_interval_seconds": 0}
+        3, config={**QUICK, "snapshot_entries": 40, "snapshot_interval_seconds": 0}
     ) as cluster:
         for value in range(1, 101):
             cluster.store(0).put("/known", value)
         await_equal_trees(cluster)
-        for number in range(3):
-            cluster.stop_node(number)
+        cluster.stop()
         cluster.restart(2)
         assert cluster.store(2).get("/known") == 100
         assert len(cluster.manager(2).locally_known_members(cluster.store_id)) == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -157,9 +157,9 @@ def test_join_through_a_minority_times_out_with_the_local_data_intact() -> None:
         cluster.join(2, 0)
         cluster.store(3).put("/mine", 1)
         cluster.partition([0, 1], [2, 3])
-        outcome = timed(lambda: cluster.join(3, 2, 1.0))
+        outcome = timed(lambda: cluster.join(3, 2, 0.5))
         assert isinstance(outcome.error, KhepriTimeoutError)
-        assert outcome.seconds < 1.0 + GRACE_SECONDS
+        assert outcome.seconds < 0.5 + GRACE_SECONDS
         assert cluster.store(3).get("/mine") == 1
         cluster.store(3).put("/mine", 2)
         cluster.heal()
@@ -261,8 +261,12 @@ def test_a_node_joins_one_that_is_itself_just_joining(round_: int) -> None:
     with Apart(3) as cluster:
         raised = at_once(lambda: cluster.join(2, 1), lambda: cluster.join(1, 0))
         assert raised == [None, None]
-        await_equal_trees(cluster)
-        assert len(cluster.manager(0).members(cluster.store_id)) == 3
+        members = cluster.manager(0).nodes(cluster.store_id)
+        if len(members) == 3:
+            await_equal_trees(cluster)
+        else:  # it was joined already, and left that cluster for the other one
+            assert members == [cluster.name(0), cluster.name(1)]
+            assert cluster.manager(2).nodes(cluster.store_id) == [cluster.name(2)]
 
 
 def test_when_the_node_that_was_asked_is_gone_another_member_is_asked() -> None:
@@ -291,7 +295,7 @@ def test_two_nodes_that_join_each_other_do_not_both_lose_their_data(round_: int)
     with Apart(2, seed=round_) as cluster:
         cluster.store(0).put("/of/0", 1)
         cluster.store(1).put("/of/1", 1)
-        at_once(lambda: cluster.join(0, 1, 1), lambda: cluster.join(1, 0, 1))
+        at_once(lambda: cluster.join(0, 1, 0.5), lambda: cluster.join(1, 0, 0.5))
         for number in range(2):
             cluster.manager(number).wait_for_leader(cluster.store_id, 10)
         found = cluster.store(0).get_many("/of/*", favor="consistency", timeout=5)
@@ -326,8 +330,8 @@ def test_a_store_that_another_thread_starts_in_the_middle_of_its_join_joins_all_
         really_delete = node.delete_store
         raised: list[BaseException | None] = []
 
-        def delete_and_be_overtaken(store_id: str, *, will_return: bool = False) -> None:
-            really_delete(store_id, will_return=will_return)
+        def delete_and_be_overtaken(store_id: str, **options: Any) -> None:
+            really_delete(store_id, **options)
             if not raised:
                 raised.extend(at_once(lambda: manager.start(DIRECTORY, store_id, 10)))
 

@@ -14,7 +14,13 @@ from khepri.actors.remote_functions import RemoteFunctions
 from khepri.errors import KhepriTimeoutError
 from khepri.server_ref import ServerRef
 from khepri.testing.local_cluster import LocalCluster
-from tests.cluster.cluster_helpers import await_equal_trees, eventually, leader_among, others
+from tests.cluster.cluster_helpers import (
+    QUICK,
+    await_equal_trees,
+    eventually,
+    leader_among,
+    others,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +30,7 @@ BIG = b"x" * 100_000
 
 @pytest.fixture
 def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(3) as formed:
+    with LocalCluster(3, config=QUICK) as formed:
         formed.store(0).put("/known", 1)
         await_equal_trees(formed)
         yield formed

@@ -15,6 +15,7 @@ from khepri.transport.memory_transport import MemoryTransport
 from khepri.transport.settings import TransportSettings
 from tests.cluster.cluster_helpers import (
     GRACE_SECONDS,
+    QUICK,
     Writers,
     await_equal_trees,
     calls_without_majority,
@@ -25,7 +26,7 @@ from tests.cluster.cluster_helpers import (
     timed,
 )
 
-TIMEOUT_SECONDS = 0.2
+TIMEOUT_SECONDS = 0.1
 
 BY_THE_LEADER_ALONE = {
     "consistent get", "consistent count", "fence", "members", "nodes",
@@ -44,7 +45,7 @@ def await_no_leader(cluster: LocalCluster, number: int) -> None:
 def test_q13_without_a_majority_everything_ends_in_time_and_local_reads_go_on(
     was_leader: bool,
 ) -> None:
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, config=QUICK) as cluster:
         cluster.store(0).put("/known", 1)
         await_equal_trees(cluster)
         leader = leader_among(cluster, range(3))
@@ -74,7 +75,7 @@ def test_q13_without_a_majority_everything_ends_in_time_and_local_reads_go_on(
 
 
 def test_with_the_others_dead_everything_ends_in_time() -> None:
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, config=QUICK) as cluster:
         cluster.store(0).put("/known", 1)
         await_equal_trees(cluster)
         for number in (0, 1):
@@ -88,7 +89,7 @@ def test_with_the_others_dead_everything_ends_in_time() -> None:
 
 
 def test_a_blocked_write_succeeds_when_the_majority_returns() -> None:
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, config=QUICK) as cluster:
         cluster.kill(0)
         cluster.kill(1)
         with Writers(cluster, [2], per_node=1) as writers:

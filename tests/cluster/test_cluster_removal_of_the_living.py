@@ -8,12 +8,12 @@ import pytest
 
 from khepri.errors import KhepriTimeoutError
 from khepri.testing import LocalCluster
-from tests.cluster.cluster_helpers import PATIENCE_SECONDS, eventually
+from tests.cluster.cluster_helpers import PATIENCE_SECONDS, QUICK, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECONDS = 1.0
+SECONDS = 0.5
 
 WAYS: dict[str, Callable[[LocalCluster, int, int], object]] = {
     "join": lambda cluster, living, leader: cluster.manager(living).join(
@@ -28,7 +28,7 @@ WAYS: dict[str, Callable[[LocalCluster, int, int], object]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_removal_that_nobody_could_commit_is_refused_and_writes_go_on(way: str) -> None:
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, config=QUICK) as cluster:
         leader = cluster.leader()
         living, dead = (number for number in range(3) if number != leader)
         cluster.kill(dead)

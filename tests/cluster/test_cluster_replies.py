@@ -12,7 +12,13 @@ from khepri.errors import KhepriTimeoutError, NotAMemberError, WrongTypeError
 from khepri.raft.types import ServerId
 from khepri.testing.local_cluster import LocalCluster
 from khepri.transport.memory_faults import LinkFaults
-from tests.cluster.cluster_helpers import await_equal_trees, eventually, leader_among, others
+from tests.cluster.cluster_helpers import (
+    QUICK,
+    await_equal_trees,
+    eventually,
+    leader_among,
+    others,
+)
 
 if TYPE_CHECKING:
     from khepri.machine.sessions import GroupResult
@@ -29,7 +35,7 @@ def test_a07_the_reply_comes_from_the_member_that_was_asked_when_it_has_applied_
             sender=cluster.name(leader),
             receiver=cluster.name(late),
         )
-        for value in range(10):
+        for value in range(4):
             for number in range(3):
                 cluster.store(number).put(f"/{number}", value, reply_from="local")
                 # Without asking anybody: it is applied here.
@@ -81,7 +87,7 @@ def test_a08_a_write_has_its_effect_once_where_it_was_sent_and_none_at_a_restart
         return replies
 
     monkeypatch.setattr(CommandPump, "applied", count)
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, config=QUICK) as cluster:
         leader = leader_among(cluster, range(3))
         store = cluster.store(others(cluster, leader)[0])
         for value in range(20):
@@ -89,8 +95,7 @@ def test_a08_a_write_has_its_effect_once_where_it_was_sent_and_none_at_a_restart
         await_equal_trees(cluster)
         assert sorted(given[pump] for pump in seen) == [0, 0, 20]
         assert min(seen.values()) >= 20
-        for number in range(3):
-            cluster.stop_node(number)
+        cluster.stop()
         seen.clear()
         for number in range(3):
             cluster.restart(number)

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from khepri.types import KhepriFuture
 
 
+@pytest.fixture(autouse=True)
+def questions_that_are_soon_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("khepri.actors.confirmer.ANSWER_MILLISECONDS", 200)
+
+
 @pytest.fixture(scope="module")
 def formed() -> Iterator[LocalCluster]:
     with LocalCluster(3) as cluster:
@@ -249,7 +254,7 @@ def test_a07_a_member_made_again_does_not_answer_for_the_one_before() -> None:
         for number in range(40):
             cluster.store(made_again).put("/b", number)
         with pytest.raises(KhepriTimeoutError) as raised:
-            cluster.store(writer).put("/c", 1, reply_from=cluster.name(made_again), timeout=2)
+            cluster.store(writer).put("/c", 1, reply_from=cluster.name(made_again), timeout=1)
         assert raised.value.outcome == "applied"
 
 

@@ -15,6 +15,7 @@ from khepri.testing.local_cluster import DIRECTORY, LocalCluster
 from khepri.transport.memory_transport import MemoryTransport
 from tests.cluster.cluster_helpers import (
     GRACE_SECONDS,
+    QUICK,
     Writers,
     await_equal_trees,
     eventually,
@@ -143,7 +144,7 @@ def test_l13_a_member_that_is_still_loading_votes_for_nobody_and_confirms_nothin
         said.extend(self.node for message in messages if message.store_id)
         return send(self, to_node, messages)
 
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, config=QUICK) as cluster:
         cluster.store(0).put("/a", 1)
         await_equal_trees(cluster)
         leader = leader_among(cluster, range(3))

@@ -15,7 +15,7 @@ from tests.cluster.cluster_helpers import await_equal_trees, eventually
 if TYPE_CHECKING:
     from khepri.types import Transaction
 
-ACCOUNTS = 4
+ACCOUNTS = 16
 DEPOSIT = 100
 
 
@@ -77,21 +77,21 @@ def test_money_is_moved_through_all_members_and_none_is_made_or_lost() -> None:
         for thread in threads:
             thread.start()
         try:
-            eventually(lambda: min(bank.acknowledged.values()) >= 20, "transfers everywhere")
+            eventually(lambda: min(bank.acknowledged.values()) >= 10, "transfers everywhere")
             leader = cluster.leader()
             before = dict(bank.acknowledged)
             cluster.kill(leader)
             living = cluster.running()
-            eventually(lambda: all(bank.acknowledged[n] > before[n] + 20 for n in living))
+            eventually(lambda: all(bank.acknowledged[n] > before[n] + 10 for n in living))
             cluster.restart(leader)
-            eventually(lambda: bank.acknowledged[leader] > before[leader] + 20)
+            eventually(lambda: bank.acknowledged[leader] > before[leader] + 10)
         finally:
             bank.stopping.set()
             for thread in threads:
                 thread.join()
         assert not failures
         tree = await_equal_trees(cluster)
-        assert sum(tree[f"/accounts/{account}"][0] for account in range(ACCOUNTS)) == 400  # type: ignore[misc]
+        assert sum(tree[f"/accounts/{account}"][0] for account in range(ACCOUNTS)) == 1_600  # type: ignore[misc]
         for number, acknowledged in bank.acknowledged.items():
             done = tree[f"/done/{number}"][0]
             assert isinstance(done, int)

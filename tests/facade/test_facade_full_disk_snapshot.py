@@ -59,7 +59,7 @@ def test_a_busy_store_on_a_small_disk_never_fills_it_for_good() -> None:
     written_bytes = number = 0
     with memory_store({"snapshot_interval_seconds": 0.01}, file_system=files) as store:
         deadline = time.monotonic() + 60
-        while written_bytes < 8 * files.inner.capacity_bytes:
+        while written_bytes < 4 * files.inner.capacity_bytes:
             number += 1
             try:
                 store.put(f"/l/{number % 100}", [number, "x" * 20_000], timeout=10)

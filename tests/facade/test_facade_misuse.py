@@ -249,6 +249,15 @@ def test_unknown_properties_are_refused(untouched: khepri.Store) -> None:
         untouched.adv.get("/here", props_to_return="payload")
 
 
+@pytest.mark.parametrize(
+    "given", [{"node_name": 5}, {"node_name": "a@127.0.0.1:5701", "listen": 5701}]
+)
+def test_a_node_whose_name_or_address_is_no_text_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(WrongTypeError, match="is a str"):
+        khepri.node.start(**given, cookie=bytes(32))
+    assert khepri.node.name() == "nonode@nohost"
+
+
 def test_bad_keep_while_conditions_are_refused(untouched: khepri.Store) -> None:
     with pytest.raises(InvalidConditionError):
         untouched.put("/a", 1, keep_while={"/b": 5})  # type: ignore[dict-item]

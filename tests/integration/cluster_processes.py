@@ -144,6 +144,9 @@ class Process:
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def await_ready(self) -> None:
+        """Wait until its node has started, which takes as long as the interpreter does."""
         assert self._next_reply()[0] == "ready", self.log()
 
     def ask(self, command: str, *arguments: object) -> Any:
@@ -243,9 +246,12 @@ class Processes:
     def __enter__(self) -> Self:
         try:
             for number in range(len(self.names)):
-                self.start(number)
+                self._begin(number)
+            for number, process in self.running.items():
+                process.await_ready()
+                process.ask("start")
                 if number:
-                    self.running[number].ask("join", self.names[0])
+                    process.ask("join", self.names[0])
             for process in self.running.values():
                 process.ask("load")
         except BaseException:
@@ -263,27 +269,28 @@ class Processes:
             process.kill()
         self.running = {}
 
-    def start(self, number: int) -> list[str]:
-        """Start a node and its store; give the members it knows."""
-        process = Process(
+    def _begin(self, number: int) -> None:
+        self.running[number] = Process(
             self.names[number],
             self._folder / f"node{number}",
             self.story,
             self._prefixes[number],
             self._routes[number],
         )
-        self.running[number] = process
-        known: list[str] = process.ask("start")
-        return known
 
     def kill(self, number: int) -> None:
         self.running.pop(number).kill()
 
-    def restart(self, number: int) -> None:
-        """Start a node that was killed; under load again if it is still in the cluster."""
-        known = self.start(number)
-        if len(known) > 1:
-            self.running[number].ask("load")
+    def restart(self, *numbers: int) -> None:
+        """Start nodes that were killed; those under load again that are still in the cluster."""
+        for number in numbers:
+            self._begin(number)
+        for number in numbers:
+            process = self.running[number]
+            process.await_ready()
+            known: list[str] = process.ask("start")
+            if len(known) > 1:
+                process.ask("load")
 
     def leave_and_return(self, number: int, remote: int) -> None:
         """Leave the cluster, and join it again, empty."""

@@ -27,6 +27,7 @@ from khepri.machine.expiry import expire
 from khepri.machine.expiry_index import ExpiryIndex
 from khepri.machine.machine import Machine
 from khepri.machine.paths import Path, combine_with_conditions
+from khepri.machine.patterns import find_many
 from khepri.machine.properties import EXPIRES_AT, decoded_properties
 from tests.machine.machine_helpers import ALL, Origin, nodes, path, snapshot_bytes, value
 
@@ -301,7 +302,8 @@ def test_the_moment_of_expiry_is_a_property(origin: Origin) -> None:
     origin.put("/b", 1)
     root = origin.machine.view.root
     moment = datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
-    assert [it for _, it in queries.walk(root, path("/*"), EXPIRES_AT)] == [
+    found = find_many(root, path("/*"))
+    assert [queries.properties_of(node, EXPIRES_AT) for _, node in found] == [
         {"expires_at": moment},
         {},
     ]

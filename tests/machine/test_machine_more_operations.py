@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import immutables
@@ -23,6 +24,7 @@ from khepri.machine.conditions import IfAll, IfAny, IfDataMatches, IfNodeExists
 from khepri.machine.diff import diff
 from khepri.machine.machine import Machine
 from khepri.machine.paths import Path, resolve_path
+from khepri.machine.patterns import find_many
 from khepri.machine.properties import CHILD_NAMES, DEFAULT_PROPERTIES
 from khepri.machine.tree import TreeNode
 from tests.machine.machine_helpers import Origin, path, value
@@ -224,10 +226,10 @@ def test_pages_follow_each_other_without_gap_or_overlap(origin: Origin) -> None:
     root = origin.machine.view.root
     found: list[Path] = []
     last: Path | None = None
-    while page := queries.page(root, path("/x/**"), 3, start_after=last):
-        found += [at for at, _properties in page]
+    while page := list(islice(find_many(root, path("/x/**"), after=last), 3)):
+        found += [Path(at) for at, _node in page]
         last = found[-1]
-    assert found == list(queries.get_many(root, path("/x/**")))
+    assert found == [Path(at) for at, _node in find_many(root, path("/x/**"))]
 
 
 # --- differences ---
@@ -271,8 +273,8 @@ def _shown(root: object) -> dict[tuple[str, ...], object]:
 
     assert isinstance(root, TreeNode)
     mask = DEFAULT_PROPERTIES | CHILD_NAMES | 8
-    found = queries.walk(root, resolve_path("/**"), mask, include_root=True)
-    return {tuple(at): properties for at, properties in found}
+    found = find_many(root, resolve_path("/**"), include_root=True)
+    return {tuple(at): queries.properties_of(node, mask) for at, node in found}
 
 
 # --- as deep as a path may be ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 import pickle
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -32,7 +33,6 @@ from khepri.machine.paths import (
     combine_with_conditions,
     ensure_specific,
     includes_root,
-    is_valid_path,
     parse_path,
     realpath,
     resolve_path,
@@ -99,7 +99,6 @@ def test_an_error_names_the_component_that_is_none(component: object) -> None:
         parse_path(given_path)
     assert raised.value.component is component
     assert raised.value.path is given_path
-    assert not is_valid_path(given_path)
 
 
 @pytest.mark.parametrize("path", [None, 1, b"/a", bytearray(b"/a"), {"a"}, {"a": 1}, STAR, THIS])
@@ -156,10 +155,8 @@ junk: st.SearchStrategy[Any] = st.recursive(
 
 @given(junk)
 def test_anything_is_a_path_or_an_invalid_path_error(given_path: object) -> None:
-    try:
+    with suppress(InvalidPathError):
         resolve_path(cast("PathLike", given_path))
-    except InvalidPathError:
-        assert not is_valid_path(given_path)
 
 
 # --- Path ----------------------------------------------------------------------------------------
@@ -365,7 +362,6 @@ def test_a_pattern_includes_the_root_if_it_resolves_to_it() -> None:
 
 @given(st.lists(conditions, max_size=3))
 def test_every_sequence_of_conditions_is_a_pattern(components: list[Component]) -> None:
-    assert is_valid_path(components)
     realpath(parse_path(components))
 
 

@@ -10,7 +10,8 @@ from khepri.errors import ManyNodesDeniedError, MismatchingNodeError, NodeNotFou
 from khepri.machine import queries
 from khepri.machine.conditions import IfAll, IfDataMatches, IfHasData
 from khepri.machine.paths import Path, resolve_path
-from khepri.machine.properties import property_mask
+from khepri.machine.patterns import find_many
+from khepri.machine.properties import DEFAULT_PROPERTIES, property_mask
 from khepri.machine.values import ProcedureName
 from tests.machine.machine_helpers import Origin, path
 
@@ -64,7 +65,7 @@ def test_get_of_a_node_that_does_not_match_is_a_mismatch(root: TreeNode) -> None
     assert not queries.exists(root, pattern)
     assert not queries.has_data(root, pattern)
     with pytest.raises(MismatchingNodeError):
-        queries.get_properties(root, pattern, 1)
+        queries.find_node(root, pattern)
 
 
 def test_get_needs_one_node(root: TreeNode) -> None:
@@ -86,21 +87,19 @@ def test_existence_data_and_procedures_are_told_apart(root: TreeNode) -> None:
     assert [queries.is_sproc(root, path(at)) for at in asked] == [False, False, True, False, False]
 
 
-def test_get_properties_gives_one_entry(root: TreeNode) -> None:
+def test_properties_are_those_that_were_asked_for(root: TreeNode) -> None:
     names = ["payload", "payload_version", "child_list_version", "child_list_length"]
-    told = queries.get_properties(root, path("/a"), property_mask([*names, "child_names"]))
-    assert told == {
-        Path("/a"): {
-            "payload_version": 1,
-            "child_list_version": 2,
-            "child_list_length": 2,
-            "child_names": ["b", "d"],
-        }
+    node = queries.find_node(root, path("/a"))
+    assert queries.properties_of(node, property_mask([*names, "child_names"])) == {
+        "payload_version": 1,
+        "child_list_version": 2,
+        "child_list_length": 2,
+        "child_names": ["b", "d"],
     }
 
 
-def test_get_many_gives_all_matches_in_path_order(root: TreeNode) -> None:
-    found = queries.get_many(root, path("/**"))
+def test_the_data_of_all_matches_come_in_path_order(root: TreeNode) -> None:
+    found = queries.data_of(find_many(root, path("/**")))
     assert list(found) == [Path(at) for at in (
         "/a", "/a/b", "/a/b/c", "/a/d", "/empty", "/none", "/p",
     )]  # fmt: skip
@@ -109,17 +108,20 @@ def test_get_many_gives_all_matches_in_path_order(root: TreeNode) -> None:
     assert all(type(at) is Path for at in found)
 
 
-def test_get_many_can_have_a_default_and_the_root(root: TreeNode) -> None:
-    found = queries.get_many(root, path("/*"), default="?", include_root=True)
+def test_data_can_have_a_default_and_the_root(root: TreeNode) -> None:
+    found = queries.data_of(find_many(root, path("/*"), include_root=True), "?")
     assert found[Path("/")] == "root"
     assert (found[Path("/empty")], found[Path("/none")]) == ("?", None)
-    assert queries.get_many(root, path("/no/*")) == {}
+    assert queries.data_of(find_many(root, path("/no/*"))) == {}
 
 
-def test_a_walk_is_lazy_and_gives_properties(root: TreeNode) -> None:
-    walk = queries.walk(root, resolve_path(["a", IfHasData()]))
-    assert next(walk) == (Path("/a/d"), {"data": [1, 2], "payload_version": 1})
-    assert list(walk) == []
+def test_what_is_found_has_its_properties(root: TreeNode) -> None:
+    ((found, node),) = find_many(root, resolve_path(["a", IfHasData()]))
+    assert found == Path("/a/d")
+    assert queries.properties_of(node, DEFAULT_PROPERTIES) == {
+        "data": [1, 2],
+        "payload_version": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_a_walk_is_lazy_and_gives_properties(root: TreeNode) -> None:
 )  # fmt: skip
 def test_count_counts_matches(root: TreeNode, pattern: str, count: int) -> None:
     assert queries.count(root, path(pattern)) == count
-    assert len(queries.get_many(root, path(pattern))) == count
+    assert len(list(find_many(root, path(pattern)))) == count
 
 
 def test_counting_below_a_node_does_not_walk(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -76,6 +76,11 @@ def test_an_address_to_listen_on_has_no_name() -> None:
     assert parse_listen_address("0.0.0.0:5701") == Address("0.0.0.0", 5701)  # noqa: S104 - parsed
     with pytest.raises(InvalidOptionError, match="host:port"):
         parse_listen_address("alice@127.0.0.1:5701")
+
+
+def test_an_address_to_listen_on_that_is_no_text_is_refused() -> None:
+    with pytest.raises(WrongTypeError, match="is a str"):
+        parse_listen_address(cast("Any", 5701))
 
 
 def test_zeromq_sees_brackets_around_ipv6_only() -> None:

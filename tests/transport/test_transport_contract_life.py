@@ -90,22 +90,6 @@ def test_two_nodes_cannot_listen_on_one_address(nodes: Nodes) -> None:
     second.stop()
 
 
-def test_a_forgotten_peer_is_not_listed_and_can_be_met_again(nodes: Nodes) -> None:
-    bob, mailbox = nodes.name("bob"), Mailbox()
-    sender = started(nodes, nodes.name("alice"), Mailbox())
-    started(nodes, bob, mailbox)
-    sender.disconnect(bob)  # nothing to forget
-    assert sender.send(bob, [text(b"1")])
-    mailbox.wait_for(1)
-    assert [state.node for state in sender.peers()] == [bob]
-
-    sender.disconnect(bob)
-    assert sender.peers() == []
-
-    assert sender.send(bob, [text(b"2")])
-    mailbox.wait_for(2)
-
-
 def test_peers_tell_what_was_sent(nodes: Nodes) -> None:
     bob, mailbox = nodes.name("bob"), Mailbox()
     sender = started(nodes, nodes.name("alice"), Mailbox())
