@@ -34,7 +34,7 @@ class Transactor(Writer):
     def transaction(
         self, function: Callable[[Transaction], T], **options: Unpack[TransactionOptions]
     ) -> T:
-        """Read and write as if nobody else did meanwhile; all of it, or nothing (Khepri's too).
+        """Read and write as if nobody else did meanwhile; all of it happens, or nothing.
 
         The function is given the tree as a `khepri.types.Transaction` and does with it what it
         likes: reads see its own writes, and nobody else sees those before all are done. It runs
