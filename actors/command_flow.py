@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from khepri.errors import KhepriError, StorageError
-    from khepri.machine.entries import Group
     from khepri.machine.machine import Applied, Machine
     from khepri.raft.core import RaftCore
     from khepri.raft.effects import AppendEntries, Rejected
@@ -145,14 +144,15 @@ class CommandFlow:
             log_time = machine.time_milliseconds
             time_milliseconds = self._setup.log_clock.read(now, log_time)
             entries = pump.entries_to_propose(now)
-            self._pacing.sent(sum([_commands_in(groups) for groups in entries]), now)
+            commands = sum([len(group.commands) for groups in entries for group in groups])
+            self._pacing.sent(commands, now)
             return [Propose(encode_entry(time_milliseconds, groups), None) for groups in entries]
         leader = core.leader
         if leader is None:
             pump.drop_foreign()
         else:
             groups = pump.groups_to_forward(now)
-            self._pacing.sent(_commands_in(groups), now)
+            self._pacing.sent(sum([len(group.commands) for group in groups]), now)
             if groups:
                 self._setup.network.send_groups(leader, groups)
         return ()
@@ -286,10 +286,6 @@ class CommandFlow:
             commands += self._applied_foreign
         self._pacing.answered(commands, callers, self._clock())
         self._applied_own = self._applied_foreign = 0
-
-
-def _commands_in(groups: Iterable[Group]) -> int:
-    return sum([len(group.commands) for group in groups])
 
 
 def with_outcome(error: StorageError, outcome: str) -> StorageError:

@@ -80,20 +80,20 @@ class CommandPump:
     @property
     def has_work(self) -> bool:
         """Whether there is something to send."""
-        origin, low = self.origin, self.low
-        return bool(
-            origin.has_something_to_send
-            or self._foreign
-            # The deque first: this is asked several times in each turn.
-            or (low.waiting and low.is_ready(origin))
-        )
+        return self.ready_at != inf
 
     @property
     def ready_at(self) -> float:
         """From when on it can be sent; `inf` if there is nothing."""
-        if not self.has_work:
+        origin, low = self.origin, self.low
+        if not (
+            self._foreign
+            or origin.has_something_to_send
+            # The deque first: this is asked several times in each turn.
+            or (low.waiting and low.is_ready(origin))
+        ):
             return inf
-        if self._foreign or self.origin.session_id is not None or not self._nonce:
+        if self._foreign or origin.session_id is not None or not self._nonce:
             return self._paused_until
         # The session is being opened.
         return max(self._nonce_sent_at + RESEND_SECONDS, self._paused_until)
@@ -135,6 +135,8 @@ class CommandPump:
         All that waits goes at once. It is one entry unless it is large.
         """
         own = self._own_group(now)
+        if not self._foreign:  # as always where all members' clients are here
+            return [] if own is None else [[own]]
         if own is not None:
             self._foreign.append(own)
         entries: list[list[Group]] = []

@@ -10,9 +10,8 @@
 - It knows the mailbox it was sent to. When that actor is gone without an answer, `get` raises.
 - It has callbacks, and ``await`` never blocks the event loop (Pykka's does).
 
-Tried for the wait, with 64 threads: a lock kept per thread and used again, within the noise and
-with more cases; woken threads waking the next one in a chain, which halves the batches, and one
-thread that computes delays all behind it.
+How many threads are woken at once is in `wake_chain.py`. Tried for the wait, with 64 threads: a
+lock kept per thread and used again, within the noise and with more cases.
 ``python -m tests.bench.actor_round_trip`` measures it against Pykka's.
 """
 
@@ -22,22 +21,21 @@ import contextlib
 import logging
 import os
 import sys
-from _thread import allocate_lock, get_ident
+from _thread import LockType, allocate_lock, get_ident
 from functools import partial
 from threading import RLock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import pykka
 
 from khepri.config import check_timeout
 from khepri.errors import MisuseError
 
-from . import asyncio_bridge
+from . import asyncio_bridge, wake_chain
 from .actor_errors import ReplyTimeoutError
 
 if TYPE_CHECKING:
-    from _thread import LockType
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
@@ -83,6 +81,10 @@ def refuse_to_wait_here(*, for_a_server: bool = False) -> None:
         )
 
 
+Observer: TypeAlias = "Callable[[], object] | LockType"
+"""Who is told of an outcome: what is called, or a lock that is held and then released."""
+
+
 class _Pending:
     """The outcome of a future that has none."""
 
@@ -119,7 +121,7 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         self,
         decode: Callable[[Any], T] | None = None,
         mailbox: Mailbox | None = None,
-        observers: list[Callable[[], object]] | None = None,
+        observers: list[Observer] | None = None,
     ) -> None:
         """Make a future without an outcome.
 
@@ -127,7 +129,7 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
             decode: turns the actor's reply into the caller's result or raises the caller's
                 exception; runs in the caller's thread, at each `get`.
             mailbox: where the request goes; None if the future cannot outlive its actor.
-            observers: called once it is resolved; more may come.
+            observers: told once it is resolved; more may come.
         """
         self._outcome: Any = _PENDING
         self._observers = observers
@@ -176,13 +178,17 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         """Do as `get`, in the one thread for which the future was made.
 
         Args:
-            lock: held; its release was given to the future as its first observer, before anybody
-                could resolve it, so that nothing has to be made or looked at now.
+            lock: held; it was given to the future as its first observer, before anybody could
+                resolve it, so that nothing has to be made or looked at now.
             timeout: as for `get`.
         """
         if self._outcome is _PENDING:
             self._sleep(lock, timeout)
-        return self.get()
+        outcome = self._outcome
+        if outcome.__class__ is _Failure:
+            raise outcome.error
+        decode = self._decode
+        return cast("T", outcome) if decode is None else decode(outcome)
 
     def done(self) -> bool:
         """Tell whether `get` would answer at once. Never blocks."""
@@ -298,9 +304,12 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         self._outcome = outcome
         if self._observers is not None:
             for observer in _taken(self._observers):
-                observer()
+                if isinstance(observer, LockType):
+                    observer.release()
+                else:
+                    observer()
 
-    def _list_of_observers(self) -> list[Callable[[], object]]:
+    def _list_of_observers(self) -> list[Observer]:
         """Give the list to add an observer to, made if there is none."""
         observers = self._observers
         if observers is None:
@@ -321,7 +330,7 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
                 return  # the resolving thread has taken it and calls it
             observer()
 
-    def _forget(self, observer: Callable[[], object]) -> None:
+    def _forget(self, observer: Observer) -> None:
         """Take an observer back."""
         with contextlib.suppress(ValueError):  # it is resolved at this moment
             self._list_of_observers().remove(observer)
@@ -334,24 +343,29 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         lock = allocate_lock()
         lock.acquire()
         observers = self._list_of_observers()
-        observers.append(lock.release)
+        observers.append(lock)
         if self._outcome is _PENDING:
             self._sleep(lock, timeout)
 
     def _sleep(self, lock: LockType, timeout: float | None) -> None:
         """Sleep on a lock that an observer of this future releases; raises what `get` does."""
-        started = monotonic()
         wait_seconds = LIVENESS_CHECK_SECONDS
         if timeout is not None and timeout < wait_seconds:
             wait_seconds = timeout
+        end = 0.0  # nearly always the first wait is enough, and nothing looks at a clock
         while True:
-            lock.acquire(timeout=wait_seconds)
+            try:
+                lock.acquire(timeout=wait_seconds)
+            finally:
+                wake_chain.wake_next()
             if self._outcome is not _PENDING:
                 return
             if timeout is not None:
-                wait_seconds = min(LIVENESS_CHECK_SECONDS, started + timeout - monotonic())
+                now = monotonic()
+                end = end or now - wait_seconds + timeout
+                wait_seconds = min(LIVENESS_CHECK_SECONDS, end - now)
                 if wait_seconds <= 0.0:
-                    self._forget(lock.release)
+                    self._forget(lock)
                     raise ReplyTimeoutError(
                         f"no answer within {round(timeout, 3)} seconds",
                         operation="the call",
@@ -371,7 +385,8 @@ def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> int:
     Returns:
         how many waited: threads, tasks and callbacks.
     """
-    woken: list[Callable[[], object]] = []
+    threads: list[LockType] = []
+    others: list[Callable[[], object]] = []
     for future, value in replies:
         try:
             del future._unresolved  # noqa: SLF001
@@ -379,19 +394,22 @@ def resolve_all(replies: Iterable[tuple[KhepriFuture[Any], object]]) -> int:
             continue
         future._outcome = value  # noqa: SLF001
         observers = future._observers  # noqa: SLF001
-        if observers:  # most have none, the others one: no generator for that
+        while observers:  # most have none, the others one: no generator for that
             try:
-                woken.append(observers.pop(0))
+                observer = observers.pop(0)
             except IndexError:
-                continue  # it took itself back at this moment
-            if observers:
-                woken += _taken(observers)
-    for wake in woken:
-        wake()
-    return len(woken)
+                break  # it took itself back at this moment
+            if isinstance(observer, LockType):
+                threads.append(observer)
+            else:
+                others.append(observer)
+    for tell in others:
+        tell()
+    wake_chain.wake(threads)
+    return len(threads) + len(others)
 
 
-def _taken(observers: list[Callable[[], object]]) -> Iterator[Callable[[], object]]:
+def _taken(observers: list[Observer]) -> Iterator[Observer]:
     """Take all observers, of whom one may be taking itself back at this moment."""
     while observers:
         try:

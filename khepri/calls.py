@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from khepri.actors.access import StoreAccess
+    from khepri.actors.future import Observer
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ def submit(
     access: StoreAccess,
     message: object,
     decode: Callable[[Any], T],
-    observers: list[Callable[[], object]] | None = None,
+    observers: list[Observer] | None = None,
 ) -> KhepriFuture[T]:
     """Send a message to the server of a store; never waits.
 
@@ -106,7 +107,7 @@ def submit(
         access: of the store.
         message: for the server.
         decode: makes the result of the reply.
-        observers: called once there is one.
+        observers: told once there is one.
 
     Returns:
         the future of what `decode` makes of the reply; it fails if there is no server.
@@ -141,7 +142,7 @@ def call(
         KhepriError: whatever `decode` makes of the reply.
     """
     access = node.stores.get(store_id) or node.access(store_id)
-    seconds = timeout_seconds(timeout)
+    seconds = get_default_timeout() if timeout is DEFAULT else timeout_seconds(timeout)
     try:
         return _send_and_wait(access, message, decode, seconds)
     except (NoSuchServerError, ServerStoppedError) as error:
@@ -174,7 +175,7 @@ def _send_and_wait(
     refuse_to_wait_here()
     lock = allocate_lock()
     lock.acquire()
-    future = submit(access, message, decode, [lock.release])
+    future = submit(access, message, decode, [lock])
     try:
         return future.get_with(lock, timeout=seconds)
     except BaseException as error:

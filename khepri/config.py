@@ -240,7 +240,10 @@ def _look_up(name: str) -> object:
 
 def get_default_timeout() -> float | None:
     """Give the default timeout in seconds; None waits for ever."""
-    value = get_env("default_timeout")
+    try:  # every call that waits passes here
+        value = _found["default_timeout"]
+    except KeyError:
+        value = get_env("default_timeout")
     assert value is None or isinstance(value, float)
     return value
 

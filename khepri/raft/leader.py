@@ -151,7 +151,7 @@ class Leader(RoleState):
         Before an own entry is committed the commit index may be too low (Raft §8). Whoever was
         told to campaign does so by every promise, and the message may arrive at any time later.
         """
-        if self._timeout_now_sent or not self._own_term_committed:
+        if self._timeout_now_sent or self._server.commit_index < self._first_own_index:
             return -math.inf
         return self._lease.until
 

@@ -259,10 +259,10 @@ class Peers:
 
         The leader is counted like any voter: if it is one, with what its own disk has confirmed.
         """
-        held = [int(progress.match_index) for progress in self.voters]
-        if self.counts_itself:
-            held.append(self._server.written.last_index)
-        return Index(quorum_value(held))
+        own = [self._server.written.last_index] if self.counts_itself else []
+        if not self.voters:
+            return own[0] if own else Index(0)
+        return Index(quorum_value([*own, *[progress.match_index for progress in self.voters]]))
 
     def majority_answered(self, newest_round: int) -> int:
         """Give the newest heartbeat round that a majority of the voters has answered.
