@@ -184,6 +184,8 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         """
         if self._outcome is _PENDING:
             self._sleep(lock, timeout)
+        else:
+            wake_chain.wake_next()  # its lock may be a link of the chain
         outcome = self._outcome
         if outcome.__class__ is _Failure:
             raise outcome.error
@@ -346,6 +348,8 @@ class KhepriFuture(pykka.Future[T], Generic[T]):
         observers.append(lock)
         if self._outcome is _PENDING:
             self._sleep(lock, timeout)
+        else:
+            wake_chain.wake_next()
 
     def _sleep(self, lock: LockType, timeout: float | None) -> None:
         """Sleep on a lock that an observer of this future releases; raises what `get` does."""

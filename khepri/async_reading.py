@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from khepri.actors.server_messages import ConsistentRead
-from khepri.errors import KhepriTimeoutError, ServerStoppedError
+from khepri.errors import KhepriTimeoutError, NoSuchServerError, ServerStoppedError
 
 from .async_calls import call, wait_for_view
 from .calls import DEFAULT, Deadline, result
@@ -184,7 +184,7 @@ class AsyncReader:
         while True:
             try:
                 changes = follow.look(await self.view(**follow.question()))
-            except (KhepriTimeoutError, ServerStoppedError) as error:
+            except (KhepriTimeoutError, NoSuchServerError, ServerStoppedError) as error:
                 follow.go_on_after(error)
                 continue
             if changes is not None:

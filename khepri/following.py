@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from khepri.errors import KhepriTimeoutError, ServerStoppedError
+from khepri.errors import KhepriTimeoutError, NoSuchServerError, ServerStoppedError
 
 from .calls import Deadline
-from .options import applied, returned_properties
+from .options import applied, listed, returned_properties
 from .reading import concrete_path
 from .viewing import Difference, TreeView, Viewer, checked_since
 
@@ -59,7 +59,9 @@ class Follower(Viewer):
         Args:
             path: of one tree node, which need not be there yet; ``"/"`` for everything.
             since: the view from which on to tell; as it is now, if left out. To begin with what
-                is there, take a `view`, read from it, and follow since then.
+                is there, take a `view`, read from it, and follow since then. A view from before
+                a `reset` or `join` is not recognised as one: what comes in the new tree before
+                the place of that view is not told.
             timeout: seconds to wait for each change at most; left out, for ever.
             props_to_return: as for the functions of `AdvancedStore`.
 
@@ -83,7 +85,7 @@ class Follower(Viewer):
         while True:
             try:
                 changes = follow.look(self.view(**follow.question()))
-            except (KhepriTimeoutError, ServerStoppedError) as error:
+            except (KhepriTimeoutError, NoSuchServerError, ServerStoppedError) as error:
                 follow.go_on_after(error)
                 continue
             if changes is not None:
@@ -120,8 +122,9 @@ class Follow:
         self._path = concrete_path(path)
         self._timeout = timeout
         self._quiet = Deadline(timeout)
-        returned_properties(props_to_return)
-        self._properties = None if props_to_return is None else list(props_to_return)
+        names = listed(props_to_return)
+        returned_properties(names)
+        self._properties = None if names is None else list(names)
         self._view: TreeView
 
     def checked(self, since: TreeView) -> TreeView:
@@ -160,7 +163,9 @@ class Follow:
         self._view = view
         return Changes(view, differences) if differences else None
 
-    def go_on_after(self, error: KhepriTimeoutError | ServerStoppedError) -> None:
+    def go_on_after(
+        self, error: KhepriTimeoutError | NoSuchServerError | ServerStoppedError
+    ) -> None:
         """Do so unless the time is over; if the server went away, its supervisor starts it again.
 
         Raises:
@@ -174,7 +179,7 @@ class Follow:
                 timeout_seconds=self._timeout,
                 outcome="not_applied",
             ) from error
-        if isinstance(error, ServerStoppedError):
+        if not isinstance(error, KhepriTimeoutError):
             self._check_is_there()
 
     def _check_is_there(self) -> None:

@@ -7,9 +7,9 @@ before anything is sent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from khepri.errors import InvalidOptionError, WrongTypeError
 from khepri.machine.commands import FOREVER, MAX_TTL_MILLISECONDS
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from khepri.machine.paths import PathLike
 
     from .calls import Timeout
+
+T = TypeVar("T")
 
 Favor = Literal["low_latency", "consistency"]
 """What a read prefers: to be answered at once from this node, or to be linearizable."""
@@ -305,6 +307,11 @@ def returned_properties(names: object) -> int:
             value=names,
         )
     return property_mask(list(names))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def listed(names: T) -> T | list[Any]:
+    """Give names that are looked at more than once: an iterator is used up by that."""
+    return list(names) if isinstance(names, Iterator) else names  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
 def ttl_milliseconds(ttl: Any) -> int | None:  # noqa: ANN401 - checked here

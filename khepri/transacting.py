@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from inspect import iscoroutinefunction
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -17,6 +17,7 @@ from .writing import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import RLock
     from typing import Unpack
 
     from khepri.machine.machine import View
@@ -83,10 +84,11 @@ class Transactor(Writer):
     def _wait_for_turn(self, runs: Runs[Any], turn: ExitStack) -> None:
         """Run again when nobody else here does."""
         lock = self.access.transaction_turns.of_threads
+        # Before it is asked for: what a signal handler raises may come as soon as it is taken.
+        turn.callback(_leave, lock)
         seconds = runs.deadline.remaining()
         if not lock.acquire(timeout=-1 if seconds is None else min(seconds, TIMEOUT_MAX)):
             raise runs.behind()
-        turn.callback(lock.release)
 
 
 class Runs(Generic[T]):
@@ -156,6 +158,12 @@ class Runs(Generic[T]):
     def late(self, error: KhepriTimeoutError) -> KhepriTimeoutError:
         """Make the error for a command that was not answered in what was left of the time."""
         return self.deadline.error("the transaction", error.facts["outcome"], error.message)
+
+
+def _leave(lock: RLock) -> None:
+    """End this thread's turn, if it has come to have it."""
+    with suppress(RuntimeError):
+        lock.release()
 
 
 def is_done(reply: object) -> bool:

@@ -23,7 +23,10 @@ from khepri.errors import (
     NodeNotFoundError,
 )
 from khepri.machine import commands, queries
-from khepri.machine.paths import Path, resolve_path
+from khepri.machine.components import Condition
+from khepri.machine.conditions import IfPathMatches
+from khepri.machine.parts import pattern_from_plain
+from khepri.machine.paths import Path, PathPattern, resolve_path
 from khepri.machine.properties import (
     CHILD_LIST_LENGTH,
     CHILD_LIST_VERSION,
@@ -33,12 +36,13 @@ from khepri.machine.properties import (
     HAS_PAYLOAD,
     KEPT_WHILE,
     PAYLOAD,
+    known_path,
 )
-from khepri.machine.replies import is_error, to_error
+from khepri.machine.replies import NOT_EXPIRING, is_error, raise_or_return, to_error
 from khepri.machine.trial import Trial
 
 from .compound import CompoundWrite
-from .options import returned_properties
+from .options import listed, returned_properties
 from .reading import Reader, concrete_path, one_node
 
 if TYPE_CHECKING:
@@ -46,8 +50,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from khepri.machine.machine import View
-    from khepri.machine.paths import PathLike, PathPattern
+    from khepri.machine.paths import PathLike
     from khepri.machine.properties import NodeProperties
+    from khepri.machine.replies import Reply
 
     from .options import CountOptions, FoldOptions, ManyOptions, ReadOptions
 
@@ -196,21 +201,32 @@ class Transaction(CompoundWrite, Reader):
     def increment(self, path: PathLike, by: int = 1) -> int:
         """Do a `Store.increment` and give the new number, which thereby counts as read."""
         place = concrete_path(path)
-        self._add(commands.increment(place, by))
-        return cast("int", self.get(place))
+        operation = commands.increment(place, by)
+        self._note(place, PAYLOAD)
+        # The reply, and not another read: by its own new number the tree node may be gone.
+        return cast("int", raise_or_return(self._run(operation)))
 
     # --- inside
 
     def _add(self, operation: commands.Operation) -> None:
+        self._run(operation)
+
+    def _run(self, operation: commands.Operation) -> Reply:
         self._check_is_on()
         reply = self._trial.run(operation)
         if reply is not None and is_error(reply):
             error = to_error(reply)
-            self._note_reason(error)
+            self._note_reason(error, pattern_from_plain(list(operation[1])))
+            if reply[0] == NOT_EXPIRING:  # so on both trees there is nothing to tell
+                self._note(error.facts["node_path"], EXPIRES_AT)
+            if operation[0] in {commands.COPY, commands.MOVE}:
+                self._note(PathPattern([*operation[1], IfPathMatches()]), _PRESENCE)
+                self._note(operation[2], _PRESENCE)
             raise error
         self._operations.append(operation)
         self._noted.clear()
         self._writes += 1
+        return reply
 
     def _view(self, options: ReadOptions) -> View:
         for option in ("timeout", "favor", "condition"):
@@ -229,7 +245,7 @@ class Transaction(CompoundWrite, Reader):
         try:
             yield
         except (NodeNotFoundError, MismatchingNodeError) as error:
-            self._note_reason(error)
+            self._note_reason(error, pattern)
             raise
 
     @contextmanager
@@ -241,16 +257,23 @@ class Transaction(CompoundWrite, Reader):
         with self._noting(resolve_path(pattern), mask):
             yield
 
-    def _note_reason(self, error: KhepriError) -> None:
-        """Note what an error tells of the tree: whoever catches it goes by that."""
+    def _note_reason(self, error: KhepriError, pattern: Path | PathPattern) -> None:
+        """Note what an error tells of the tree: whoever catches it goes by that.
+
+        It tells too how far the walk came, so all that it passed is noted with what stopped it.
+        """
         if self._is_over:
             return  # somebody's own call after the end has failed
         if isinstance(error, KeepWhileConditionsNotMetError):
             self._note(resolve_path(error.facts["keep_while_reason"][0]), _ALL)
-        if isinstance(
-            error, KeepWhileConditionsNotMetError | MismatchingNodeError | NodeNotFoundError
-        ):
-            self._note(error.facts["node_path"], _ALL)
+        place = error.facts.get("node_path")
+        if isinstance(place, Path):  # not if it is an error that the function itself has made
+            self._note(place, _ALL)
+            self._note(known_path(place[:-1]), _PRESENCE)
+        for end, component in enumerate(pattern, 1):
+            if isinstance(component, Condition):
+                self._note(resolve_path(pattern[:end]), _PRESENCE)
+        self._note(pattern, _PRESENCE if isinstance(place, Path) else PAYLOAD)
 
     def _note(self, pattern: Path | PathPattern, mask: int) -> None:
         self._check_is_on()
@@ -268,6 +291,8 @@ class Transaction(CompoundWrite, Reader):
 
 
 def _looked_at(options: FoldOptions) -> int:
+    if "props_to_return" in options:
+        options["props_to_return"] = listed(options["props_to_return"])
     mask = returned_properties(options.get("props_to_return"))
     if mask & EXPIRES_AT:
         raise InvalidOptionError(

@@ -53,7 +53,7 @@ _KEEP_WHILE_NOT_MET: Final = 18
 _COMMAND_FAILED: Final = 19
 _BATCH_FAILED: Final = 20
 _READ_CHANGED: Final = 21
-_NOT_EXPIRING: Final = 22
+NOT_EXPIRING: Final = 22
 
 _FIRST_ERROR: Final = _NODE_NOT_FOUND
 
@@ -115,7 +115,7 @@ def keep_while_not_met(path: Names, unmet: Unmet) -> Reply:
 
 def not_expiring(path: Names) -> Reply:
     """Tell that a node has no time to live that could be renewed."""
-    return [_NOT_EXPIRING, list(path)]
+    return [NOT_EXPIRING, list(path)]
 
 
 def read_changed(pattern: list[Any]) -> Reply:
@@ -235,5 +235,5 @@ _ERRORS: Final[dict[int, Callable[..., KhepriError]]] = {
     _KEEP_WHILE_NOT_MET: _keep_while_error,
     _COMMAND_FAILED: _command_failed_error,
     _READ_CHANGED: _read_changed_error,
-    _NOT_EXPIRING: _not_expiring_error,
+    NOT_EXPIRING: _not_expiring_error,
 }

@@ -81,3 +81,28 @@ def test_who_gives_up_meanwhile_leaves_nobody_asleep(seed: int) -> None:
         thread.join(SECONDS)
         assert not thread.is_alive()
     assert not wake_chain._asleep
+
+
+@pytest.mark.usefixtures("nobody_looks")
+def test_who_need_not_sleep_any_more_leaves_nobody_asleep() -> None:
+    """They have sent and are answered before they begin to wait; their locks are in the chain."""
+    locks = held(100)
+    futures: list[KhepriFuture[int]] = [KhepriFuture(None, None, [lock]) for lock in locks]
+    begin = threading.Event()
+
+    def wait(position: int) -> None:
+        if position < 60:
+            begin.wait()
+        futures[position].get_with(locks[position], timeout=1_000.0)
+
+    threads = [
+        threading.Thread(target=wait, args=(position,), daemon=True) for position in range(100)
+    ]
+    for thread in threads:
+        thread.start()
+    threading.Event().wait(0.1)  # the others sleep by then
+    resolve_all((future, 1) for future in futures)
+    begin.set()
+    for thread in threads:
+        thread.join(SECONDS / 4)
+        assert not thread.is_alive()

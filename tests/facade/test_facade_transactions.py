@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from _thread import interrupt_main
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import khepri
-from khepri import IfAll, IfChildListLength, IfDataMatches, IfNodeExists, IfPayloadVersion, aio
+from khepri import (
+    IfAll,
+    IfChildListLength,
+    IfDataMatches,
+    IfNameMatches,
+    IfNodeExists,
+    IfPayloadVersion,
+    aio,
+)
 from khepri.errors import (
     CommandFailedError,
     InvalidOptionError,
@@ -186,6 +195,17 @@ def test_errors_are_those_of_the_store(
     assert not stock.diff("/", since=before)
 
 
+def test_names_of_properties_may_come_from_an_iterator(stock: khepri.Store) -> None:
+    names = ["payload"]
+    found = stock.transaction(
+        lambda tx: [
+            tx.map("/stock/oak", lambda _, seen: seen["data"], props_to_return=iter(names)),
+            tx.filter("/stock/oak", lambda _, seen: "data" in seen, props_to_return=iter(names)),
+        ]
+    )
+    assert found == [{khepri.Path("/stock/oak"): 156}] * 2
+
+
 def test_it_is_of_no_use_after_its_function(stock: khepri.Store) -> None:
     kept: list[Transaction] = []
     stock.transaction(kept.append)
@@ -338,6 +358,19 @@ ATTEMPTS: list[tuple[Callable[[Transaction], object], Callable[[khepri.Store], o
         lambda tx: tx.put("/a", 1, keep_while={"/new": IfNodeExists()}),
         lambda store: store.put("/new", 1),
     ),
+    (lambda tx: tx.touch("/stock/oak"), lambda store: store.touch("/stock/oak", ttl=100)),
+    (lambda tx: tx.increment("/largest"), lambda store: store.put("/largest", 1)),
+    (lambda tx: tx.copy("/deep", "/a/b/c"), lambda store: store.delete("/deep/d")),
+    # How far it came is told too.
+    (lambda tx: tx.get("/stock/new/below"), lambda store: store.delete("/stock")),
+    (
+        lambda tx: tx.get(["stock", IfAll("oak", IfDataMatches(156)), "new"]),
+        lambda store: store.put("/stock/oak", 1),
+    ),
+    (
+        lambda tx: tx.put_many(["stock", IfNameMatches("oak"), IfAll("new", IfNodeExists())], 1),
+        lambda store: store.delete("/stock/oak"),
+    ),
 ]
 
 
@@ -350,19 +383,29 @@ def test_an_error_that_was_caught_counts_as_read(
     attempt: Callable[[Transaction], object],
     disturb: Callable[[khepri.Store], object],
 ) -> None:
-    failures: list[KhepriError] = []
+    stock.put("/largest", 2**64 - 1)
+    stock.put(["deep", *["d"] * 1022], 1)
+    failures: list[str] = []
 
     def function(transaction: Transaction) -> None:
         try:
             attempt(transaction)
         except KhepriError as error:
-            failures.append(error)
+            failures.append(str(error))
         transaction.put("/done", 1)
 
     disturbed = Disturbed(function, lambda: disturb(stock))
     stock.transaction(disturbed)
     assert disturbed.runs == 2
-    assert len(failures) == 1
+    assert len(failures) == len(set(failures))
+
+
+def test_an_error_that_the_function_makes_itself_stays_what_it_is(stock: khepri.Store) -> None:
+    def give_up(path: khepri.Path, _properties: object) -> None:
+        raise NodeNotFoundError(f"nothing is good about {path}")
+
+    with pytest.raises(NodeNotFoundError, match="nothing is good"):
+        stock.transaction(lambda tx: tx.foreach("/stock/oak", give_up))
 
 
 def test_a_write_that_is_no_longer_possible_lets_it_run_again(stock: khepri.Store) -> None:
@@ -376,6 +419,14 @@ def test_a_write_that_is_no_longer_possible_lets_it_run_again(stock: khepri.Stor
     disturbed = Disturbed(function, lambda: stock.put("/lock", "theirs"))
     assert stock.transaction(disturbed) == "taken"
     assert stock.get("/lock") == "theirs"
+
+
+def test_a_number_that_ends_its_own_tree_node_is_given_all_the_same(store: khepri.Store) -> None:
+    last = {"/lives": IfDataMatches(1)}
+    store.create("/lives", 1, keep_while=last)
+    assert store.increment("/lives") == 2
+    store.create("/lives", 1, keep_while=last)
+    assert store.transaction(lambda tx: [tx.increment("/lives"), tx.exists("/lives")]) == [2, 0]
 
 
 def test_a_read_of_what_it_wrote_itself_rests_on_what_was_there_before(
@@ -463,6 +514,46 @@ def test_a_transaction_inside_of_another_one_waits_for_no_turn_of_its_own(
 
     stock.transaction(Disturbed(outer, lambda: stock.put("/stock/oak", 1)))
     assert stock.get("/outer") == 1
+
+
+def test_who_is_interrupted_while_it_waits_for_its_turn_takes_no_turn_along(
+    stock: khepri.Store,
+) -> None:
+    has_turn, go_on = threading.Event(), threading.Event()
+    runs: list[int] = []
+
+    def copy(transaction: Transaction) -> None:
+        transaction.put("/copy", transaction.get("/stock/oak"))
+
+    def copy_slowly(transaction: Transaction) -> None:
+        copy(transaction)
+        runs.append(1)
+        if len(runs) == 2:
+            has_turn.set()
+            go_on.wait(10)
+
+    def disturb() -> None:
+        stock.increment("/stock/oak")
+
+    def run(function: Callable[[Transaction], None]) -> threading.Thread:
+        thread = threading.Thread(
+            target=stock.transaction, args=(Disturbed(function, disturb),), kwargs={"timeout": 10}
+        )
+        thread.start()
+        return thread
+
+    slow = run(copy_slowly)
+    assert has_turn.wait(10)
+    interrupt = threading.Timer(0.1, interrupt_main)
+    leave = threading.Timer(0.3, go_on.set)
+    interrupt.start()
+    leave.start()
+    with pytest.raises(KeyboardInterrupt):
+        stock.transaction(Disturbed(copy, disturb), timeout=10)
+    slow.join()
+    last = run(copy)
+    last.join(5)
+    assert not last.is_alive()
 
 
 def test_many_tasks_count_together_and_few_runs_are_in_vain(stock: khepri.Store) -> None:
