@@ -12,7 +12,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .future import refuse_to_wait_here
+from .own_threads import refuse_to_wait_here
 from .server_clock import server_clock
 from .transaction_turns import TransactionTurns
 from .unawaited import UnawaitedWrites

@@ -28,8 +28,9 @@ from pykka.messages import _ActorStop
 from .actor_errors import StoppedNotice, without_frames
 from .envelope import Envelope
 from .exit_reason import NORMAL, SHUTDOWN, Exit, ExitKind, crash
-from .future import KhepriFuture, resolve_all, threads_that_serve, threads_that_start
+from .future import KhepriFuture, resolve_all
 from .mailbox import Mailbox, fail
+from .own_threads import threads_that_serve, threads_that_start
 from .reference import ActorReference
 
 if TYPE_CHECKING:

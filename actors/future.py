@@ -10,18 +10,16 @@
 - It knows the mailbox it was sent to. When that actor is gone without an answer, `get` raises.
 - It has callbacks, and ``await`` never blocks the event loop (Pykka's does).
 
-How many threads are woken at once is in `wake_chain.py`. Tried for the wait, with 64 threads: a
-lock kept per thread and used again, within the noise and with more cases.
-``python -m tests.bench.actor_round_trip`` measures it against Pykka's.
+How many threads are woken at once is in `wake_chain.py`. Tried and not kept: a lock per thread,
+used again. ``python -m tests.bench.actor_round_trip`` measures it against Pykka's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
-from _thread import LockType, allocate_lock, get_ident
+from _thread import LockType, allocate_lock
 from functools import partial
 from threading import RLock
 from time import monotonic
@@ -30,10 +28,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 import pykka
 
 from khepri.config import check_timeout
-from khepri.errors import MisuseError
 
 from . import asyncio_bridge, wake_chain
 from .actor_errors import ReplyTimeoutError
+from .own_threads import refuse_to_wait_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -51,34 +49,6 @@ _logger = logging.getLogger("khepri.actors.future")
 
 LIVENESS_CHECK_SECONDS = 1.0
 """How often a waiting thread looks whether the actor still lives."""
-
-
-threads_that_serve: Final[set[int]] = set()
-"""Threads of actors for which all others wait: whoever waits in one of them waits for itself."""
-
-threads_that_start: Final[set[int]] = set()
-"""Those of actors that are starting: they may wait for others, but not for a store's server."""
-
-# A forked child has one thread, its own.
-os.register_at_fork(after_in_child=threads_that_serve.clear)
-os.register_at_fork(after_in_child=threads_that_start.clear)
-
-
-def refuse_to_wait_here(*, for_a_server: bool = False) -> None:
-    """Let nobody wait in a thread that others wait for, where a callback or a finalizer may run.
-
-    Args:
-        for_a_server: whether what is waited for may be started by this very thread.
-
-    Raises:
-        MisuseError: this is such a thread.
-    """
-    thread = get_ident()
-    if thread in threads_that_serve or (for_a_server and thread in threads_that_start):
-        raise MisuseError(
-            "this is a thread of khepri's own, which must not wait: use async_=True in callbacks, "
-            "finalizers and handlers of logs"
-        )
 
 
 Observer: TypeAlias = "Callable[[], object] | LockType"

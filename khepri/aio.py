@@ -12,6 +12,8 @@ Each has the name, arguments, options, results and errors of the function in `kh
 Cancelling a task that waits is safe: it stops waiting, and a write that was sent is done once
 nevertheless. Starting, stopping and joining stores takes a while; run the functions of `khepri`
 for that with ``asyncio.to_thread``.
+
+It is long because each function is here with its whole signature, and nothing else.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from khepri.actors.actor_errors import ReplyTimeoutError
 from khepri.actors.default_node import default_node
 from khepri.actors.envelope import Envelope
-from khepri.actors.future import KhepriFuture, refuse_to_wait_here
+from khepri.actors.future import KhepriFuture
 from khepri.actors.node import Node
+from khepri.actors.own_threads import refuse_to_wait_here
 from khepri.actors.refusals import value_or_error
 from khepri.config import check_timeout, get_default_timeout, get_max_command_bytes
 from khepri.errors import (

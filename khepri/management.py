@@ -1,7 +1,8 @@
 """Service and cluster management of one node: what `khepri.cluster` has for the default node.
 
 Timeouts are seconds and a budget for the whole call; left out: the default timeout; None waits
-for ever. Any thread may call anything. Steps between nodes are in `membership.py`.
+for ever. Any thread may call anything. Steps between nodes are in `membership.py`. What makes it
+long is what its docstrings say of errors.
 """
 
 from __future__ import annotations
@@ -44,11 +45,9 @@ _logger = logging.getLogger("khepri.cluster")
 class ClusterManager:
     """Starts, stops, joins and describes the stores of one node. Without state; any thread.
 
-    Beside the errors that each function names, all that ask the server of a store, here or on
-    another node, may raise `ServerStoppedError` if it crashed or was stopped meanwhile; and
-    `members`, `nodes`, `join`, `reset`, `remove_member` and `transfer_leadership` the
-    `StorageError` of a disk that refuses what they need, and `OverloadedError` if too many wait.
-    All of them can be called again.
+    Beside what each function names, all that ask a server may raise `ServerStoppedError` if it
+    went away meanwhile, and those that ask a majority the `StorageError` of a disk that refuses
+    what they need, or `OverloadedError`. All of them can be called again.
     """
 
     __slots__ = ("_given_node",)
