@@ -9,7 +9,7 @@ from khepri.machine import commands
 from khepri.machine.paths import resolve_path
 from khepri.machine.values import encode_value
 
-from .options import ttl_milliseconds
+from .options import lifetime_options, ttl_milliseconds
 from .reading import concrete_path, one_node
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ class CompoundWrite(ABC):
             commands.put(
                 resolve_path(path),
                 encode_value(data),
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
+                **lifetime_options({"keep_while": keep_while, "ttl": ttl}),
             )
         )
 
@@ -64,8 +63,7 @@ class CompoundWrite(ABC):
             commands.create(
                 resolve_path(path),
                 encode_value(data),
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
+                **lifetime_options({"keep_while": keep_while, "ttl": ttl}),
             )
         )
 
@@ -82,8 +80,7 @@ class CompoundWrite(ABC):
             commands.update(
                 resolve_path(path),
                 encode_value(data),
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
+                **lifetime_options({"keep_while": keep_while, "ttl": ttl}),
             )
         )
 
@@ -102,8 +99,7 @@ class CompoundWrite(ABC):
                 resolve_path(path),
                 expected,
                 encode_value(data),
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
+                **lifetime_options({"keep_while": keep_while, "ttl": ttl}),
             )
         )
 
@@ -122,8 +118,7 @@ class CompoundWrite(ABC):
                 resolve_path(pattern),
                 encode_value(data),
                 many=True,
-                keep_while=keep_while,
-                ttl_milliseconds=ttl_milliseconds(ttl),
+                **lifetime_options({"keep_while": keep_while, "ttl": ttl}),
                 include_root=include_root_props,
             )
         )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from khepri.asking import ask_cluster
+from khepri import membership
+from khepri.asking import ask_cluster, cluster_of
 from khepri.calls import Deadline
 from khepri.errors import (
     JoinError,
@@ -32,6 +33,8 @@ from tests.cluster.cluster_helpers import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from khepri.actors.node import Node
 
 
 class Apart(LocalCluster):
@@ -267,6 +270,28 @@ def test_a_node_joins_one_that_is_itself_just_joining(round_: int) -> None:
         else:  # it was joined already, and left that cluster for the other one
             assert members == [cluster.name(0), cluster.name(1)]
             assert cluster.manager(2).nodes(cluster.store_id) == [cluster.name(2)]
+
+
+def test_a_join_waits_a_moment_for_a_store_that_is_between_two_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    really_ask = cluster_of
+    asked: list[str] = []
+
+    def ask_too_early(node: Node, store_id: str, remote: str, deadline: Deadline) -> Any:
+        asked.append(remote)
+        if len(asked) < 3:
+            raise NoSuchServerError("deleted, and not started again yet", store_id=store_id)
+        return really_ask(node, store_id, remote, deadline)
+
+    with Apart(2) as cluster:
+        monkeypatch.setattr(membership, "cluster_of", ask_too_early)
+        cluster.join(1, 0)
+        assert len(cluster.manager(0).members(cluster.store_id)) == 2
+        monkeypatch.setattr(membership, "BETWEEN_LIVES_SECONDS", 0.0)
+        asked.clear()
+        with pytest.raises(NoSuchServerError):
+            cluster.join(1, 0)
 
 
 def test_when_the_node_that_was_asked_is_gone_another_member_is_asked() -> None:
