@@ -164,6 +164,16 @@ class StoreAccess:
                 self._changed.wait(rest)
             return self.server
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the store was stopped or gave up: what comes under its id later is another."""
+        return self._is_closed
+
+    @property
+    def leads_as_far_as_known(self) -> bool:
+        """Whether the member here leads, as the cache has published it."""
+        return self.membership is not None and self.membership.leader == self.server_id
+
     def known_members(self) -> tuple[ServerId, ...]:
         """Give the members the cache has published; none if it has published nothing yet."""
         return () if self.membership is None else self.membership.members

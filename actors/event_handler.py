@@ -1,18 +1,60 @@
-"""The EventHandler: runs trigger actions, one after the other, off every server's thread.
+"""The EventHandler: makes the calls that triggers ask for, off every server's thread.
 
-There are no triggers yet; their place is here.
+What is owed is replicated (``khepri/machine/triggers.py``). The server that leads says that
+something is, and this actor looks into its published tree for what: so nothing is lost if either
+of them crashes, and nothing waits in a mailbox. A call that was made is said to be made by a
+command like any other. If that is lost with a leader, the next one has the call made again: each
+is made at least once.
+
+Calls of one store are made in the order in which they were asked for, one after the other, those
+of several stores in turn.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from khepri.machine import commands
+from khepri.machine.paths import Path
 
 from .actor import KhepriActor
+from .procedures import PROCEDURES, TriggerEvent
+from .repeated_crashes import RepeatedCrashes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from khepri.machine.triggers import Action
+
+    from .access import StoreAccess
     from .envelope import Envelope
+    from .label import ActorLabel
+    from .node import Node
+
+_logger = logging.getLogger("khepri.actors.event_handler")
+
+TURN_SECONDS: Final = 0.05
+"""So long one store's calls are made at a time, and what is made is kept back from the log."""
+
+TURN_CALLS: Final = 256
+"""So many are made at a time at most."""
+
+SAY_AGAIN_SECONDS: Final = 2.0
+"""What was said to be made and is owed after so long is said again: the command was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsAreOwed:
+    """A server leads and knows of calls to be made. It may be said as often as one likes.
+
+    Attributes:
+        access: the local face of its store.
+    """
+
+    access: StoreAccess
 
 
 class EventHandler(KhepriActor):
@@ -20,6 +62,139 @@ class EventHandler(KhepriActor):
 
     may_wait = True
 
+    def __init__(self, label: ActorLabel, node: Callable[[], Node | None]) -> None:
+        """Make the actor.
+
+        Args:
+            label: who it is.
+            node: gives the node whose stores these are, None if that has gone.
+        """
+        super().__init__(label)
+        self._node = node
+        self._crashes = RepeatedCrashes()
+        self._stores: dict[StoreAccess, _Owed] = {}
+
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
-        """Nothing is sent to it yet, so anything that comes is a bug."""
-        raise TypeError(f"not a message for an EventHandler: {envelopes[0].message!r}")
+        """Look what is owed."""
+        now = self.clock()
+        for access in [access for access in self._stores if access.is_closed]:
+            del self._stores[access]
+        for envelope in envelopes:
+            message = envelope.message
+            if not isinstance(message, ActionsAreOwed):
+                raise TypeError(f"not a message for an EventHandler: {message!r}")
+            access = message.access
+            if not access.is_closed:
+                self._stores.setdefault(access, _Owed(access)).look(now)
+
+    def next_deadline(self) -> float | None:
+        """Go on at once while there are calls to make."""
+        if any(owed.calls for owed in self._stores.values()):
+            return self.clock()
+        return self._crashes.next_deadline()
+
+    def on_deadline(self) -> None:
+        """Make some calls of each store; messages come in between."""
+        self._crashes.pass_time(self.clock())
+        for owed in tuple(self._stores.values()):
+            self._make_some(owed)
+
+    def _make_some(self, owed: _Owed) -> None:
+        until = self.clock() + TURN_SECONDS
+        made: list[int] = []
+        node = self._node()
+        while owed.calls and len(made) < TURN_CALLS and self.clock() < until:
+            if node is None or not owed.access.leads_as_far_as_known:
+                owed.forget()
+                break
+            number, action = owed.calls.popleft()
+            if not owed.is_still_owed(number):
+                continue
+            function = PROCEDURES.find(action.procedure)
+            if function is None:
+                owed.misses(action)
+                continue
+            event = TriggerEvent(
+                owed.access.store_id,
+                node,
+                action.trigger_id,
+                Path.of_valid(action.path),
+                action.kind,
+                number,
+            )
+            try:
+                function(event)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's
+                what = f"the procedure {action.procedure!r} of the trigger {action.trigger_id!r}"
+                self._crashes.tell(
+                    f"{what} of the store {owed.access.store_id!r}", error, self.clock()
+                )
+            made.append(number)
+        owed.say_made(made, self.clock())
+
+
+class _Owed:
+    """What one store's triggers ask for, as far as this actor has looked.
+
+    Attributes:
+        access: the local face of the store. Another tree of the same store has another one.
+        calls: what is still to be made, in order.
+    """
+
+    def __init__(self, access: StoreAccess) -> None:
+        self.access = access
+        self.calls: deque[tuple[int, Action]] = deque()
+        self._looked_below = 0  # at what has a smaller number
+        self._generation = 0
+        self._made: dict[int, float] = {}  # what is owed still, though made; when it was said
+        self._missed: set[str] = set()  # names of procedures that were told to be missing
+
+    def look(self, now: float) -> None:
+        """Read from the published tree what is owed now."""
+        view, generation = self.access.view, PROCEDURES.generation
+        if view is None:
+            return
+        if generation != self._generation:
+            self._generation = generation
+            self.forget()  # what was passed over may be possible now
+        triggers, made = view.state.triggers, self._made
+        actions = triggers.actions
+        new: Iterable[int] = range(self._looked_below, triggers.next_number)
+        if triggers.next_number - self._looked_below > len(actions):
+            new = sorted(number for number in actions if number >= self._looked_below)
+        self._looked_below = triggers.next_number
+        self._made = made = {number: made[number] for number in made if number in actions}
+        self.calls += [
+            (number, actions[number]) for number in new if number in actions and number not in made
+        ]
+        again = [number for number, said in made.items() if now - said > SAY_AGAIN_SECONDS]
+        self.say_made(again, now)
+
+    def is_still_owed(self, number: int) -> bool:
+        """Tell whether a call is to be made: its trigger may have been removed."""
+        view = self.access.view
+        return view is not None and number in view.state.triggers.actions
+
+    def forget(self) -> None:
+        """Leave it to another member to make the calls, or to a later moment."""
+        self.calls.clear()
+        self._looked_below = 0
+
+    def misses(self, action: Action) -> None:
+        """Leave a call that cannot be made here: it stays owed, others go on."""
+        if action.procedure not in self._missed:
+            self._missed.add(action.procedure)
+            _logger.error(
+                "no procedure %r is registered in this process, which leads the store %r: what"
+                " the trigger %r asks for waits until it is, or until another member leads",
+                action.procedure,
+                self.access.store_id,
+                action.trigger_id,
+            )
+
+    def say_made(self, numbers: Sequence[int], now: float) -> None:
+        """Have the store note that calls were made."""
+        server = self.access.server
+        if numbers and server is not None:
+            self._made.update(dict.fromkeys(numbers, now))
+            server.cast(commands.encode(commands.actions_done(numbers)))

@@ -15,11 +15,11 @@ import os
 import random
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakValueDictionary
 
 from khepri.errors import (
     ForkedProcessError,
@@ -100,12 +100,14 @@ class Node:
         """Is told, in an actor's thread, what has given up, a store or the network, and why."""
         self._file_system = file_system or PosixFileSystem()
         self._network = NodeNetwork(name, self.stores, make_transport, self._gave_up)
-        self._supervision = NodeSupervision(name, self.names, self._network)
+        self._supervision = NodeSupervision(name, self.names, self._network, weakref.ref(self))
         self.stores_of_parent: frozenset[str] = frozenset()
         """In a forked child: the ids of what ran in its parents when they forked."""
         self._lock = threading.RLock()
         # By store id, as long as somebody holds or wants it: ids may come and go without end.
-        self._changing: WeakValueDictionary[str, threading.RLock] = WeakValueDictionary()
+        self._changing: weakref.WeakValueDictionary[str, threading.RLock] = (
+            weakref.WeakValueDictionary()
+        )
         self._changing_lock = threading.Lock()  # held for a moment only
         self._starting: dict[str, _Start] = {}
         self._process = os.getpid()
@@ -430,7 +432,7 @@ class Node:
         self.stores.clear()
         self._lock = threading.RLock()  # the parent's may be held, by a thread that is not here
         self._changing_lock = threading.Lock()
-        self._changing = WeakValueDictionary()
+        self._changing = weakref.WeakValueDictionary()
 
     @contextmanager
     def _locked(self, timeout_seconds: float | None) -> Generator[None]:
@@ -496,6 +498,7 @@ class Node:
             network=self._network.of_store(store_id, known),
             random=random.random,
             registry=self._supervision.registry_that_runs,
+            event_handler=self._supervision.event_handler_that_runs,
             on_down=partial(self.running.store_down, handle, access),
         )
 

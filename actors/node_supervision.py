@@ -30,6 +30,7 @@ from .supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .node import Node
     from .node_network import NodeNetwork
     from .published_names import PublishedNames
     from .reference import ActorReference
@@ -44,19 +45,28 @@ class NodeSupervision:
     The caller sees to it that no two threads start or stop at once.
     """
 
-    def __init__(self, node_name: str, names: PublishedNames, network: NodeNetwork) -> None:
+    def __init__(
+        self,
+        node_name: str,
+        names: PublishedNames,
+        network: NodeNetwork,
+        node: Callable[[], Node | None],
+    ) -> None:
         """Declare the actors; none is started.
 
         Args:
             node_name: whose they are.
             names: the registry's table.
             network: has its supervisor among the actors.
+            node: gives the node, None if it has gone.
         """
         self._node_name = node_name
         self._names = names
         self._network = network
+        self._node = node
         self._supervisor: ActorReference | None = None
         self._registry: ActorReference | None = None
+        self._event_handler: ActorReference | None = None
         self.confirmer: ActorReference | None = None
         """The Confirmer, once it was started: with the others, if there can be other nodes."""
 
@@ -111,6 +121,11 @@ class NodeSupervision:
         assert self._registry is not None
         return self._registry
 
+    def event_handler_that_runs(self) -> ActorReference:
+        """Give the EventHandler, as `registry_that_runs` gives the registry."""
+        assert self._event_handler is not None
+        return self._event_handler
+
     def _start_registry(self, siblings: Siblings) -> ActorReference:
         del siblings
         self._registry = Registry.start(ActorLabel("registry", None, self._node_name), self._names)
@@ -124,7 +139,9 @@ class NodeSupervision:
 
     def _start_event_handler(self, siblings: Siblings) -> ActorReference:
         del siblings
-        return EventHandler.start(ActorLabel("event-handler", None, self._node_name))
+        label = ActorLabel("event-handler", None, self._node_name)
+        self._event_handler = EventHandler.start(label, self._node)
+        return self._event_handler
 
 
 _called_at_exit: Final[dict[weakref.WeakMethod[Callable[[], object]], int]] = {}

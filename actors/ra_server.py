@@ -33,6 +33,7 @@ from khepri.raft.types import EntryKind, Role
 from .actor import KhepriActor
 from .collector_pace import PACE
 from .command_flow import CommandFlow, with_outcome
+from .event_handler import ActionsAreOwed
 from .frozen_heap import FrozenHeap
 from .future import KhepriFuture, resolve_all
 from .membership_cache import LeaderIs, MembersAre
@@ -65,6 +66,7 @@ from .wal_writer import WriteFailed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from khepri.machine.triggers import Triggers
     from khepri.raft.effects import AppendEntries, Effect
     from khepri.raft.events import Event
     from khepri.raft.types import Configuration, Entry
@@ -103,6 +105,7 @@ class RaServer(KhepriActor):
         self._to_apply: list[Entry] = []
         self._next_tick = 0.0
         self._is_recovered = False
+        self._told_of: Triggers | None = None  # what the EventHandler knows to be owed
 
     # --- life
 
@@ -184,6 +187,7 @@ class RaServer(KhepriActor):
             self._forgetful_peers.look(self._core)
             events += self._flow.entry_for_expiries(self._core, self._machine)
             self._waiters.forget_abandoned(time.monotonic())  # the callers' clock
+            self._told_of = None  # it may have crashed, or not know yet that this member leads
             if self._core.leader is None:
                 self._flow.pump.withdraw_abandoned()
         self._step(events)
@@ -353,6 +357,9 @@ class RaServer(KhepriActor):
             self._apply_all()
         if self._is_recovered:
             self._access.publish_view(self._machine.view)
+            triggers = self._machine.view.state.triggers
+            if triggers.actions and triggers is not self._told_of:
+                self._have_calls_made(triggers)
         self._flow.answer(self._core)
         if self._waiters.are_there:
             settled = self._flow.pump.origin.settled
@@ -360,6 +367,12 @@ class RaServer(KhepriActor):
         if self._replies:
             replies, self._replies = self._replies, []
             resolve_all(replies)
+
+    def _have_calls_made(self, triggers: Triggers) -> None:
+        """Tell the EventHandler of what is owed, once this leader knows what was noted before."""
+        if self._core.role is Role.LEADER and self._machine.view.term == self._core.term:
+            self._told_of = triggers
+            self._setup.event_handler().cast(ActionsAreOwed(self._access))
 
     def _execute(self, one: Effect) -> None:  # noqa: C901 - one case per effect
         match one:

@@ -107,6 +107,7 @@ class ServerSetup:
         network: the way to other members.
         random: gives floats in [0, 1).
         registry: gives the node's registry, as of now.
+        event_handler: gives the node's EventHandler, as of now.
         on_down: told when the supervisor of the store has ended, and why.
         log_clock: for the time stamps in entries.
         membership_cache: the store's cache; set when it starts, before the server.
@@ -122,6 +123,7 @@ class ServerSetup:
     network: Network
     random: Callable[[], float]
     registry: Callable[[], ActorReference]
+    event_handler: Callable[[], ActorReference]
     on_down: Callable[[Exit], None]
     log_clock: LogClock = field(default_factory=LogClock)
     membership_cache: ActorReference = field(init=False)

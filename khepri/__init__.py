@@ -49,8 +49,17 @@ from .machine.names import PARENT, ROOT, THIS
 from .machine.paths import Path, PathPattern, abspath, combine_with_conditions
 from .machine.paths import resolve_path as realpath
 from .machine.unix_paths import STAR, STAR_STAR
-from .more_functions import copy, increment, move, touch, transaction
+from .machine.values import ProcedureName
+from .more_functions import copy, increment, move, touch
 from .options import applied
+from .procedure_functions import (
+    register_trigger,
+    run_sproc,
+    transaction,
+    triggers,
+    unregister_trigger,
+)
+from .procedures import register_procedure, unregister_procedure
 from .raft.types import ServerId
 from .reading_functions import (
     count,
@@ -128,6 +137,7 @@ __all__ = [
     "NodeNotFoundError",
     "Path",
     "PathPattern",
+    "ProcedureName",
     "RaServerConfig",
     "RaSystemName",
     "ServerId",
@@ -177,13 +187,19 @@ __all__ = [
     "put_many",
     "ra_system",
     "realpath",
+    "register_procedure",
+    "register_trigger",
     "reset",
+    "run_sproc",
     "server_ref",
     "start",
     "stop",
     "touch",
     "transaction",
+    "triggers",
     "types",
+    "unregister_procedure",
+    "unregister_trigger",
     "update",
     "view",
 ]

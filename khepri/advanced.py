@@ -63,7 +63,7 @@ class AdvancedStore:
     time to live), ``keep_while`` (its conditions by path or pattern, as a put takes them; of a
     tree node that has some); left out: payload, payload_version and delete_reason. They come back
     under their names, but ``payload`` as ``data``, and ``has_payload`` as ``has_data`` (``sproc``
-    and ``is_sproc`` are for stored procedures, which there are none of yet). Writes also take
+    and ``is_sproc`` for a stored procedure). Writes also take
     ``return_indirect_deletes``: whether to tell of tree nodes removed as a consequence.
 
     Arguments, options, errors and durability are those of the function of the same name in

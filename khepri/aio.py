@@ -18,7 +18,7 @@ It is long because each function is here with its whole signature, and nothing e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from khepri.config import get_default_store_id
 
@@ -33,7 +33,7 @@ from .transacting import Transactor
 from .writing import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
     from typing import Unpack
 
     from khepri.actors.node import Node
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         WriteOptions,
     )
     from .transaction import Transaction
+    from .triggering import Trigger
     from .viewing import Difference, TreeView
 
 __all__ = [
@@ -89,8 +90,12 @@ __all__ = [
     "move",
     "put",
     "put_many",
+    "register_trigger",
+    "run_sproc",
     "touch",
     "transaction",
+    "triggers",
+    "unregister_trigger",
     "update",
     "view",
 ]
@@ -397,14 +402,84 @@ async def fence(*, store_id: str | None = None, **options: Unpack[TimeoutOption]
     await _store(store_id).fence(**options)
 
 
+@overload
 async def transaction(
     function: Callable[[Transaction], T],
     *,
     store_id: str | None = None,
     **options: Unpack[TransactionOptions],
-) -> T:
+) -> T: ...
+@overload
+async def transaction(
+    function: Callable[..., T],
+    args: Sequence[object],
+    *,
+    store_id: str | None = None,
+    **options: Unpack[TransactionOptions],
+) -> T: ...
+@overload
+async def transaction(
+    function: PathLike,
+    args: Sequence[object] = (),
+    *,
+    store_id: str | None = None,
+    **options: Unpack[TransactionOptions],
+) -> Any: ...  # noqa: ANN401 - the stored procedure decides
+async def transaction(
+    function: Callable[..., T] | PathLike,
+    args: Sequence[object] = (),
+    *,
+    store_id: str | None = None,
+    **options: Unpack[TransactionOptions],
+) -> Any:
     """See `khepri.Store.transaction`."""
-    return await _store(store_id).transaction(function, **options)
+    return await _store(store_id).transaction(function, args, **options)
+
+
+async def run_sproc(
+    path: PathLike,
+    args: Sequence[object] = (),
+    *,
+    store_id: str | None = None,
+    **options: Unpack[ReadOptions],
+) -> Any:  # noqa: ANN401 - the function decides
+    """See `khepri.Store.run_sproc`."""
+    return await _store(store_id).run_sproc(path, args, **options)
+
+
+async def register_trigger(
+    trigger_id: str,
+    path_pattern: PathLike,
+    procedure_path: PathLike,
+    *,
+    on_actions: Iterable[str] | None = None,
+    priority: int = 0,
+    store_id: str | None = None,
+    **options: Unpack[TimeoutOption],
+) -> None:
+    """See `khepri.Store.register_trigger`."""
+    await _store(store_id).register_trigger(
+        trigger_id,
+        path_pattern,
+        procedure_path,
+        on_actions=on_actions,
+        priority=priority,
+        **options,
+    )
+
+
+async def unregister_trigger(
+    trigger_id: str, *, store_id: str | None = None, **options: Unpack[TimeoutOption]
+) -> bool:
+    """See `khepri.Store.unregister_trigger`."""
+    return await _store(store_id).unregister_trigger(trigger_id, **options)
+
+
+async def triggers(
+    *, store_id: str | None = None, **options: Unpack[ReadOptions]
+) -> dict[str, Trigger]:
+    """See `khepri.Store.triggers`."""
+    return await _store(store_id).triggers(**options)
 
 
 _AS_HERE = frozenset({"batch"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast, overload
 
 from khepri.actors.server_messages import ConsistentRead
 from khepri.errors import KhepriTimeoutError, MisuseError, WrongTypeError
@@ -18,12 +18,13 @@ from .async_calls import call, send
 from .async_reading import AsyncReader
 from .batch import Batch
 from .calls import DEFAULT, Deadline, Timeout, check_size, result
-from .options import WRITE, check_options, check_unknown
+from .options import TIMEOUT, WRITE, check_options, check_unknown
+from .procedures import find_procedure
 from .transacting import Runs, is_done
-from .writing import Writer
+from .triggering import Triggering, listed_triggers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from types import TracebackType
     from typing import Unpack
 
@@ -34,16 +35,18 @@ if TYPE_CHECKING:
         ManyWriteOptions,
         PutManyOptions,
         PutOptions,
+        ReadOptions,
         TimeoutOption,
         TransactionOptions,
         WriteOptions,
     )
     from .transaction import Transaction
+    from .triggering import Trigger
 
 T = TypeVar("T")
 
 
-class CoroutineWriter(Writer):
+class CoroutineWriter(Triggering):
     """A writer whose functions check, encode, and give a coroutine that sends and waits."""
 
     __slots__ = ()
@@ -184,11 +187,68 @@ class AsyncWriter(AsyncReader):
         Deadline(timeout)  # a mistake is told now
         return AsyncBatch(partial(self._writer._send, options=options), timeout)  # noqa: SLF001
 
+    async def run_sproc(
+        self, path: PathLike, args: Sequence[object] = (), **options: Unpack[ReadOptions]
+    ) -> Any:  # noqa: ANN401 - the function decides
+        """See `khepri.Store.run_sproc`; it is called in the loop's thread."""
+        return find_procedure(await self.get(path, **options), path)(*args)
+
+    async def register_trigger(
+        self,
+        trigger_id: str,
+        path_pattern: PathLike,
+        procedure_path: PathLike,
+        *,
+        on_actions: Iterable[str] | None = None,
+        priority: int = 0,
+        **options: Unpack[TimeoutOption],
+    ) -> None:
+        """See `khepri.Store.register_trigger`."""
+        await self._writer.register_trigger(
+            trigger_id,
+            path_pattern,
+            procedure_path,
+            on_actions=on_actions,
+            priority=priority,
+            **options,
+        )
+
+    async def unregister_trigger(self, trigger_id: str, **options: Unpack[TimeoutOption]) -> bool:
+        """See `khepri.Store.unregister_trigger`."""
+        return bool(await self._writer.unregister_trigger(trigger_id, **options))
+
+    async def triggers(self, **options: Unpack[ReadOptions]) -> dict[str, Trigger]:
+        """See `khepri.Store.triggers`."""
+        return listed_triggers((await self.view(**options)).held)
+
+    @overload
     async def transaction(
-        self, function: Callable[[Transaction], T], **options: Unpack[TransactionOptions]
+        self,
+        function: Callable[[Transaction], T],
+        **options: Unpack[TransactionOptions],
+    ) -> T: ...
+    @overload
+    async def transaction(
+        self,
+        function: Callable[..., T],
+        args: Sequence[object],
+        **options: Unpack[TransactionOptions],
+    ) -> T: ...
+    @overload
+    async def transaction(
+        self,
+        function: PathLike,
+        args: Sequence[object] = (),
+        **options: Unpack[TransactionOptions],
+    ) -> Any: ...  # noqa: ANN401 - the stored procedure decides
+    async def transaction(
+        self,
+        function: Callable[..., T] | PathLike,
+        args: Sequence[object] = (),
+        **options: Unpack[TransactionOptions],
     ) -> T:
         """See `khepri.Store.transaction`."""
-        runs = Runs(function, options)
+        runs: Runs[T] = Runs(function, args, options)
         node = self._reader.node
         async with AsyncExitStack() as turn:
             while runs.again(self.store_id, (await self.view(**runs.read_options)).held):
@@ -215,6 +275,6 @@ class AsyncWriter(AsyncReader):
 
     async def fence(self, **options: Unpack[TimeoutOption]) -> None:
         """See `khepri.Store.fence`."""
-        check_unknown("fence", cast("dict[str, Any]", options), frozenset({"timeout"}))
+        check_unknown("fence", cast("dict[str, Any]", options), TIMEOUT)
         deadline = Deadline(options.get("timeout", DEFAULT))
         await call(self._reader.node, self.store_id, ConsistentRead(), result, deadline)

@@ -27,6 +27,8 @@
     ├── OverloadedError                                 too much is waiting; nothing was done
     ├── CommandFailedError                              it made the machine raise; no effect
     ├── ReadChangedError                                inside of transactions, which run again
+    ├── NotAProcedureError                              data, or nothing, where one should be
+    ├── ProcedureNotRegisteredError                     its name stands for nothing in this process
     ├── ForkedProcessError                              the store belongs to the parent process
     ├── TransportError
     │   ├── ListenError                                 the address cannot be bound
@@ -251,6 +253,14 @@ class ReadChangedError(KhepriError):
 
     So no function raises it; it is what the reply of a member stands for. Facts: ``pattern``.
     """
+
+
+class NotAProcedureError(KhepriError):
+    """A tree node has no stored procedure, but data or nothing. Facts: ``path``."""
+
+
+class ProcedureNotRegisteredError(KhepriError):
+    """A stored name stands for no function in this process. Facts: ``path``, ``procedure``."""
 
 
 class ForkedProcessError(KhepriError):

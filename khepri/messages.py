@@ -27,6 +27,7 @@ from .reading_messages import (
     Map,
     View,
 )
+from .trigger_messages import RegisterTrigger, Triggers, UnregisterTrigger
 from .writing_messages import (
     Batch,
     ClearManyPayloads,
@@ -94,8 +95,11 @@ __all__ = [
     "Move",
     "Put",
     "PutMany",
+    "RegisterTrigger",
     "Require",
     "Touch",
+    "Triggers",
+    "UnregisterTrigger",
     "Update",
     "View",
 ]

@@ -1,11 +1,11 @@
-"""The writing functions beyond Khepri's, and transactions, for the default store or ``store_id=``.
+"""The writing functions beyond Khepri's, for the default store or ``store_id=``.
 
 Each is the method of the same name of `Store`: its arguments, results and errors are told there.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from khepri.config import get_default_store_id
 
@@ -13,16 +13,12 @@ from .docstrings import tell_as_methods
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Unpack
 
     from khepri.actors.future import KhepriFuture
     from khepri.machine.paths import PathLike
 
-    from .options import TransactionOptions, WriteOptions
-    from .transaction import Transaction
-
-T = TypeVar("T")
+    from .options import WriteOptions
 
 
 def _store(store_id: str | None) -> Store:
@@ -183,16 +179,6 @@ def touch(
 ) -> KhepriFuture[None] | None:
     """See `Store.touch`."""
     return _store(store_id).touch(path, ttl=ttl, async_=async_, **options)
-
-
-def transaction(
-    function: Callable[[Transaction], T],
-    *,
-    store_id: str | None = None,
-    **options: Unpack[TransactionOptions],
-) -> T:
-    """See `Store.transaction`."""
-    return _store(store_id).transaction(function, **options)
 
 
 tell_as_methods(globals(), Store)

@@ -216,6 +216,7 @@ READ = frozenset({"timeout", "favor", "condition"})
 COUNT = READ | {"include_root_props", "expect_specific_node"}
 MANY = COUNT | {"limit", "start_after"}
 FOLD = MANY | {"props_to_return"}
+TIMEOUT = frozenset({"timeout"})
 TRANSACTION = frozenset({"timeout", "favor"})
 WRITE = frozenset({"timeout", "reply_from", "priority"})
 MANY_WRITE = WRITE | {"include_root_props"}

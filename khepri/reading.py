@@ -160,10 +160,7 @@ class Reader:
         return queries.has_data(self._read("has_data", options), one_node(path))
 
     def is_sproc(self, path: PathLike, **options: Unpack[ReadOptions]) -> bool:
-        """Tell whether there is such a tree node and it carries a stored procedure.
-
-        For later: no function stores one yet, so the answer is no.
-        """
+        """Tell whether there is such a tree node and it carries a stored procedure."""
         return queries.is_sproc(self._read("is_sproc", options), one_node(path))
 
     # --- many tree nodes

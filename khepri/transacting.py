@@ -5,35 +5,61 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from inspect import iscoroutinefunction
 from threading import TIMEOUT_MAX
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from khepri.errors import KhepriTimeoutError, WrongTypeError
 from khepri.machine.replies import is_error
 
 from .calls import DEFAULT, Deadline, result
 from .options import TRANSACTION, check_unknown, is_consistent
+from .procedures import find_procedure
+from .reading import one_node
 from .transaction import Transaction
-from .writing import Writer
+from .triggering import Triggering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from threading import RLock
     from typing import Unpack
 
     from khepri.machine.machine import View
+    from khepri.machine.paths import PathLike
 
     from .options import Favor, ReadOptions, TransactionOptions
 
 T = TypeVar("T")
 
 
-class Transactor(Writer):
+class Transactor(Triggering):
     """The part of a `Store` that runs transactions."""
 
     __slots__ = ()
 
+    @overload
     def transaction(
-        self, function: Callable[[Transaction], T], **options: Unpack[TransactionOptions]
+        self,
+        function: Callable[[Transaction], T],
+        **options: Unpack[TransactionOptions],
+    ) -> T: ...
+    @overload
+    def transaction(
+        self,
+        function: Callable[..., T],
+        args: Sequence[object],
+        **options: Unpack[TransactionOptions],
+    ) -> T: ...
+    @overload
+    def transaction(
+        self,
+        function: PathLike,
+        args: Sequence[object] = (),
+        **options: Unpack[TransactionOptions],
+    ) -> Any: ...  # noqa: ANN401 - the stored procedure decides
+    def transaction(
+        self,
+        function: Callable[..., T] | PathLike,
+        args: Sequence[object] = (),
+        **options: Unpack[TransactionOptions],
     ) -> T:
         """Read and write as if nobody else did meanwhile; all of it happens, or nothing.
 
@@ -51,8 +77,9 @@ class Transactor(Writer):
         ``favor="consistency"`` has everything acknowledged before.
 
         Args:
-            function: called with the transaction; to hand it more, use a lambda or
-                ``functools.partial``.
+            function: called with the transaction; or the path of a stored procedure, which is
+                read in the transaction too (`register_procedure`).
+            args: what it is called with besides.
             options: ``timeout``, the seconds for all runs and the writing, and ``favor``, by which
                 the tree for each run is chosen as for a read; ``"low_latency"`` if left out. What
                 is not fresh is found out when it counts.
@@ -62,13 +89,15 @@ class Transactor(Writer):
 
         Raises:
             BaseException: what the function raises.
+            NodeNotFoundError, NotAProcedureError, ProcedureNotRegisteredError: of the path of a
+                stored procedure, as for `run_sproc`.
             KhepriTimeoutError: out of time. If others were always ahead, its ``outcome`` is
                 ``"not_applied"``.
             ValueTooLargeError: what it reads and writes, as one command, is above
                 ``max_command_bytes``.
             KhepriError: as for every write.
         """
-        runs = Runs(function, options)
+        runs: Runs[T] = Runs(function, args, options)
         with ExitStack() as turn:
             while runs.again(self._store_id, self._view(runs.read_options)):
                 try:
@@ -103,23 +132,23 @@ class Runs(Generic[T]):
 
     __slots__ = ("_favor", "_function", "command", "count", "deadline", "result")
 
-    def __init__(self, function: Callable[[Transaction], T], options: TransactionOptions) -> None:
+    def __init__(
+        self,
+        function: Callable[..., T] | PathLike,
+        args: Sequence[object],
+        options: TransactionOptions,
+    ) -> None:
         """Begin to spend the time.
 
         Raises:
             WrongTypeError: the function is none, or has to be awaited; or an unknown option.
+            InvalidPathError: not the path of one tree node.
             InvalidOptionError: an impossible ``favor`` or ``timeout``.
         """
         check_unknown("transaction", cast("dict[str, Any]", options), TRANSACTION)
-        if not callable(function) or iscoroutinefunction(function):
-            raise WrongTypeError(
-                f"a transaction is a function that is called, not awaited: {function!r:.100}",
-                option="function",
-                value=function,
-            )
         self._favor: Favor = options.get("favor", "low_latency")
         is_consistent(self._favor)
-        self._function = function
+        self._function = _of_transaction(function, args)
         self.deadline = Deadline(options.get("timeout", DEFAULT))
         self.command = b""
         self.count = 0
@@ -158,6 +187,35 @@ class Runs(Generic[T]):
     def late(self, error: KhepriTimeoutError) -> KhepriTimeoutError:
         """Make the error for a command that was not answered in what was left of the time."""
         return self.deadline.error("the transaction", error.facts["outcome"], error.message)
+
+
+def _of_transaction(
+    function: Callable[..., T] | PathLike, args: Sequence[object]
+) -> Callable[[Transaction], T]:
+    """Give what a transaction runs: a function of the program, or one by its stored name."""
+    if not isinstance(args, (list, tuple)):
+        raise WrongTypeError(
+            f"args is a list of what the function is called with, not {args!r:.100}",
+            option="args",
+            value=args,
+        )
+    if isinstance(function, (str, list, tuple)):
+        path = cast("PathLike", function)
+        one_node(path)  # a mistake is told now
+
+        def stored(transaction: Transaction) -> T:
+            found: T = find_procedure(transaction.get(path), path)(transaction, *args)
+            return found
+
+        return stored
+    if not callable(function) or iscoroutinefunction(function):
+        raise WrongTypeError(
+            "a transaction is a function that is called, not awaited, or the path of a stored"
+            f" procedure: {function!r:.100}",
+            option="function",
+            value=function,
+        )
+    return lambda transaction: function(transaction, *args)
 
 
 def _leave(lock: RLock) -> None:

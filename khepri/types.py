@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from .actors.future import KhepriFuture
 from .actors.node import Node
+from .actors.procedures import TriggerEvent
 from .actors.server_status import PeerStatus, ServerStatus
 from .advanced import AdvancedStore
 from .aio import AsyncAdvancedStore, AsyncBatch
@@ -50,6 +51,7 @@ from .options import (
 )
 from .server_ref import ServerRef
 from .transaction import Transaction
+from .triggering import Trigger
 
 __all__ = [
     "AdvancedManyOptions",
@@ -88,5 +90,7 @@ __all__ = [
     "TimeoutOption",
     "Transaction",
     "TransactionOptions",
+    "Trigger",
+    "TriggerEvent",
     "WriteOptions",
 ]

@@ -39,6 +39,9 @@ TOUCH: Final = 14
 REQUIRE: Final = 15
 PUT_FAMILY: Final = 16
 """Part of a batch: puts to tree nodes with one parent. Its path, their names, their payloads."""
+REGISTER_TRIGGER: Final = 17
+UNREGISTER_TRIGGER: Final = 18
+ACTIONS_DONE: Final = 19
 
 # Options of the ..._MATCHING commands; absent means the default.
 MANY: Final = 0

@@ -21,6 +21,7 @@ from khepri.errors import InvalidOptionError
 
 from .command_bytes import encode, encode_batch, encode_put, encode_put_at
 from .command_codes import (
+    ACTIONS_DONE,
     BATCH,
     CHECK,
     CLEAR_MATCHING,
@@ -38,11 +39,13 @@ from .command_codes import (
     OPEN_SESSION,
     PUT,
     PUT_MATCHING,
+    REGISTER_TRIGGER,
     REQUIRE,
     RETURNING,
     TARGETS_ONLY,
     TOUCH,
     TTL,
+    UNREGISTER_TRIGGER,
     UPDATE,
     KeepWhileOption,
     Operation,
@@ -59,11 +62,13 @@ from .paths import (
     ensure_specific,
     includes_root,
 )
+from .trigger_commands import actions_done, register_trigger, unregister_trigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "ACTIONS_DONE",
     "BATCH",
     "CHECK",
     "CLEAR_MATCHING",
@@ -81,14 +86,17 @@ __all__ = [
     "OPEN_SESSION",
     "PUT",
     "PUT_MATCHING",
+    "REGISTER_TRIGGER",
     "REQUIRE",
     "RETURNING",
     "TARGETS_ONLY",
     "TOUCH",
     "TTL",
+    "UNREGISTER_TRIGGER",
     "UPDATE",
     "KeepWhileOption",
     "Operation",
+    "actions_done",
     "batch",
     "check",
     "clear_payload",
@@ -104,8 +112,10 @@ __all__ = [
     "move",
     "open_session",
     "put",
+    "register_trigger",
     "require",
     "touch",
+    "unregister_trigger",
     "update",
 ]
 

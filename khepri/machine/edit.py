@@ -46,6 +46,7 @@ class Edit:
         deleted: every node removed so far, in the order of removal, descendants included if
             ``lists_descendants``.
         touched: paths changed since somebody last emptied the list; the cascade lives on it.
+        triggers: the triggers, as changed so far.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class Edit:
         "now_milliseconds",
         "root",
         "touched",
+        "triggers",
     )
 
     def __init__(
@@ -71,6 +73,7 @@ class Edit:
         """
         self.root = state.root
         self.index = state.watch_index
+        self.triggers = state.triggers
         self.now_milliseconds = now_milliseconds
         self.before: dict[Names, TreeNode | None] = {}
         self.deleted: dict[Names, Deleted] = {}
@@ -79,7 +82,7 @@ class Edit:
 
     def state(self) -> TreeState:
         """Give the state the operation has reached."""
-        return TreeState(self.root, self.index)
+        return TreeState(self.root, self.index, self.triggers)
 
     def node_at(self, path: Names) -> TreeNode | None:
         """Give the node now at a path, None if there is none."""

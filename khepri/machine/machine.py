@@ -46,7 +46,7 @@ from .sessions import (
 from .snapshot_format import Snapshot
 from .snapshot_reader import read_chunks
 from .snapshot_writer import write_chunks
-from .state import EMPTY_STATE
+from .state import EMPTY_STATE, TreeState
 from .working_tree import WorkingTree
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from .commands import Operation
     from .replies import Reply
-    from .state import Change, TreeState
+    from .state import Change
 
 _SESSION_ID_FACTOR: Final = 1 << 16
 """Session id = log index x this + place in the entry: unique, since an index is applied once."""
@@ -322,13 +322,9 @@ class Machine:
 
     def _expire(self) -> None:
         """Remove what has expired, as one operation before all others of the entry."""
-        edit = Edit(
-            self._working.seal(), self._time_milliseconds, lists_descendants=self.wants_changes
-        )
+        edit = self._edit(self._working.seal())
         expire(edit)
-        self._working.replace(edit.state())
-        if self.wants_changes:
-            self._changes.extend(edit.changes())
+        self._take_over(edit)
 
     def _run(self, operation: Operation) -> Reply:
         """Run one decoded operation on a sealed state; an error leaves that state in place."""
@@ -338,13 +334,31 @@ class Machine:
         run = OPERATIONS.get(operation[0])
         if run is None:
             return command_failed(f"unknown command {operation[0]!a:.40}")
-        edit = Edit(state, self._time_milliseconds, lists_descendants=self.wants_changes)
+        edit = self._edit(state)
         reply = run(edit, *operation[1:])
         if not is_error(reply):
-            self._working.replace(edit.state())
-            if self.wants_changes:
-                self._changes.extend(edit.changes())
+            self._take_over(edit)
         return reply
+
+    def _edit(self, state: TreeState) -> Edit:
+        lists_descendants = self.wants_changes or bool(state.triggers.by_id)
+        return Edit(state, self._time_milliseconds, lists_descendants=lists_descendants)
+
+    def _take_over(self, edit: Edit) -> None:
+        """Go on from what an operation has led to, and owe what its triggers ask for.
+
+        Those are the triggers that were there before it.
+        """
+        before, after = self._working.seal(), edit.state()
+        triggers = before.triggers
+        if triggers.by_id or self.wants_changes:
+            changes = edit.changes()
+            if triggers.by_id and changes:
+                fired = triggers.fired(changes, before.root, after.root)
+                after = TreeState(after.root, after.watch_index, fired)
+            if self.wants_changes:
+                self._changes.extend(changes)
+        self._working.replace(after)
 
     def _run_batch(self, state: TreeState, operation: Operation) -> Reply:
         """Run all operations or none."""

@@ -29,6 +29,7 @@ from .patterns import find_many, find_one, place_many, place_one
 from .properties import EXPLICIT
 from .replies import DONE, keep_while_not_met, mismatching_node, node_not_found
 from .results import Options, results
+from .trigger_operations import TRIGGER_OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,6 +174,7 @@ OPERATIONS: Final[dict[int, Callable[..., Reply]]] = {
     commands.DELETE_MATCHING: delete_matching,
     commands.CLEAR_MATCHING: clear_matching,
     **MORE_OPERATIONS,
+    **TRIGGER_OPERATIONS,
 }
 """The operations by code. Batches and sessions are the machine's own."""
 

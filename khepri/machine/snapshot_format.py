@@ -22,10 +22,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from .state import TreeState
 
-FORMAT_VERSION: Final = 2
-"""What is written. 2: what a node lives under has an expiry and a mark of its own."""
+FORMAT_VERSION: Final = 3
+"""What is written. 2: what a node lives under has an expiry and a mark of its own. 3: there may be
+triggers; where there have never been any, 2 is written, for older releases to read."""
 
-KNOWN_VERSIONS: Final = frozenset({1, FORMAT_VERSION})
+WITHOUT_TRIGGERS: Final = 2
+
+KNOWN_VERSIONS: Final = frozenset({1, WITHOUT_TRIGGERS, FORMAT_VERSION})
 """What can be read."""
 
 CRC_BYTES: Final = 4
@@ -45,6 +48,12 @@ SESSION: Final = 4
 """[SESSION, a row of ``SessionTable.to_plain``]"""
 END: Final = 5
 """[END]"""
+TRIGGER: Final = 6
+"""[TRIGGER, id, pattern, kinds of changes, priority, path of the procedure], by id"""
+ACTION: Final = 7
+"""[ACTION, number, id of the trigger, procedure, path, kind of change], by number"""
+NEXT_ACTION: Final = 8
+"""[NEXT_ACTION, number]"""
 
 FIRST_PART: Final = 1
 """In the parts of a family record: it begins a family."""

@@ -18,6 +18,7 @@ from .keep_while import EMPTY_INDEX, IMPLICIT, Expiry, KeepWhile, Watch
 from .paths import resolve_path
 from .sessions import checked_row
 from .snapshot_format import (
+    ACTION,
     CRC_BYTES,
     END,
     FAMILY,
@@ -27,12 +28,15 @@ from .snapshot_format import (
     KEEP_WHILE,
     KNOWN_VERSIONS,
     LAST_PART,
+    NEXT_ACTION,
     ROOT,
     SESSION,
+    TRIGGER,
     Snapshot,
 )
 from .state import TreeState
 from .tree import NO_CHILDREN, TreeNode
+from .triggers import ALL_KINDS, KINDS, NO_TRIGGERS, Action, Trigger
 from .unread_family import LARGEST, Columns, leave_unread
 
 if TYPE_CHECKING:
@@ -102,6 +106,8 @@ class _Reader:
         self._index = EMPTY_INDEX
         self._dues: list[tuple[int, Names]] = []
         self._sessions: list[list[Any]] = []
+        self._triggers = NO_TRIGGERS
+        self._actions: list[tuple[int, Action]] = []
         self._ended = False
 
     def take(self, record: list[Any]) -> None:
@@ -117,6 +123,12 @@ class _Reader:
             self._take_keep_while(*record[1:])
         elif kind == SESSION:
             self._sessions.append(checked_row(record[1]))
+        elif kind == NEXT_ACTION:
+            self._take_next_action(*record[1:])
+        elif kind == TRIGGER:
+            self._take_trigger(*record[1:])
+        elif kind == ACTION:
+            self._take_action(*record[1:])
         elif kind == END:
             self._ended = True
         else:
@@ -133,7 +145,8 @@ class _Reader:
             raise ValueError(f"it is said to be of {said_index} and is of {index}")
         # All at once: one by one would take longer than everything else.
         watch_index = self._index._replace(expiries=ExpiryIndex.of(self._dues))
-        state = TreeState(self._root, watch_index)
+        actions = self._triggers.actions.update(self._actions)
+        state = TreeState(self._root, watch_index, self._triggers._replace(actions=actions))
         return Snapshot(state, index, term, time_milliseconds, self._sessions)
 
     def _take_header(self, version: int, *header: int) -> None:
@@ -247,3 +260,26 @@ class _Reader:
         node.keep_while = KeepWhile(watches, expiry, is_implicit=is_implicit)
         if watches:
             self._index = self._index.with_watcher(tuple(names), KeepWhile(watches))
+
+    def _take_next_action(self, number: int) -> None:
+        if type(number) is not int:
+            raise ValueError("the number of an action is none")
+        self._triggers = self._triggers._replace(next_number=number)
+
+    def _take_trigger(
+        self, trigger_id: str, pattern: list[Any], kinds: int, priority: int, path: list[str]
+    ) -> None:
+        if not type(kinds) is type(priority) is int or not 0 < kinds <= ALL_KINDS:
+            raise ValueError("a trigger has the wrong form")
+        "".join((trigger_id, *path))  # raises for anything but text
+        resolved = resolve_path([component_from_plain(part) for part in pattern])
+        trigger = Trigger(resolved, kinds, priority, tuple(path))
+        self._triggers = self._triggers.with_trigger(trigger_id, trigger)
+
+    def _take_action(
+        self, number: int, trigger_id: str, procedure: str, path: list[str], kind: str
+    ) -> None:
+        if type(number) is not int or kind not in KINDS:
+            raise ValueError("an action has the wrong form")
+        "".join((trigger_id, procedure, *path))
+        self._actions.append((number, Action(trigger_id, procedure, tuple(path), kind)))

@@ -16,6 +16,7 @@ from khepri.encoding import pack
 from .condition_codec import component_to_plain
 from .keep_while import IMPLICIT
 from .snapshot_format import (
+    ACTION,
     CRC_BYTES,
     END,
     FAMILY,
@@ -24,8 +25,11 @@ from .snapshot_format import (
     HEADER,
     KEEP_WHILE,
     LAST_PART,
+    NEXT_ACTION,
     ROOT,
     SESSION,
+    TRIGGER,
+    WITHOUT_TRIGGERS,
     Snapshot,
 )
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
     from .keep_while import KeepWhile
     from .tree import Names, TreeNode
+    from .triggers import Triggers
 
 CHUNK_BYTES: Final = 64 * 1024
 CHUNK_NODES: Final = 256
@@ -47,9 +52,10 @@ def write_chunks(snapshot: Snapshot) -> Iterator[bytes]:
 
     The state is immutable, so this may go on in another thread while the machine does.
     """
+    has_triggers = snapshot.state.triggers.are_to_be_kept
     header = [
         HEADER,
-        FORMAT_VERSION,
+        FORMAT_VERSION if has_triggers else WITHOUT_TRIGGERS,
         snapshot.applied_index,
         snapshot.applied_term,
         snapshot.time_milliseconds,
@@ -82,7 +88,18 @@ def _batches(header: list[Any], snapshot: Snapshot) -> Iterator[list[Any]]:
     yield records
     yield from _in_tens(_keep_while_record(path, it) for path, it in watchers)
     yield from _in_tens([SESSION, session] for session in snapshot.sessions)
+    if snapshot.state.triggers.are_to_be_kept:
+        yield from _in_tens(_trigger_records(snapshot.state.triggers))
     yield [[END]]
+
+
+def _trigger_records(triggers: Triggers) -> Iterator[list[Any]]:
+    yield [NEXT_ACTION, triggers.next_number]
+    for trigger_id, (pattern, kinds, priority, path) in sorted(triggers.by_id.items(), key=_key):
+        plain = [component_to_plain(part) for part in pattern]
+        yield [TRIGGER, trigger_id, plain, kinds, priority, list(path)]
+    for number, (trigger_id, procedure, path, kind) in sorted(triggers.actions.items()):
+        yield [ACTION, number, trigger_id, procedure, list(path), kind]
 
 
 def _in_tens(records: Iterable[list[Any]]) -> Iterator[list[Any]]:
@@ -228,3 +245,7 @@ def _keep_while_record(path: Names, keep_while: KeepWhile) -> list[Any]:
     ]
     expiry = keep_while.expiry or (None, None)
     return [KEEP_WHILE, list(path), watches, *expiry, keep_while.is_implicit]
+
+
+def _key(item: tuple[str, object]) -> str:
+    return item[0]

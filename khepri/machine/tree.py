@@ -117,3 +117,8 @@ def procedure_payload(name: str) -> bytes:
     """
     encoded = name.encode()
     return bytes((_PROCEDURE_MARK, len(encoded), PROCEDURE_CODE)) + encoded
+
+
+def procedure_name(payload: bytes) -> str:
+    """Give the name in a payload that is one of a stored procedure."""
+    return payload[3:].decode()

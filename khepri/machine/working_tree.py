@@ -49,7 +49,7 @@ class WorkingTree:
     def __init__(self, state: TreeState) -> None:
         """Begin with a sealed state."""
         self._sealed = state
-        self._is_anything_watched = state.watch_index.is_anything_watched
+        self._is_anything_watched = state.is_anything_watched
         self._own_nothing()
 
     def seal(self) -> TreeState:
@@ -64,7 +64,7 @@ class WorkingTree:
                     node.children = NO_CHILDREN
                 elif len(children) > LARGE:
                     node.children = immutables.Map(children)
-            self._sealed = TreeState(owned[()], self._sealed.watch_index)
+            self._sealed = TreeState(owned[()], self._sealed.watch_index, self._sealed.triggers)
             self._own_nothing()
         return self._sealed
 
@@ -72,7 +72,7 @@ class WorkingTree:
         """Go on from another sealed state; nothing may be owned."""
         assert not self._owned
         self._sealed = state
-        self._is_anything_watched = state.watch_index.is_anything_watched
+        self._is_anything_watched = state.is_anything_watched
 
     def go_back(self, state: TreeState) -> None:
         """Throw away everything since a sealed state."""
@@ -131,7 +131,7 @@ class WorkingTree:
                 node.keep_while,
                 node.size,
             )
-        self._sealed = TreeState(changed, sealed.watch_index)
+        self._sealed = TreeState(changed, sealed.watch_index, sealed.triggers)
         return True
 
     def put(self, path: Sequence[str], payload: bytes, command: object) -> bool:
@@ -243,10 +243,13 @@ class WorkingTree:
 
     def _is_watched(self, path: Names, parent_path: Names) -> bool:
         """Tell whether watchers may care; also if parents are missing, which are not looked up."""
-        by_path, by_prefix, _expiries = self._sealed.watch_index
+        sealed = self._sealed
+        by_path, by_prefix, _expiries = sealed.watch_index
         if by_prefix or path in by_path or parent_path in by_path:
             return True
-        return parent_path not in self._owned and not _exists(self._sealed.root, parent_path)
+        if parent_path not in self._owned and not _exists(sealed.root, parent_path):
+            return True
+        return sealed.triggers.may_concern(path)
 
     def _own(self, path: Names) -> tuple[TreeNode, int]:
         """Own every node from the root to a path; give the deepest that exists, and its depth."""

@@ -34,6 +34,7 @@ NOT_FOR_A_SERVER = {
     "follow": "an actor does not wait; messages.View with a condition is what it asks for",
     "node": "where it is",
     "transaction": "its function runs in the thread of whoever calls it",
+    "run_sproc": "the same; messages.Get reads its name",
     "store_id": "not a function",
 }
 
@@ -288,3 +289,13 @@ def test_a_batch_holds_messages_that_write(
     with pytest.raises(WrongTypeError, match="messages that write"):
         ref.ask(messages.Batch([messages.Put("/b", 1), wrong]))
     assert store.view().index == before
+
+
+def test_triggers_are_registered_by_messages(ref: ServerRef) -> None:
+    ref.ask(messages.RegisterTrigger("all", "/**", "/procedure", ["create"], 2))
+    (trigger,) = ref.ask(messages.Triggers(favor="consistency")).values()
+    assert (trigger.on_actions, trigger.priority) == (("create",), 2)
+    ref.tell(messages.UnregisterTrigger("all"))
+    assert ref.ask(messages.UnregisterTrigger("all")) is False
+    with pytest.raises(InvalidOptionError, match="vanish"):
+        ref.ask(messages.RegisterTrigger("all", "/**", "/procedure", ["vanish"]))

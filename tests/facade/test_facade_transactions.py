@@ -236,11 +236,15 @@ def test_misuse_is_told_before_anything_runs(stock: khepri.Store) -> None:
     with pytest.raises(WrongTypeError, match="awaited"):
         stock.transaction(awaited)  # type: ignore[unused-coroutine]
     with pytest.raises(WrongTypeError):
-        stock.transaction("/stock")  # type: ignore[arg-type]
+        stock.transaction(5)  # type: ignore[call-overload]
+    with pytest.raises(WrongTypeError, match="args"):
+        stock.transaction(print, "ab")
+    with pytest.raises(ManyNodesDeniedError):
+        stock.transaction("/stock/*")
     with pytest.raises(WrongTypeError, match="priority"):
-        stock.transaction(print, priority="low")  # type: ignore[call-arg]
+        stock.transaction(print, priority="low")  # type: ignore[call-overload]
     with pytest.raises(InvalidOptionError, match="favor"):
-        stock.transaction(print, favor="speed")  # type: ignore[arg-type]
+        stock.transaction(print, favor="speed")  # type: ignore[call-overload]
     with pytest.raises(InvalidOptionError, match="timeout"):
         stock.transaction(print, timeout=-1)
     with pytest.raises(NoSuchServerError):
