@@ -43,7 +43,8 @@ TURN_CALLS: Final = 256
 """So many are made at a time at most."""
 
 SAY_AGAIN_SECONDS: Final = 2.0
-"""What was said to be made and is owed after so long is said again: the command was lost."""
+"""What was said to be made and is owed after so long is said again: the command was lost. So
+often is also looked who is owed nothing any more, and can be forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +74,35 @@ class EventHandler(KhepriActor):
         self._node = node
         self._crashes = RepeatedCrashes()
         self._stores: dict[StoreAccess, _Owed] = {}
+        self._tidy_at = self.clock()
 
     def on_batch(self, envelopes: Sequence[Envelope]) -> None:
         """Look what is owed."""
         now = self.clock()
-        for access in [access for access in self._stores if access.is_closed]:
-            del self._stores[access]
         for envelope in envelopes:
             message = envelope.message
             if not isinstance(message, ActionsAreOwed):
                 raise TypeError(f"not a message for an EventHandler: {message!r}")
             access = message.access
-            if not access.is_closed:
-                self._stores.setdefault(access, _Owed(access)).look(now)
+            self._stores.setdefault(access, _Owed(access)).look(now)
 
     def next_deadline(self) -> float | None:
         """Go on at once while there are calls to make."""
         if any(owed.calls for owed in self._stores.values()):
             return self.clock()
-        return self._crashes.next_deadline()
+        due = [] if not self._stores else [self._tidy_at]
+        unmuted = self._crashes.next_deadline()
+        return min(due if unmuted is None else [*due, unmuted], default=None)
 
     def on_deadline(self) -> None:
         """Make some calls of each store; messages come in between."""
-        self._crashes.pass_time(self.clock())
+        now = self.clock()
+        self._crashes.pass_time(now)
+        if now >= self._tidy_at:
+            self._tidy_at = now + SAY_AGAIN_SECONDS
+            # What is kept here keeps a tree, and its store may have been stopped.
+            for access in [it for it, owed in self._stores.items() if owed.is_over]:
+                del self._stores[access]
         for owed in tuple(self._stores.values()):
             self._make_some(owed)
 
@@ -169,6 +176,12 @@ class _Owed:
         ]
         again = [number for number, said in made.items() if now - said > SAY_AGAIN_SECONDS]
         self.say_made(again, now)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is owed any more, or nobody is there to whom it would be."""
+        view = self.access.view
+        return self.access.is_closed or view is None or not view.state.triggers.actions
 
     def is_still_owed(self, number: int) -> bool:
         """Tell whether a call is to be made: its trigger may have been removed."""

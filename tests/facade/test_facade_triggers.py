@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from contextlib import suppress
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import khepri
+from khepri.actors.access import StoreAccess
 from khepri.actors.default_node import default_node
 from khepri.actors.server_messages import AskCore
 from khepri.actors.supervision import which_children
@@ -321,6 +323,21 @@ def test_a_store_that_was_reset_has_no_triggers(tmp_path: Path, log: Log) -> Non
     store.put("/stock/elm", 1)
     await_all_called(store)
     assert log.changes == [("create", "/stock/oak"), ("create", "/stock/elm")]
+
+
+def test_a_stopped_store_is_kept_by_nobody(tmp_path: Path) -> None:
+    with khepri.open(tmp_path / "data", "forgotten") as store:
+        watch(store)  # whose procedure is not registered
+        store.put("/stock/oak", 1)
+        assert not none_is_owed(store)
+        del store
+
+    def is_forgotten() -> bool:
+        gc.collect()
+        kept = [it for it in gc.get_objects() if isinstance(it, StoreAccess)]
+        return not any(access.store_id == "forgotten" for access in kept)
+
+    eventually(is_forgotten, "the end of the last reference")
 
 
 def test_a_stop_waits_for_no_call_that_is_owed(tmp_path: Path) -> None:
