@@ -102,14 +102,20 @@ class RemoteFunctions:
         return self._ask(store_id, place)
 
     def add_member(
-        self, store_id: object, name: object, uid: object, cluster_id: object
+        self,
+        store_id: object,
+        name: object,
+        uid: object,
+        cluster_id: object,
+        votes: object = True,  # noqa: FBT002
     ) -> KhepriFuture[Any]:
-        """Add a member that becomes a voter when it has caught up.
+        """Add a member that becomes a voter when it has caught up, or never does.
 
         It has been started for a cluster; in another one it would never be heard.
         """
         self._check_cluster(store_id, cluster_id)
-        member = Member(ServerId(str(store_id), str(name)), str(uid), MemberKind.PROMOTABLE)
+        kind = MemberKind.PROMOTABLE if votes else MemberKind.NON_VOTER
+        member = Member(ServerId(str(store_id), str(name)), str(uid), kind)
         return self._ask(store_id, AskCore(lambda ticket: AddMember(member, ticket)))
 
     def remove_member(
@@ -183,6 +189,7 @@ def _plain_status(status: ServerStatus) -> dict[str, Any]:
     return {
         "node": status.server_id.node,
         "role": status.role,
+        "kind": status.kind,
         "term": status.term,
         "leader": None if status.leader is None else status.leader.node,
         "members": [member.node for member in status.members],

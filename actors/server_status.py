@@ -22,7 +22,7 @@ class PeerStatus:
 
     Attributes:
         server_id: which.
-        kind: ``voter``, or ``promotable`` while it catches up to become one.
+        kind: ``voter``, ``promotable`` while it catches up to become one, or ``non_voter``.
         match_index: up to here it has the leader's log on its disk, as far as it has said.
         state: ``replicate``, or ``probe`` while the leader finds out where their logs part, or
             ``snapshot`` while it is sent one.
@@ -46,6 +46,7 @@ class ServerStatus:
     Attributes:
         server_id: which.
         role: ``follower``, ``pre_candidate``, ``candidate`` or ``leader``.
+        kind: as of `PeerStatus`; None if it is no member as far as it knows.
         term: its current term.
         leader: who leads, as far as it knows.
         members: the configuration in effect, sorted.
@@ -62,6 +63,7 @@ class ServerStatus:
 
     server_id: ServerId
     role: str
+    kind: str | None
     term: int
     leader: ServerId | None
     members: tuple[ServerId, ...]
@@ -82,6 +84,7 @@ def server_status(access: StoreAccess, core: RaftCore, snapshots: ServerSnapshot
     return ServerStatus(
         server_id=access.server_id,
         role=core.role.value,
+        kind=None if core.membership is None else core.membership.name.lower(),
         term=core.term,
         leader=core.leader,
         members=tuple(member.server_id for member in core.configuration.members),

@@ -20,6 +20,7 @@ from khepri.errors import (
     NotAMemberError,
     NotDoneError,
     StorageError,
+    WrongTypeError,
 )
 from khepri.raft.events import ForceSingleMember
 from khepri.raft.types import ServerId
@@ -168,16 +169,26 @@ class ClusterManager:
             node.delete_store(wanted, timeout_seconds=deadline.remaining())
 
     def join(
-        self, remote: str | ServerId, store_id: str | None = None, timeout: Timeout = DEFAULT
+        self,
+        remote: str | ServerId,
+        store_id: str | None = None,
+        timeout: Timeout = DEFAULT,
+        *,
+        votes: bool = True,
     ) -> None:
         """Make the local store a member of the remote store's cluster (Khepri's join/1,2).
 
         Its local data are replaced by the cluster's. To join oneself does nothing.
 
+        A member without a vote has the whole tree and reads and writes as every other, but no
+        majority waits for it and it never leads: so many of them as one likes may be gone. It
+        stays one; to become a voter it joins again.
+
         Args:
             remote: the name of a node, or a member there.
             store_id: the default store if left out and `remote` does not say.
             timeout: for everything.
+            votes: whether it is counted in majorities, once it has caught up. Beyond Khepri.
 
         Raises:
             JoinError: the remote node cannot be reached, its ``reason`` says why; local data are
@@ -189,9 +200,13 @@ class ClusterManager:
         """
         deadline = Deadline(timeout)
         wanted, remote_node = checked_member(remote, store_id)
+        if type(votes) is not bool:
+            raise WrongTypeError(
+                f"votes is True or False, not {votes!r:.100}", option="votes", value=votes
+            )
         node = self._node
         with changing(node, wanted, deadline):
-            join_cluster(node, wanted, remote_node, deadline)
+            join_cluster(node, wanted, remote_node, deadline, votes=votes)
 
     def members(
         self, store_id: str | None = None, timeout: Timeout = DEFAULT, favor: Favor = "consistency"

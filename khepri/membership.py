@@ -114,22 +114,27 @@ def changing(node: Node, store_id: str, deadline: Deadline) -> Generator[None]:
         lock.release()
 
 
-def join_cluster(node: Node, store_id: str, remote: str, deadline: Deadline) -> None:
+def join_cluster(
+    node: Node, store_id: str, remote: str, deadline: Deadline, *, votes: bool
+) -> None:
     """Replace the local store by a member of the remote one (Khepri's join, spec §1.4)."""
     _check_reachable(node, store_id, remote, deadline)
     if store_id not in node.stores:
         raise NotAKhepriStoreError(f"no store {store_id!r} runs here", store_id=store_id)
     if remote == node.name:
         return
-    while not _try_to_join(node, store_id, remote, deadline):
+    while not _try_to_join(node, store_id, remote, deadline, votes=votes):
         pass
-    call(node, store_id, WaitUntilVoter(), result, deadline.remaining())
+    if votes:
+        call(node, store_id, WaitUntilVoter(), result, deadline.remaining())
     # A voter may lack the newest entries; from here on local reads find all that was there.
     call(node, store_id, ConsistentRead(), result, deadline.remaining())
     node.access(store_id).joins_through = ()
 
 
-def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> bool:
+def _try_to_join(
+    node: Node, store_id: str, remote: str, deadline: Deadline, *, votes: bool
+) -> bool:
     """Become a member; false if it is to be tried again.
 
     The remote store has joined another cluster meanwhile, or somebody has started the store here
@@ -164,7 +169,8 @@ def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
         return False
     access.joins_through = (remote, *others)
     _, new = node.store_setup(store_id)
-    newcomer = (node.name, new.uid, cluster_id)
+    # Older releases do not know the word: it is said only where it matters.
+    newcomer = (node.name, new.uid, cluster_id, *(() if votes else (False,)))
     try:
         ask_cluster(node, store_id, remote, "add_member", newcomer, deadline, others=others)
     except AlreadyMemberError:

@@ -31,7 +31,13 @@ REQUESTS_MAX = 4
 def offer_management(node: Node) -> None:
     """Let other nodes ask this one to join, reset, read and write; whoever has the cookie may."""
     requests = _Requests(node)
-    node.offer({"join_store": requests.join_store, "reset_store": requests.reset_store})
+    node.offer(
+        {
+            "join_store": requests.join_store,
+            "join_store_without_vote": requests.join_store_without_vote,
+            "reset_store": requests.reset_store,
+        }
+    )
     node.offer(RemoteReading(node).by_name())
     node.offer(RemoteWriting(node).by_name())
 
@@ -46,9 +52,22 @@ class _Requests:
 
     def join_store(self, store_id: object, remote: object, seconds: object) -> KhepriFuture[None]:
         """Have the local store join the cluster of a remote one."""
+        return self._join(store_id, remote, seconds, votes=True)
+
+    def join_store_without_vote(
+        self, store_id: object, remote: object, seconds: object
+    ) -> KhepriFuture[None]:
+        """Have it join as a member that no majority waits for."""
+        return self._join(store_id, remote, seconds, votes=False)
+
+    def _join(
+        self, store_id: object, remote: object, seconds: object, *, votes: bool
+    ) -> KhepriFuture[None]:
         deadline = budget(seconds)
         return self._threads.run(
-            lambda: self._manager.join(str(remote), str(store_id), deadline.remaining())
+            lambda: self._manager.join(
+                str(remote), str(store_id), deadline.remaining(), votes=votes
+            )
         )
 
     def reset_store(self, store_id: object, seconds: object) -> KhepriFuture[None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from khepri.errors import NotDoneError
 from khepri.transport.address import parse_node_name
 
-from .guest import Guest, add_node_arguments, guest_at
+from .guest import Guest, add_node_arguments, add_vote_argument, guest_at
 from .outcomes import ExitCode, sentence
 from .rendering import as_json, as_plain
 
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action = actions.add_parser(name, help=what, description=sentence(what))
         if name == "join":
             action.add_argument("remote", metavar="REMOTE", help="a node of the cluster to join")
+            add_vote_argument(action)
         elif name == "remove":
             action.add_argument("member", metavar="MEMBER", help="the name of its node")
         elif name == "transfer":
@@ -78,7 +79,8 @@ def _status(guest: Guest, arguments: argparse.Namespace) -> None:
 
 def _join(guest: Guest, arguments: argparse.Namespace) -> None:
     parse_node_name(arguments.remote)
-    guest.ask_for_long("join_store", arguments.remote)
+    function = "join_store" if arguments.votes else "join_store_without_vote"
+    guest.ask_for_long(function, arguments.remote)
     print(f"{guest.asked} has joined the cluster of {arguments.remote}")
 
 

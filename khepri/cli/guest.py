@@ -56,6 +56,16 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_vote_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command say what kind of member a node becomes."""
+    parser.add_argument(
+        "--no-vote",
+        dest="votes",
+        action="store_false",
+        help="as a member that no majority waits for, and that never leads",
+    )
+
+
 _ASK_A_MAJORITY: Final = frozenset({"has_quorum", "reset_store", "write_store"})
 """What a node cannot answer alone, though it answers."""
 

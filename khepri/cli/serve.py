@@ -25,6 +25,7 @@ from khepri.errors import JoinError, NoSuchServerError, ServerStoppedError
 from khepri.management import ClusterManager
 from khepri.transport.address import parse_node_name
 
+from .guest import add_vote_argument
 from .outcomes import CommandError, ExitCode
 from .store_setting import store_setting
 
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NODE",
         help="join the cluster of this node, unless the store is in a cluster already",
     )
+    add_vote_argument(parser)
     parser.add_argument(
         "--join-timeout",
         type=float,
@@ -218,7 +220,9 @@ class _BringUp(threading.Thread):
         while True:
             _logger.info("joining %s", remote)
             try:
-                self._cluster.join(remote, self._store_id, deadline.remaining())
+                self._cluster.join(
+                    remote, self._store_id, deadline.remaining(), votes=self._arguments.votes
+                )
             except (JoinError, NoSuchServerError) as error:
                 if deadline.is_over():
                     raise

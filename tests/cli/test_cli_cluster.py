@@ -63,6 +63,25 @@ def test_a_node_resets_joins_again_and_is_removed_when_it_is_dead(site: Site) ->
     assert "is no member" in done.stderr
 
 
+def test_a_node_may_join_without_a_vote(site: Site) -> None:
+    alice = site.serve(site.name("alice"))
+    alice.wait_for("ready: ")
+    bob = site.serve(site.name("bob"), "--join", alice.name, "--no-vote")
+    bob.wait_for("joined: ")
+    carol = site.serve(site.name("carol"))
+    carol.wait_for("ready: ")
+    done = site.cluster("join", alice.name, "--node", carol.name, "--no-vote")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(site.members(alice.name)) == 3
+    for served in (bob, carol):
+        served.end(signal.SIGKILL)
+    assert len(site.members(alice.name)) == 3  # which a majority has confirmed: alice
+    done = site.cluster("status", "--node", alice.name, "--output", "json")
+    status = json.loads(done.stdout)
+    assert status["kind"] == "voter"
+    assert [peer["kind"] for peer in status["peers"]] == ["non_voter"] * 2
+
+
 def test_status_describes_the_node_asked_also_without_a_majority(site: Site) -> None:
     alice = site.serve(site.name("alice"))
     bob = site.serve(site.name("bob"), "--join", alice.name)

@@ -149,6 +149,23 @@ def test_s04_a_large_snapshot_goes_in_several_pieces_while_writes_go_on(transpor
         writers.check(await_equal_trees(cluster))
 
 
+def test_a_member_without_a_vote_that_is_far_behind_gets_a_snapshot_too() -> None:
+    with LocalCluster(3, config=SMALL_SNAPSHOTS) as cluster:
+        cluster.manager(2).join(cluster.name(0), cluster.store_id, 30, votes=False)
+        forget_the_trailing_log(cluster, [0, 1, 2])
+        with Writers(cluster, [0, 1]) as writers:
+            writers.await_progress(50)
+            behind = cluster.manager(2).status(cluster.store_id).last_index
+            cluster.kill(2)
+            eventually(lambda: snapshot_index(cluster, cluster.leader()) > behind, "a snapshot")
+            cluster.restart(2)
+            eventually(lambda: snapshot_index(cluster, 2) > behind, "the same there")
+            writers.await_progress(50)
+        assert not writers.failures
+        writers.check(await_equal_trees(cluster))
+        assert cluster.manager(2).status(cluster.store_id).kind == "non_voter"
+
+
 def test_s06_s07_the_sender_of_a_snapshot_dies_in_the_middle() -> None:
     with LocalCluster(3, config=SMALL_SNAPSHOTS) as cluster:
         forget_the_trailing_log(cluster, [0, 1, 2])
