@@ -36,7 +36,8 @@ class RaftSettings:
             behind the commit index.
         leadership_transfer_timeout_seconds: how long proposals stop for a transfer at most.
         snapshot_chunk_bytes: size of one piece of a snapshot.
-        snapshot_retransmit_seconds: a piece not acknowledged for this long is sent again.
+        snapshot_retransmit_seconds: a piece not acknowledged for this long is sent again, unless
+            it may still be on its way.
         snapshot_timeout_seconds: a transfer without progress for this long is given up, by its
             sender and by its receiver.
         snapshot_backoff_min_seconds: pause after the first failed transfer to a peer; doubles.

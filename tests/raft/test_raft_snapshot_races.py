@@ -43,6 +43,7 @@ from tests.raft.raft_notation import (
 )
 from tests.raft.raft_snapshot_helpers import (
     NO_TRAIL,
+    SlowLink,
     answer_heartbeats_for,
     install,
     meta,
@@ -351,6 +352,41 @@ def test_an_unanswered_piece_is_read_and_sent_again() -> None:
     node.step(SnapshotChunkRead(wanted.transfer_id, 0, b"x" * 100, done=False))
     node.receive("B", InstallSnapshotResponse(Term(1), wanted.transfer_id, 100, accepted=True))
     assert [e.offset for e in node.done(ReadSnapshotChunk)] == [100]
+
+
+def test_s19_a_piece_that_a_slow_link_still_carries_is_not_sent_again() -> None:
+    """Each one more would lengthen the queue, and with it the time until the next is due."""
+    settings = RaftSettings(trailing_entries=0, catch_up_bytes=0, snapshot_chunk_bytes=100)
+    cluster = Cluster("ABC", settings=settings)
+    cluster.elect("A")
+    cluster.crash("C")
+    for number in range(100):
+        cluster.write(b"%d" % number)
+    cluster["A"].take_snapshot()
+    cluster.delay = SlowLink(cluster, "A", "C", seconds_per_piece=2.5)
+    cluster.restart("C")
+    cluster.run_until(lambda: cluster["C"].core.last_applied == 101, seconds=60)
+    offsets = [
+        message.offset
+        for _, _, message in cluster.delivered
+        if isinstance(message, InstallSnapshotRequest)
+    ]
+    assert len(offsets) == 9
+    assert offsets == sorted(set(offsets))
+
+
+def test_s19_what_follows_a_snapshot_is_kept_while_a_slow_link_carries_a_piece() -> None:
+    settings = RaftSettings(trailing_entries=0, snapshot_chunk_bytes=100)
+    node, wanted = sending_leader(settings)
+    node.step(SnapshotChunkRead(wanted.transfer_id, 0, b"x" * 100, done=False))
+    for _ in range(4):
+        node.wait(settings.election_timeout_max_seconds / 2)
+        node.receive("C", confirmed(10))
+    propose(node, b"11")
+    node.sync()
+    node.receive("C", confirmed(11))
+    node.take_snapshot()
+    assert node.core._server.log.base_index == wanted.meta.index
 
 
 def test_losing_leadership_closes_the_reader() -> None:
