@@ -109,6 +109,15 @@ class Peers:
                     needed = min(needed, held + 1)
         return needed
 
+    def most_needed_bytes(self) -> int:
+        """Give how much data of the log may be kept for those that catch up.
+
+        Whoever is sent a snapshot has a share that grows with what arrives of it, so that it
+        catches up, however long that takes, if only its link carries more than is written.
+        """
+        shares = [progress.catch_up_bytes for progress in self.all.values()]
+        return max([self._server.settings.catch_up_bytes, *shares])
+
     # --- answers ---------------------------------------------------------------------------
 
     @property

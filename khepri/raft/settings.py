@@ -46,7 +46,8 @@ class RaftSettings:
             follower slightly behind needs no snapshot.
         trailing_bytes: most bytes of data kept in them.
         catch_up_bytes: most bytes of data kept in memory below the newest snapshot for a reachable
-            follower that lacks them, so that it need not be sent one snapshot after the other.
+            follower that lacks them, so that it need not be sent one snapshot after the other. If
+            it is sent one: what followed that, and as much as has arrived of it, if that is more.
         read_leases: whether a leader answers reads without asking the others, as long as a
             majority has promised not to elect anybody else; that trusts the clocks (`lease.py`).
     """

@@ -33,6 +33,7 @@ class SnapshotTransfer:
     Attributes:
         transfer_id: its name; grows from attempt to attempt.
         meta: what the snapshot stands for; a newer one does not replace it midway.
+        followed_by_bytes: how much data of the log followed it when it was begun.
         progressed_at: when the peer last asked for more.
         resend_at: when the piece is read and sent again.
         offset: of the piece being read or waiting to be acknowledged.
@@ -44,6 +45,7 @@ class SnapshotTransfer:
 
     transfer_id: int
     meta: SnapshotMeta
+    followed_by_bytes: int
     progressed_at: float
     resend_at: float
     offset: int = 0
@@ -66,7 +68,13 @@ class SnapshotSender:
         if not self._answers(progress) or server.now < progress.backoff_until:
             return
         assert server.snapshot is not None, "entries are only dropped under a snapshot"
-        transfer = SnapshotTransfer(server.next_id(), server.snapshot, server.now, server.now)
+        transfer = SnapshotTransfer(
+            server.next_id(),
+            server.snapshot,
+            server.log.bytes_after(server.snapshot.index),
+            server.now,
+            server.now,
+        )
         progress.become_snapshot(transfer)
         self._read(transfer)
 
@@ -120,6 +128,7 @@ class SnapshotSender:
             transfer.progressed_at = self._server.now
         elif response.next_offset > transfer.offset:
             transfer.progressed_at = self._server.now
+            progress.catch_up_bytes = transfer.followed_by_bytes + response.next_offset
             if transfer.end is not None and response.next_offset >= transfer.end:
                 transfer.delivered = True
             else:

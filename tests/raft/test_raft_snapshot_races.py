@@ -24,6 +24,7 @@ from khepri.raft.events import (
 )
 from khepri.raft.messages import (
     AppendEntriesResponse,
+    HeartbeatResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
     RequestVoteResponse,
@@ -206,6 +207,45 @@ def test_s19_no_more_is_kept_for_a_slow_receiver_than_the_settings_allow() -> No
     node.take_snapshot()
     log = node.core._server.log
     assert log.last_index - log.base_index == 3
+
+
+def test_s19_as_much_is_kept_for_a_slow_receiver_as_it_has_got_of_the_snapshot() -> None:
+    """Then it catches up if its link carries more than is written, however large the snapshot."""
+    settings = RaftSettings(trailing_entries=0, catch_up_bytes=100, snapshot_chunk_bytes=100)
+    node, wanted = sending_leader(settings)
+    for offset in range(0, 300, 100):
+        node.step(SnapshotChunkRead(wanted.transfer_id, offset, b"x" * 100, done=offset == 200))
+        stored = InstallSnapshotResponse(Term(1), wanted.transfer_id, offset + 100, accepted=True)
+        node.receive("B", stored)
+    propose(node, *(b"x" * 30 for _ in range(11, 21)))
+    node.sync()
+    node.receive("C", confirmed(20))
+    node.take_snapshot()
+    log = node.core._server.log
+    assert log.base_index == wanted.meta.index
+    node.receive("B", confirmed(10))  # it is installed, and what follows is on its way
+    propose(node, b"x" * 30)
+    node.sync()
+    node.receive("C", confirmed(21))
+    node.take_snapshot()
+    assert log.last_index - log.base_index == 300 / 30
+
+
+def test_s19_what_followed_a_snapshot_before_it_was_sent_is_kept_as_well() -> None:
+    settings = RaftSettings(trailing_entries=0, catch_up_bytes=0, snapshot_chunk_bytes=100)
+    node = make_leader("A", settings=settings)
+    node.sync()
+    propose(node, *(b"x" * 30 for _ in range(2, 11)))
+    node.sync()
+    node.receive("C", confirmed(10))
+    node.take_snapshot()
+    propose(node, *(b"x" * 30 for _ in range(11, 21)))
+    node.sync()
+    node.receive("C", confirmed(20))
+    node.receive("B", AppendEntriesResponse(Term(1), False, Index(0), Index(0), Term(0)))
+    node.receive("B", HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0), 600))
+    node.take_snapshot()
+    assert node.core._server.log.base_index == 10
 
 
 def test_s20_a_failing_receiver_is_left_alone_longer_each_time() -> None:
