@@ -381,6 +381,7 @@ class ClusterManager:
         wanted, deadline = checked_store_id(store_id), Deadline(timeout)
         _logger.warning("%s becomes the only member of %s by force", self._node.name, wanted)
         call(self._node, wanted, AskCore(ForceSingleMember), result, deadline.remaining())
+        self._node.access(wanted).joins_through = ()  # what it was joining has become another one
 
     # --- inside
 

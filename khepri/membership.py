@@ -137,6 +137,8 @@ def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
     """
     their_id, members = _cluster_to_join(node, store_id, remote, deadline)
     others = [name for name in members if name not in {remote, node.name}]
+    if node.name in members and _is_newcomer(node, store_id, their_id, deadline):
+        return _become_member(node, store_id, their_id, [remote, *others], deadline)
     # All that can fail for want of a majority over there is tried before anything is lost here.
     ask_cluster(node, store_id, remote, "has_quorum", (), deadline, others=others)
     try:
@@ -162,13 +164,35 @@ def _try_to_join(node: Node, store_id: str, remote: str, deadline: Deadline) -> 
         raise
     if access.cluster_id != cluster_id:
         return False
-    access.joins_through = (remote, *others)
-    _, new = node.store_setup(store_id)
-    newcomer = (node.name, new.uid, cluster_id)
+    return _become_member(node, store_id, cluster_id, [remote, *others], deadline)
+
+
+def _is_newcomer(node: Node, store_id: str, cluster_id: bytes, deadline: Deadline) -> bool:
+    """Tell whether an earlier join has made the store here for that cluster, and was not done.
+
+    What has come since is kept: over a slow link each attempt would else begin at nothing, and
+    none be done in its time. After a restart only a store that has heard of no member yet counts:
+    any other may have been made the only one by force, and agree with that cluster no more.
+    """
+    access = node.access(store_id)
+    if access.cluster_id != cluster_id:
+        return False
+    status: ServerStatus = call(node, store_id, GetStatus(), result, deadline.remaining())
+    return bool(access.joins_through) or not status.members
+
+
+def _become_member(
+    node: Node, store_id: str, cluster_id: bytes, through: Sequence[str], deadline: Deadline
+) -> bool:
+    """Have the store here, made for that cluster, added to it; false as `_try_to_join`."""
+    remote, *others = through
+    node.access(store_id).joins_through = tuple(through)
+    _, setup = node.store_setup(store_id)
+    newcomer = (node.name, setup.uid, cluster_id)
     try:
         ask_cluster(node, store_id, remote, "add_member", newcomer, deadline, others=others)
     except AlreadyMemberError:
-        return True  # an attempt whose answer was lost
+        return True  # an attempt whose answer was lost, or that ran out of time
     except NotDoneError as error:
         if error.facts.get("reason") != ANOTHER_CLUSTER:
             raise

@@ -345,6 +345,86 @@ def test_an_interrupted_join_is_simply_repeated() -> None:
         await_equal_trees(cluster)
 
 
+def test_a_join_that_ran_out_of_time_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over a slow link none would be done otherwise: each began with an empty store."""
+
+    def run_out() -> object:
+        raise KhepriTimeoutError("the time is up", operation="the wait", outcome="unknown")
+
+    with Apart(2) as cluster:
+        cluster.store(0).put("/a", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(membership, "WaitUntilVoter", run_out)
+            with pytest.raises(KhepriTimeoutError):
+                cluster.join(1, 0)
+        made = uid(cluster, 1)
+        cluster.join(1, 0)
+        assert uid(cluster, 1) == made
+        assert cluster.store(1).get("/a") == 1
+        cluster.join(1, 0)  # that one is done: this is another one
+        assert uid(cluster, 1) != made
+        await_equal_trees(cluster)
+
+
+def test_a_newcomer_that_was_made_the_only_member_by_force_joins_from_the_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run_out() -> object:
+        raise KhepriTimeoutError("the time is up", operation="the wait", outcome="unknown")
+
+    with Apart(3) as cluster:
+        cluster.join(1, 0)
+        cluster.store(0).put("/a", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(membership, "WaitUntilVoter", run_out)
+            with pytest.raises(KhepriTimeoutError):
+                cluster.join(2, 0)
+        eventually(lambda: kinds(cluster, 2).get("node2") is MemberKind.VOTER, "the promotion")
+        made = uid(cluster, 2)
+        cluster.partition({0, 1}, {2})
+        cluster.manager(2).force_single_member(cluster.store_id)
+        cluster.store(2).put("/of/its/own", 1)
+        cluster.heal()
+        cluster.join(2, 0)
+        assert uid(cluster, 2) != made
+        assert await_equal_trees(cluster).keys() == {"/a"}
+
+
+def test_a_join_goes_on_after_a_restart_that_came_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Apart(2) as cluster:
+        cluster.store(0).put("/a", 1)
+
+        def ask_and_hear_nothing(*question: Any, **options: Any) -> object:
+            _node, store_id, _remote, function, arguments, deadline = question
+            if function != "add_member":
+                return ask_cluster(*question, **options)
+            cluster.cut(0, 1)
+            ask_cluster(cluster.node(0), store_id, "node0", function, arguments, deadline)
+            raise KhepriTimeoutError("nobody answers", operation="it", outcome="unknown")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(membership, "ask_cluster", ask_and_hear_nothing)
+            with pytest.raises(KhepriTimeoutError):
+                cluster.join(1, 0)
+        assert "node1" in kinds(cluster, 0)
+        made = uid(cluster, 1)
+        cluster.kill(1)
+        cluster.restart(1)
+        cluster.heal()
+        cluster.join(1, 0)
+        assert uid(cluster, 1) == made
+        assert cluster.store(1).get("/a") == 1
+
+
+def uid(cluster: LocalCluster, number: int) -> str:
+    """Give which incarnation of its store runs on a node."""
+    return cluster.node(number).store_setup(cluster.store_id)[1].uid
+
+
 def test_a_store_that_another_thread_starts_in_the_middle_of_its_join_joins_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
