@@ -26,6 +26,7 @@ from khepri.errors import (
     ServerStoppedError,
     StorageError,
 )
+from khepri.raft.effects import RejectReason
 
 from .asking import ATTEMPT_SECONDS, PAUSE_SECONDS, ask_cluster, cluster_of, ping, remove
 from .calls import Deadline, call, result
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 
 BETWEEN_LIVES_SECONDS = 1.0
 """So long a store may not run that is joining or resetting itself."""
+
+PROMOTION_SECONDS = 2.0
+"""So long the only voter waits, before it leaves, for a newcomer to become another one."""
+
+_LAST_VOTER = RejectReason.LAST_VOTER.value
 
 
 def locally_known(node: Node, store_id: str, deadline: Deadline) -> tuple[ServerId, ...]:
@@ -68,6 +74,7 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
     others = [n for n in dict.fromkeys([*access.joins_through, *known]) if n != node.name]
     elsewhere: set[str] = set()
     why = ""
+    promotion = Deadline(PROMOTION_SECONDS)
     # One that was removed while it was away hears of no leader any more: the others know.
     first, last = ([], [node.name]) if access.joins_through else ([node.name], [])
     for asked in itertools.cycle([*first, *others, *last]):
@@ -79,7 +86,10 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
                 return
             elsewhere.add(asked)
         except NotDoneError as error:
-            if error.facts.get("reason") != ANOTHER_CLUSTER:
+            reason = error.facts.get("reason")
+            # The other one has just been let in; nobody is any more, so it is not for long.
+            is_early = reason == _LAST_VOTER and not (promotion.is_over() or deadline.is_over())
+            if reason != ANOTHER_CLUSTER and not is_early:
                 raise
         except (JoinError, NoSuchServerError, ServerStoppedError, KhepriTimeoutError) as error:
             if isinstance(error.__cause__, ClusterChangeNotPermittedError):

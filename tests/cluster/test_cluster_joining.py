@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from khepri import membership
-from khepri.asking import ask_cluster, cluster_of
+from khepri.asking import ask_cluster, cluster_of, remove
 from khepri.calls import Deadline
 from khepri.errors import (
     JoinError,
@@ -17,6 +17,7 @@ from khepri.errors import (
     KhepriTimeoutError,
     NoSuchServerError,
     NotAKhepriStoreError,
+    NotDoneError,
     ServerStoppedError,
 )
 from khepri.raft.types import MemberKind, ServerId
@@ -418,6 +419,34 @@ def test_a_join_goes_on_after_a_restart_that_came_before_anything_else(
         cluster.join(1, 0)
         assert uid(cluster, 1) == made
         assert cluster.store(1).get("/a") == 1
+
+
+def test_the_only_voter_leaves_when_one_that_was_just_let_in_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Apart(3) as cluster:
+        node, store_id = cluster.node(1), cluster.store_id
+        cluster_id = cluster.node(0).access(store_id).cluster_id
+        handle, setup = node.store_setup(store_id)
+        node.delete_store(store_id, will_return=True)
+        node.start_store(handle, setup.config, 10, cluster_id)
+        cluster.cut(0, 1)
+        newcomer = ("node1", uid(cluster, 1), cluster_id)
+        ask_cluster(cluster.node(0), store_id, "node0", "add_member", newcomer, Deadline(10))
+        refused: list[NotDoneError] = []
+
+        def refuse_and_mend(*arguments: Any, **options: Any) -> None:
+            try:
+                remove(*arguments, **options)
+            except NotDoneError as error:
+                refused.append(error)
+                cluster.heal()
+                raise
+
+        monkeypatch.setattr(membership, "remove", refuse_and_mend)
+        cluster.join(0, 2)
+        assert refused
+        assert kinds(cluster, 1) == {"node1": MemberKind.VOTER}
 
 
 def uid(cluster: LocalCluster, number: int) -> str:
