@@ -55,6 +55,7 @@ class StoreAccess:
         "cluster_id",
         "is_leaving",
         "joins_through",
+        "joins_with_vote",
         "lease",
         "membership",
         "server",
@@ -78,6 +79,8 @@ class StoreAccess:
         """The nodes of the cluster that is being joined, until the join is done.
 
         The member here does not know yet whether they have made it one."""
+        self.joins_with_vote = True
+        """Whether the member here is to be a voter, for all that is known."""
         self._changed = threading.Condition()
         self._is_closed = False
         self.view: View | None = None

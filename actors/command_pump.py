@@ -8,6 +8,7 @@ what may have been lost. The numbering itself is the origin's (`origin.py`).
 from __future__ import annotations
 
 import os
+from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
 
     from khepri.machine.machine import Machine
     from khepri.machine.sessions import GroupResult
+    from khepri.raft.types import ServerId, Term
 
     from .future import KhepriFuture
 
 RESEND_SECONDS = 0.5
-"""Commands in flight without any progress for this long are sent again."""
+"""Commands in flight without any progress for this long are sent again; or for twice as long as
+the last ones took, if that is more."""
 
 MAX_RESEND_SECONDS = 8.0
 """Each time without progress the next wait is twice as long, up to this: what is not lost but
-slow would otherwise be made slower still by its own repetitions."""
+slow would otherwise be made slower still by its own repetitions. Over a link of 2 Mbit/s eight
+callers with 50 kB each had no write done any more."""
 
 REJECTED_PAUSE_SECONDS = 0.05
 """After a rejection (too much waits already, the disk fails) nothing goes for so long."""
@@ -76,6 +80,9 @@ class CommandPump:
         self._paused_until = -inf
         self._patience_seconds = RESEND_SECONDS
         self._forwarded = 0
+        self._leadership: tuple[Term, ServerId] | None = None  # the newest known
+        # When each group on its way to another leader was first sent: (first sequence, seconds).
+        self._sent_at: deque[tuple[int, float]] = deque()
 
     @property
     def has_work(self) -> bool:
@@ -166,6 +173,8 @@ class CommandPump:
             groups.append(own)
             if own.session_id != NO_SESSION:  # the opening of a session is not answered as one
                 self._forwarded += 1
+                if not self._sent_at or own.first_sequence > self._sent_at[-1][0]:
+                    self._sent_at.append((own.first_sequence, now))
         return groups
 
     def lost(self) -> None:
@@ -173,8 +182,19 @@ class CommandPump:
         self.origin.rewind()
         self._nonce_sent_at = 0.0
         self._forwarded = 0
-        self._patience_seconds = RESEND_SECONDS
         self._paused_until = -inf
+
+    def leader_is(self, term: Term, leader: ServerId | None) -> None:
+        """Send all again, if somebody else leads now than did before, or in another term.
+
+        A follower behind a slow link misses its leader now and then, and finds the same one: what
+        was sent is still on its way.
+        """
+        if leader is not None and self._leadership != (term, leader):
+            self._leadership = (term, leader)
+            self.lost()
+            self._sent_at.clear()
+            self._patience_seconds = RESEND_SECONDS
 
     def rejected(self, now: float) -> None:
         """What was proposed was not taken, and what is proposed at once would not be either."""
@@ -186,24 +206,24 @@ class CommandPump:
         self.origin.withdraw_abandoned()
         self.low.withdraw_abandoned()
 
-    def tick(self, now: float, *, leads: bool = False) -> Group | None:
+    def tick(self, now: float, *, follows: bool = True) -> Group | None:
         """Repeat what made no progress; give a keep-alive if the session needs one.
 
         Args:
             now: monotonic seconds.
-            leads: whether this member leads. What it has proposed is in its own log then, and
-                cannot be lost but with the leadership, or by being rejected: `lost` is told.
+            follows: whether another member leads. What a leader has proposed is in its own log,
+                and cannot be lost but with the leadership, or by being rejected: it is told.
+                And while no leader is known nothing goes.
         """
         origin = self.origin
         if (
-            not leads
+            follows
             and origin.has_something_in_flight
             and now - self._progress_at >= self._patience_seconds
         ):
             self._progress_at = now
-            patience_seconds = min(2 * self._patience_seconds, MAX_RESEND_SECONDS)
+            self._patience_seconds = min(2 * self._patience_seconds, MAX_RESEND_SECONDS)
             self.lost()
-            self._patience_seconds = patience_seconds
         if (
             origin.session_id is not None
             and origin.is_idle
@@ -222,7 +242,7 @@ class CommandPump:
         if result.session_id != origin.session_id:
             return []
         self._progress_at = now
-        self._patience_seconds = RESEND_SECONDS
+        self._measure(result.first_sequence, now)
         self._forwarded = max(0, self._forwarded - 1)
         if result.status is GroupStatus.APPLIED:
             return origin.applied(result.first_sequence, result.replies)
@@ -233,6 +253,18 @@ class CommandPump:
             self._nonce = b""
             self._forwarded = 0  # what else was sent in that session is sent again in the next
         return []
+
+    def _measure(self, first_sequence: int, now: float) -> None:
+        """Learn from the first answer to a group how long it takes until one is missing.
+
+        Counted from when it was first sent: which of the repetitions is answered, nobody knows.
+        """
+        sent_at, waiting = None, self._sent_at
+        while waiting and waiting[0][0] <= first_sequence:
+            sent_at = waiting.popleft()[1]
+        if sent_at is not None:
+            patience_seconds = max(RESEND_SECONDS, 2 * (now - sent_at))
+            self._patience_seconds = min(patience_seconds, MAX_RESEND_SECONDS)
 
     def installed(self, machine: Machine) -> list[KhepriFuture[Any]]:
         """A snapshot has replaced the machine: entries went by unseen.
@@ -276,4 +308,5 @@ class CommandPump:
             token, session_id = raise_or_return(reply)
             if self._nonce and token == self._nonce:
                 self._nonce = b""
+                self._sent_at.clear()  # it numbers anew
                 self.origin.open_session(session_id)

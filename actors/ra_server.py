@@ -178,7 +178,8 @@ class RaServer(KhepriActor):
         now = self.clock()
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
-            keep_alive = self._flow.pump.tick(now, leads=self._core.role is Role.LEADER)
+            follows = self._core.role is not Role.LEADER and self._core.leader is not None
+            keep_alive = self._flow.pump.tick(now, follows=follows)
             if keep_alive is not None:
                 self._flow.pump.take_foreign([keep_alive])
             self._heap.consider(self._machine.view.root.size, self._snapshots.applied_bytes)
@@ -445,7 +446,7 @@ class RaServer(KhepriActor):
             change.term,
             change.leader and change.leader.node,
         )
-        self._flow.pump.lost()
+        self._flow.pump.leader_is(change.term, change.leader)
         self._flow.pump.withdraw_abandoned()  # before a leader that was missing gets them
         self._setup.membership_cache.cast(LeaderIs(change.leader))
 

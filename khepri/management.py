@@ -182,7 +182,7 @@ class ClusterManager:
 
         A member without a vote has the whole tree and reads and writes as every other, but no
         majority waits for it and it never leads: so many of them as one likes may be gone. It
-        stays one; to become a voter it joins again.
+        stays one; to become a voter it joins again, and keeps what it has.
 
         Args:
             remote: the name of a node, or a member there.
@@ -396,6 +396,7 @@ class ClusterManager:
         wanted, deadline = checked_store_id(store_id), Deadline(timeout)
         _logger.warning("%s becomes the only member of %s by force", self._node.name, wanted)
         call(self._node, wanted, AskCore(ForceSingleMember), result, deadline.remaining())
+        self._node.access(wanted).joins_through = ()  # what it was joining has become another one
 
     # --- inside
 

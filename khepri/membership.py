@@ -26,6 +26,7 @@ from khepri.errors import (
     ServerStoppedError,
     StorageError,
 )
+from khepri.raft.effects import RejectReason
 
 from .asking import ATTEMPT_SECONDS, PAUSE_SECONDS, ask_cluster, cluster_of, ping, remove
 from .calls import Deadline, call, result
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 
 BETWEEN_LIVES_SECONDS = 1.0
 """So long a store may not run that is joining or resetting itself."""
+
+PROMOTION_SECONDS = 2.0
+"""So long the only voter waits, before it leaves, for a newcomer to become another one."""
+
+_LAST_VOTER = RejectReason.LAST_VOTER.value
 
 
 def locally_known(node: Node, store_id: str, deadline: Deadline) -> tuple[ServerId, ...]:
@@ -68,6 +74,7 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
     others = [n for n in dict.fromkeys([*access.joins_through, *known]) if n != node.name]
     elsewhere: set[str] = set()
     why = ""
+    promotion = Deadline(PROMOTION_SECONDS)
     # One that was removed while it was away hears of no leader any more: the others know.
     first, last = ([], [node.name]) if access.joins_through else ([node.name], [])
     for asked in itertools.cycle([*first, *others, *last]):
@@ -79,7 +86,10 @@ def leave(node: Node, store_id: str, deadline: Deadline) -> None:
                 return
             elsewhere.add(asked)
         except NotDoneError as error:
-            if error.facts.get("reason") != ANOTHER_CLUSTER:
+            reason = error.facts.get("reason")
+            # The other one has just been let in; nobody is any more, so it is not for long.
+            is_early = reason == _LAST_VOTER and not (promotion.is_over() or deadline.is_over())
+            if reason != ANOTHER_CLUSTER and not is_early:
                 raise
         except (JoinError, NoSuchServerError, ServerStoppedError, KhepriTimeoutError) as error:
             if isinstance(error.__cause__, ClusterChangeNotPermittedError):
@@ -142,6 +152,8 @@ def _try_to_join(
     """
     their_id, members = _cluster_to_join(node, store_id, remote, deadline)
     others = [name for name in members if name not in {remote, node.name}]
+    if node.name in members and _is_newcomer(node, store_id, their_id, deadline, votes=votes):
+        return _become_member(node, store_id, [remote, *others], deadline, votes=votes)
     # All that can fail for want of a majority over there is tried before anything is lost here.
     ask_cluster(node, store_id, remote, "has_quorum", (), deadline, others=others)
     try:
@@ -167,14 +179,43 @@ def _try_to_join(
         raise
     if access.cluster_id != cluster_id:
         return False
-    access.joins_through = (remote, *others)
-    _, new = node.store_setup(store_id)
+    return _become_member(node, store_id, [remote, *others], deadline, votes=votes)
+
+
+def _is_newcomer(
+    node: Node, store_id: str, cluster_id: bytes, deadline: Deadline, *, votes: bool
+) -> bool:
+    """Tell whether the store here was made for that cluster, by a join that can go on.
+
+    What has come since is kept: over a slow link each attempt would else begin at nothing, and
+    none be done in its time. After a restart only a store that has heard of no member yet counts:
+    any other may have been made the only one by force, and agree with that cluster no more.
+
+    A member without a vote keeps what it has as well, and gets one if it is to. Who may have got
+    one, and is to be without, begins anew.
+    """
+    access = node.access(store_id)
+    if access.cluster_id != cluster_id or (access.joins_with_vote and not votes):
+        return False
+    status: ServerStatus = call(node, store_id, GetStatus(), result, deadline.remaining())
+    is_without_vote = status.kind == "non_voter"
+    return bool(access.joins_through) or not status.members or (votes and is_without_vote)
+
+
+def _become_member(
+    node: Node, store_id: str, through: Sequence[str], deadline: Deadline, *, votes: bool
+) -> bool:
+    """Have the store here, made for a cluster, added to that; false as `_try_to_join`."""
+    remote, *others = through
+    access = node.access(store_id)
+    access.joins_through, access.joins_with_vote = tuple(through), votes
+    _, setup = node.store_setup(store_id)
     # Older releases do not know the word: it is said only where it matters.
-    newcomer = (node.name, new.uid, cluster_id, *(() if votes else (False,)))
+    newcomer = (node.name, setup.uid, access.cluster_id, *(() if votes else (False,)))
     try:
         ask_cluster(node, store_id, remote, "add_member", newcomer, deadline, others=others)
     except AlreadyMemberError:
-        return True  # an attempt whose answer was lost
+        return True  # an attempt whose answer was lost, or that ran out of time
     except NotDoneError as error:
         if error.facts.get("reason") != ANOTHER_CLUSTER:
             raise

@@ -91,6 +91,7 @@ class PeerLink:
         self.peer = peer
         self._forget = forget
         self._down_since = time.monotonic()
+        self._opened_at = 0.0
         self.outbox = Outbox(services.settings.queue_bytes, self._flush)
         self._endpoint = address.endpoint
         self._services = services
@@ -254,13 +255,22 @@ class PeerLink:
         while self._monitor is not None and (told := next_event(self._monitor)) is not None:
             event, _value = told
             if event != zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._fail(_FAILURES[event])
+                self._fail(self._why(event))
             elif self._stage is Stage.DIALLING:
                 self._stage = Stage.GREETING
                 assert self._socket is not None
                 self._services.reactor.watch(self._socket, self._knock, zmq.POLLOUT)
             elif self._stage is Stage.LINKING:
                 self._come_up()
+
+    def _why(self, event: int) -> str:
+        """Say what an event means; libzmq does not tell a refusal from a handshake too slow."""
+        patience_seconds = self._services.settings.handshake_timeout_seconds
+        waited_seconds = time.monotonic() - self._opened_at
+        is_late = waited_seconds >= 0.9 * patience_seconds  # libzmq counts by a coarser clock
+        if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and is_late:
+            return _NO_ANSWER
+        return _FAILURES[event]
 
     # Sockets and timers.
 
@@ -282,6 +292,7 @@ class PeerLink:
             self._socket = make_socket(self.peer)
             self._monitor = services.sockets.monitor(self._socket, _EVENTS)
             services.reactor.watch(self._monitor, self._on_events)
+            self._opened_at = time.monotonic()
             self._socket.connect(self._endpoint)
         except zmq.ZMQError as error:  # perhaps no descriptor is left; there may be one later
             self._fail(f"cannot connect to {self._endpoint}: {error}")

@@ -93,6 +93,11 @@ class LogView:
                 return tuple(candidates[:count]), size_bytes - len(entry.data)
         return tuple(candidates), size_bytes
 
+    def bytes_after(self, index: int) -> int:
+        """Give how many bytes of data the entries behind `index` hold, of those held here."""
+        start = max(0, index - self.base_index)
+        return sum([len(entry.data) for entry in self._entries[start:]])
+
     def find_conflict(self, entries: Sequence[Entry]) -> int:
         """Give the position in `entries` of the first that this log does not hold.
 

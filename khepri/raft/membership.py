@@ -66,14 +66,17 @@ class ConfigurationHistory:
 def plan_addition(current: Configuration, member: Member) -> Configuration | RejectReason:
     """Give the configuration with `member` added, or why it cannot be.
 
-    A member that is there as another incarnation is replaced, unless the newcomer is to be a
+    One without a vote may be asked to become a voter. A member that is there as another
+    incarnation is replaced, unless the newcomer is to be a
     voter at once: then the set of voters would look the same while one of them lost its log.
     Replaced otherwise, the voters are fewer by one at most, as with a removal, so that any
     majority of the old and any of the new set meet (dissertation §4.1).
     """
     present = current.find(member.server_id)
     if present is not None and (present.uid == member.uid or member.kind is MemberKind.VOTER):
-        return RejectReason.ALREADY_MEMBER
+        kinds = (present.kind, member.kind)
+        if present.uid != member.uid or kinds != (MemberKind.NON_VOTER, MemberKind.PROMOTABLE):
+            return RejectReason.ALREADY_MEMBER
     planned = current.with_member(member)
     return planned if planned.voters else RejectReason.LAST_VOTER
 

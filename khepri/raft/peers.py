@@ -97,16 +97,26 @@ class Peers:
         """Give the first index that a peer needs which is reachable and catches up.
 
         A peer that a snapshot is on its way to needs what follows it; otherwise the next one might
-        be taken before this one has arrived, and so on for as long as others write.
+        be taken before this one has arrived, and so on for as long as others write. Such a peer
+        may be silent for as long as a slow link carries a piece; a transfer has its own timeout.
         """
         needed = self._server.log.last_index + 1
         for progress in self.all.values():
-            if progress.last_contact >= self.heard_since:
-                transfer = progress.transfer
+            transfer = progress.transfer
+            if transfer is not None or progress.last_contact >= self.heard_since:
                 held = progress.match_index if transfer is None else transfer.meta.index
                 if held:
                     needed = min(needed, held + 1)
         return needed
+
+    def most_needed_bytes(self) -> int:
+        """Give how much data of the log may be kept for those that catch up.
+
+        Whoever is sent a snapshot has a share that grows with what arrives of it, so that it
+        catches up, however long that takes, if only its link carries more than is written.
+        """
+        shares = [progress.catch_up_bytes for progress in self.all.values()]
+        return max([self._server.settings.catch_up_bytes, *shares])
 
     # --- answers ---------------------------------------------------------------------------
 
@@ -144,6 +154,7 @@ class Peers:
         if progress is not None:
             validated_index = min(response.validated_index, self._server.log.last_index)
             progress.answered(response.round, validated_index)
+            self._snapshots.heartbeat_answered(progress, response.round)
             self._lease.answered(progress, response.round, response.promise_milliseconds)
             self._lease.recount(self.voters, counts_itself=self.counts_itself)
             self._confirmed(progress, response.last_index, response.last_term)

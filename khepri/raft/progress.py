@@ -66,6 +66,8 @@ class Progress:
         trusted_until: so long its promise to elect nobody else can be trusted; see `lease.py`.
         commit_sent: the commit index it was last told.
         transfer: the snapshot on its way; set exactly in SNAPSHOT.
+        catch_up_bytes: how much data of the log may be kept for it since it is sent a snapshot:
+            what followed that when it was begun, and as much as has arrived of it.
         backoff_seconds: how long the pause after the next failed snapshot will be.
         backoff_until: no snapshot is sent before.
         has_forgotten: whether it has refused what it had confirmed: its disk holds less than it
@@ -90,6 +92,7 @@ class Progress:
         self.trusted_until = -math.inf
         self.commit_sent = Index(0)
         self.transfer: SnapshotTransfer | None = None
+        self.catch_up_bytes = 0
         self.backoff_seconds = 0.0
         self.backoff_until = -math.inf
         self.has_forgotten = False
@@ -122,6 +125,7 @@ class Progress:
         self.become_probe(self.next_index)
         self.state = ProgressState.SNAPSHOT
         self.transfer = transfer
+        self.catch_up_bytes = transfer.followed_by_bytes
 
     def has_room(self, settings: RaftSettings) -> bool:
         """Tell whether another message fits in the window."""

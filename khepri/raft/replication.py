@@ -86,4 +86,5 @@ class Replication:
         known = min(progress.match_index, self._server.commit_index)
         progress.commit_sent = max(progress.commit_sent, known)
         progress.expect_answer(heartbeat_round)
+        self._snapshots.heartbeat_sent(progress, heartbeat_round)
         self._server.send(progress.server_id, Heartbeat(self._server.term, known, heartbeat_round))

@@ -345,13 +345,13 @@ class Server:
         self.snapshot = meta
         self.written.raise_to(meta.index)
         settings = self.settings
-        role = self.role
+        peers = self.role.peers if isinstance(self.role, Leader) else None
         self.log.compact(
             meta.index,
             settings.trailing_entries,
             settings.trailing_bytes,
-            first_needed=role.peers.first_needed() if isinstance(role, Leader) else meta.index + 1,
-            max_needed_bytes=settings.catch_up_bytes,
+            first_needed=meta.index + 1 if peers is None else peers.first_needed(),
+            max_needed_bytes=0 if peers is None else peers.most_needed_bytes(),
         )
         self.configurations.forget_before(meta.index)
 

@@ -36,7 +36,8 @@ class RaftSettings:
             behind the commit index.
         leadership_transfer_timeout_seconds: how long proposals stop for a transfer at most.
         snapshot_chunk_bytes: size of one piece of a snapshot.
-        snapshot_retransmit_seconds: a piece not acknowledged for this long is sent again.
+        snapshot_retransmit_seconds: a piece not acknowledged for this long is sent again, unless
+            it may still be on its way.
         snapshot_timeout_seconds: a transfer without progress for this long is given up, by its
             sender and by its receiver.
         snapshot_backoff_min_seconds: pause after the first failed transfer to a peer; doubles.
@@ -45,7 +46,8 @@ class RaftSettings:
             follower slightly behind needs no snapshot.
         trailing_bytes: most bytes of data kept in them.
         catch_up_bytes: most bytes of data kept in memory below the newest snapshot for a reachable
-            follower that lacks them, so that it need not be sent one snapshot after the other.
+            follower that lacks them, so that it need not be sent one snapshot after the other. If
+            it is sent one: what followed that, and as much as has arrived of it, if that is more.
         read_leases: whether a leader answers reads without asking the others, as long as a
             majority has promised not to elect anybody else; that trusts the clocks (`lease.py`).
     """

@@ -3,9 +3,11 @@
 Here: which piece is next, when to repeat it, when to give up and for how long. Not here: that a
 peer needs one (`replication.py`), receiving (`snapshot_receiver.py`), reading (the shell).
 
-One piece is on its way at a time. A piece not acknowledged is read and sent again; the last one
-also while the peer installs, since its answer shows that it is alive. The end comes as an ordinary
-confirmation of entries, by whatever way: the snapshot installed, or found unnecessary.
+One piece is on its way at a time. A piece not acknowledged is read and sent again, but not before
+the peer has answered a heartbeat that was sent behind it: until then the piece may still be on a
+slow link, where one more would only lengthen the queue. The last one is repeated also while the
+peer installs, since its answer shows that it is alive. The end comes as an ordinary confirmation
+of entries, by whatever way: the snapshot installed, or found unnecessary.
 """
 
 from __future__ import annotations
@@ -31,20 +33,26 @@ class SnapshotTransfer:
     Attributes:
         transfer_id: its name; grows from attempt to attempt.
         meta: what the snapshot stands for; a newer one does not replace it midway.
+        followed_by_bytes: how much data of the log followed it when it was begun.
         progressed_at: when the peer last asked for more.
         resend_at: when the piece is read and sent again.
         offset: of the piece being read or waiting to be acknowledged.
         end: where the snapshot ends; None until the last piece was read.
         delivered: whether the peer has stored it all and only has to install it.
+        on_its_way: whether the piece was sent, and no heartbeat behind it has been answered.
+        round_behind: the first heartbeat round that went out behind the piece; None before.
     """
 
     transfer_id: int
     meta: SnapshotMeta
+    followed_by_bytes: int
     progressed_at: float
     resend_at: float
     offset: int = 0
     end: int | None = None
     delivered: bool = False
+    on_its_way: bool = False
+    round_behind: int | None = None
 
 
 class SnapshotSender:
@@ -60,7 +68,13 @@ class SnapshotSender:
         if not self._answers(progress) or server.now < progress.backoff_until:
             return
         assert server.snapshot is not None, "entries are only dropped under a snapshot"
-        transfer = SnapshotTransfer(server.next_id(), server.snapshot, server.now, server.now)
+        transfer = SnapshotTransfer(
+            server.next_id(),
+            server.snapshot,
+            server.log.bytes_after(server.snapshot.index),
+            server.now,
+            server.now,
+        )
         progress.become_snapshot(transfer)
         self._read(transfer)
 
@@ -91,6 +105,7 @@ class SnapshotSender:
         if chunk.done:
             transfer.end = chunk.offset + len(chunk.data)
         transfer.resend_at = server.now + server.settings.snapshot_retransmit_seconds
+        transfer.on_its_way, transfer.round_behind = True, None
         request = InstallSnapshotRequest(
             server.term,
             transfer.transfer_id,
@@ -113,11 +128,33 @@ class SnapshotSender:
             transfer.progressed_at = self._server.now
         elif response.next_offset > transfer.offset:
             transfer.progressed_at = self._server.now
+            progress.catch_up_bytes = transfer.followed_by_bytes + response.next_offset
             if transfer.end is not None and response.next_offset >= transfer.end:
                 transfer.delivered = True
             else:
                 transfer.offset = response.next_offset
+                transfer.on_its_way = False
                 self._read(transfer)
+
+    def heartbeat_sent(self, progress: Progress, heartbeat_round: int) -> None:
+        """Note that a heartbeat goes out behind the piece."""
+        transfer = progress.transfer
+        if transfer is not None and transfer.on_its_way and transfer.round_behind is None:
+            transfer.round_behind = heartbeat_round
+
+    def heartbeat_answered(self, progress: Progress, heartbeat_round: int) -> None:
+        """Note what shows that the piece has arrived, or is lost.
+
+        Links may reorder, so both can be wrong; then a piece goes out twice.
+        """
+        transfer = progress.transfer
+        if transfer is None or transfer.round_behind is None:
+            return
+        if heartbeat_round >= transfer.round_behind:
+            transfer.on_its_way, transfer.round_behind = False, None
+            # The acknowledgement follows when the disk has the piece.
+            patience_seconds = self._server.settings.snapshot_retransmit_seconds / 2
+            transfer.resend_at = max(transfer.resend_at, self._server.now + patience_seconds)
 
     def tick(self, progress: Progress) -> None:
         """Repeat a piece, or give up."""
@@ -126,7 +163,11 @@ class SnapshotSender:
             return
         if server.now - transfer.progressed_at >= server.settings.snapshot_timeout_seconds:
             self.fail(progress)
-        elif server.now >= transfer.resend_at and self._answers(progress):
+        elif (
+            not transfer.on_its_way
+            and server.now >= transfer.resend_at
+            and self._answers(progress)
+        ):
             self._read(transfer)
 
     def on_unreadable(self, progress: Progress) -> None:

@@ -369,8 +369,7 @@ class SimulatedServer:
             self._answer(one.ticket, one)
 
     def _role_changed(self, one: effect.RoleChanged) -> None:
-        del one
-        self.pump.lost()
+        self.pump.leader_is(one.term, one.leader)
 
     # --- time
 
@@ -408,7 +407,8 @@ class SimulatedServer:
     def _on_deadline(self, now: float) -> None:
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
-            keep_alive = self.pump.tick(now, leads=self.core.role is Role.LEADER)
+            follows = self.core.role is not Role.LEADER and self.core.leader is not None
+            keep_alive = self.pump.tick(now, follows=follows)
             if keep_alive is not None:
                 self.pump.take_foreign([keep_alive])
             self.cadence.consider()

@@ -16,6 +16,8 @@ from khepri.machine.entries import Group
 from khepri.machine.machine import Machine
 from khepri.machine.replies import value_reply
 from khepri.machine.sessions import NO_SESSION, GroupResult, GroupStatus
+from khepri.raft.types import Term
+from tests.raft.raft_notation import sid
 
 
 def test_a_pump_without_commands_is_never_ready() -> None:
@@ -63,9 +65,9 @@ def test_with_a_session_commands_are_ready_at_once() -> None:
 def test_a_leader_does_not_propose_again_what_is_slow() -> None:
     """It is in its own log; again and again it would fill the log of a cluster that is slow."""
     pump = with_a_command_on_its_way()
-    pump.tick(1_000.0, leads=True)
+    pump.tick(1_000.0, follows=False)
     assert not pump.has_work
-    pump.lost()  # as by the end of its leadership
+    pump.leader_is(Term(2), sid("B"))
     assert pump.has_work
 
 
@@ -74,7 +76,7 @@ def test_after_a_rejection_a_pump_pauses_unless_the_leadership_ends() -> None:
     pump.rejected(10.0)
     assert pump.has_work
     assert pump.ready_at == 10.0 + REJECTED_PAUSE_SECONDS
-    pump.lost()
+    pump.leader_is(Term(2), sid("B"))
     assert pump.ready_at < 0.0
 
 
@@ -89,6 +91,45 @@ def test_a_follower_repeats_what_makes_no_progress_with_growing_pauses() -> None
             pauses.append(now - sent_at)
             sent_at = now
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+def test_what_a_slow_link_carries_is_not_repeated_after_the_first_answer() -> None:
+    """Every copy would make the next answer later, until nobody waits for it any more."""
+    pump = with_a_command_on_its_way()
+    pump.tick(0.6)
+    assert len(pump.groups_to_forward(0.6)) == 1  # nothing is known yet about the link
+    pump.applied(GroupResult(7, 1, [None], GroupStatus.APPLIED), 2.0)
+    pump.origin.add(b"another", None)
+    assert len(pump.groups_to_forward(2.0)) == 1
+    pump.applied(GroupResult(7, 1, [None], GroupStatus.APPLIED), 2.6)  # the copy
+    pump.tick(2.6 + 3.9)
+    assert not pump.has_work
+    pump.tick(2.6 + 4.1)
+    assert pump.has_work
+
+
+def test_on_a_quick_link_what_is_missing_is_soon_repeated_again() -> None:
+    pump = with_a_command_on_its_way()
+    pump.applied(GroupResult(7, 1, [None], GroupStatus.APPLIED), 2.0)
+    pump.origin.add(b"another", None)
+    pump.groups_to_forward(2.0)
+    pump.applied(GroupResult(7, 2, [None], GroupStatus.APPLIED), 2.01)
+    pump.origin.add(b"a third", None)
+    pump.groups_to_forward(2.1)
+    pump.tick(2.1 + RESEND_SECONDS)
+    assert pump.has_work
+
+
+def test_a_leader_that_was_missed_for_a_moment_is_not_sent_everything_again() -> None:
+    pump = with_a_command_on_its_way()
+    pump.leader_is(Term(2), sid("B"))
+    assert len(pump.groups_to_forward(0.0)) == 1
+    pump.leader_is(Term(2), None)
+    pump.tick(RESEND_SECONDS, follows=False)
+    pump.leader_is(Term(2), sid("B"))
+    assert not pump.has_work
+    pump.leader_is(Term(3), sid("B"))
+    assert pump.has_work
 
 
 def forwarded(pump: CommandPump, commands: int, now: float = 0.0) -> int:

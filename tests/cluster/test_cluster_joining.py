@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from khepri import membership
-from khepri.asking import ask_cluster, cluster_of
+from khepri.asking import ask_cluster, cluster_of, remove
 from khepri.calls import Deadline
 from khepri.errors import (
     JoinError,
@@ -17,6 +17,7 @@ from khepri.errors import (
     KhepriTimeoutError,
     NoSuchServerError,
     NotAKhepriStoreError,
+    NotDoneError,
     ServerStoppedError,
 )
 from khepri.raft.types import MemberKind, ServerId
@@ -343,6 +344,136 @@ def test_an_interrupted_join_is_simply_repeated() -> None:
         assert len(cluster.manager(0).members(cluster.store_id)) == 3
         cluster.store(2).put("/b", 1)
         await_equal_trees(cluster)
+
+
+def test_a_join_that_ran_out_of_time_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over a slow link none would be done otherwise: each began with an empty store."""
+
+    def run_out() -> object:
+        raise KhepriTimeoutError("the time is up", operation="the wait", outcome="unknown")
+
+    with Apart(2) as cluster:
+        cluster.store(0).put("/a", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(membership, "WaitUntilVoter", run_out)
+            with pytest.raises(KhepriTimeoutError):
+                cluster.join(1, 0)
+        made = uid(cluster, 1)
+        cluster.join(1, 0)
+        assert uid(cluster, 1) == made
+        assert cluster.store(1).get("/a") == 1
+        cluster.join(1, 0)  # that one is done: this is another one
+        assert uid(cluster, 1) != made
+        await_equal_trees(cluster)
+
+
+@pytest.mark.parametrize(("first", "then"), [(False, True), (False, False), (True, False)])
+def test_a_join_that_goes_on_ends_as_the_kind_of_member_it_is_to_be(
+    monkeypatch: pytest.MonkeyPatch, first: bool, then: bool
+) -> None:
+    def run_out() -> object:
+        raise KhepriTimeoutError("the time is up", operation="the wait", outcome="unknown")
+
+    with Apart(2) as cluster:
+        cluster.store(0).put("/a", 1)
+        manager, store_id = cluster.manager(1), cluster.store_id
+        with monkeypatch.context() as patch:
+            patch.setattr(membership, "ConsistentRead", run_out)
+            with pytest.raises(KhepriTimeoutError):
+                manager.join("node0", store_id, 10, votes=first)
+        made = uid(cluster, 1)
+        manager.join("node0", store_id, 20, votes=then)
+        # Who is a voter already, and is to be none, begins anew.
+        assert (uid(cluster, 1) == made) is (first <= then)
+        assert manager.status(store_id).kind == ("voter" if then else "non_voter")
+        await_equal_trees(cluster)
+
+
+def test_a_newcomer_that_was_made_the_only_member_by_force_joins_from_the_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run_out() -> object:
+        raise KhepriTimeoutError("the time is up", operation="the wait", outcome="unknown")
+
+    with Apart(3) as cluster:
+        cluster.join(1, 0)
+        cluster.store(0).put("/a", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(membership, "WaitUntilVoter", run_out)
+            with pytest.raises(KhepriTimeoutError):
+                cluster.join(2, 0)
+        eventually(lambda: kinds(cluster, 2).get("node2") is MemberKind.VOTER, "the promotion")
+        made = uid(cluster, 2)
+        cluster.partition({0, 1}, {2})
+        cluster.manager(2).force_single_member(cluster.store_id)
+        cluster.store(2).put("/of/its/own", 1)
+        cluster.heal()
+        cluster.join(2, 0)
+        assert uid(cluster, 2) != made
+        assert await_equal_trees(cluster).keys() == {"/a"}
+
+
+def test_a_join_goes_on_after_a_restart_that_came_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Apart(2) as cluster:
+        cluster.store(0).put("/a", 1)
+
+        def ask_and_hear_nothing(*question: Any, **options: Any) -> object:
+            _node, store_id, _remote, function, arguments, deadline = question
+            if function != "add_member":
+                return ask_cluster(*question, **options)
+            cluster.cut(0, 1)
+            ask_cluster(cluster.node(0), store_id, "node0", function, arguments, deadline)
+            raise KhepriTimeoutError("nobody answers", operation="it", outcome="unknown")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(membership, "ask_cluster", ask_and_hear_nothing)
+            with pytest.raises(KhepriTimeoutError):
+                cluster.join(1, 0)
+        assert "node1" in kinds(cluster, 0)
+        made = uid(cluster, 1)
+        cluster.kill(1)
+        cluster.restart(1)
+        cluster.heal()
+        cluster.join(1, 0)
+        assert uid(cluster, 1) == made
+        assert cluster.store(1).get("/a") == 1
+
+
+def test_the_only_voter_leaves_when_one_that_was_just_let_in_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Apart(3) as cluster:
+        node, store_id = cluster.node(1), cluster.store_id
+        cluster_id = cluster.node(0).access(store_id).cluster_id
+        handle, setup = node.store_setup(store_id)
+        node.delete_store(store_id, will_return=True)
+        node.start_store(handle, setup.config, 10, cluster_id)
+        cluster.cut(0, 1)
+        newcomer = ("node1", uid(cluster, 1), cluster_id)
+        ask_cluster(cluster.node(0), store_id, "node0", "add_member", newcomer, Deadline(10))
+        refused: list[NotDoneError] = []
+
+        def refuse_and_mend(*arguments: Any, **options: Any) -> None:
+            try:
+                remove(*arguments, **options)
+            except NotDoneError as error:
+                refused.append(error)
+                cluster.heal()
+                raise
+
+        monkeypatch.setattr(membership, "remove", refuse_and_mend)
+        cluster.join(0, 2)
+        assert refused
+        assert kinds(cluster, 1) == {"node1": MemberKind.VOTER}
+
+
+def uid(cluster: LocalCluster, number: int) -> str:
+    """Give which incarnation of its store runs on a node."""
+    return cluster.node(number).store_setup(cluster.store_id)[1].uid
 
 
 def test_a_store_that_another_thread_starts_in_the_middle_of_its_join_joins_all_the_same(

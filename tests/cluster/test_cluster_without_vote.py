@@ -98,8 +98,10 @@ def test_joining_again_makes_a_voter_and_back() -> None:
     with LocalCluster(3, config=QUICK) as cluster:
         join_without_vote(cluster, 2)
         cluster.store(2).put("/a", 1)
+        incarnation = cluster.node(2).store_setup(cluster.store_id)[1].uid
         cluster.manager(2).join(cluster.name(0), cluster.store_id, 30)
         assert kinds(cluster)[2] == "voter"
+        assert cluster.node(2).store_setup(cluster.store_id)[1].uid == incarnation  # nothing sent
         cluster.kill(1)
         cluster.store(2).put("/a", 2, timeout=20)  # two of three
         cluster.restart(1)

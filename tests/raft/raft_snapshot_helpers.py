@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from khepri.raft.effects import (
     InstallSnapshot,
     ReadSnapshotChunk,
@@ -18,6 +20,10 @@ from khepri.raft.settings import RaftSettings
 from khepri.raft.types import Index, SnapshotMeta, Term
 from tests.raft.raft_helpers import Node, make_leader, propose
 from tests.raft.raft_notation import confirmed, voters
+
+if TYPE_CHECKING:
+    from khepri.raft.messages import Message
+    from tests.raft.raft_cluster import Cluster
 
 NO_TRAIL = RaftSettings(trailing_entries=0, catch_up_bytes=0, snapshot_chunk_bytes=100)
 
@@ -74,3 +80,24 @@ def answer_heartbeats_for(node: Node, seconds: float) -> None:
             node.receive(
                 name, HeartbeatResponse(Term(1), newest, Index(index), Index(index), term, 600)
             )
+
+
+class SlowLink:
+    """A link in one direction that carries one thing after the other; all others are quick."""
+
+    def __init__(
+        self, cluster: Cluster, sender: str, target: str, *, seconds_per_piece: float
+    ) -> None:
+        self._cluster = cluster
+        self._ends = (sender, target)
+        self._seconds_per_piece = seconds_per_piece
+        self._free_at = 0.0
+
+    def __call__(self, sender: str, target: str, message: Message) -> list[float]:
+        if (sender, target) != self._ends:
+            return [0.002]
+        now = self._cluster.now
+        is_large = isinstance(message, InstallSnapshotRequest)
+        begin = max(now, self._free_at)
+        self._free_at = begin + (self._seconds_per_piece if is_large else 0.002)
+        return [self._free_at - now]

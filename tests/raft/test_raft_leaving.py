@@ -157,6 +157,24 @@ def test_m21_adding_what_is_there_and_removing_what_is_not() -> None:
     assert node.core.last_index == 1
 
 
+def test_one_without_a_vote_may_be_asked_to_become_a_voter_but_no_voter_to_be_without() -> None:
+    cluster = Cluster("AB")
+    cluster.elect("A")
+    cluster.add("C", Configuration())
+    cluster.tell("A", AddMember(member("C", MemberKind.NON_VOTER), "without"))
+    cluster.run_until(lambda: kinds(cluster["C"]).get("C") == "NON_VOTER")
+    cluster.settle()
+    cluster.tell("A", AddMember(member("C", MemberKind.NON_VOTER), "again"))
+    cluster.run_until(lambda: cluster["A"].rejection("again") is not None)
+    assert cluster["A"].rejection("again") is RejectReason.ALREADY_MEMBER
+    cluster.tell("A", AddMember(member("C", PROMOTABLE), "with"))
+    cluster.run_until(lambda: kinds(cluster["C"]).get("C") == "VOTER")
+    cluster.settle()
+    cluster.tell("A", AddMember(member("C", MemberKind.NON_VOTER), "back"))
+    cluster.run_until(lambda: cluster["A"].rejection("back") is not None)
+    assert cluster["A"].rejection("back") is RejectReason.ALREADY_MEMBER
+
+
 def test_m22_the_cluster_grows_and_shrinks_under_load() -> None:
     cluster = Cluster("A", settings=SMALL)
     expected: list[bytes] = []

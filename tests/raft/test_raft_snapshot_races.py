@@ -24,6 +24,7 @@ from khepri.raft.events import (
 )
 from khepri.raft.messages import (
     AppendEntriesResponse,
+    HeartbeatResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
     RequestVoteResponse,
@@ -43,6 +44,7 @@ from tests.raft.raft_notation import (
 )
 from tests.raft.raft_snapshot_helpers import (
     NO_TRAIL,
+    SlowLink,
     answer_heartbeats_for,
     install,
     meta,
@@ -207,6 +209,45 @@ def test_s19_no_more_is_kept_for_a_slow_receiver_than_the_settings_allow() -> No
     assert log.last_index - log.base_index == 3
 
 
+def test_s19_as_much_is_kept_for_a_slow_receiver_as_it_has_got_of_the_snapshot() -> None:
+    """Then it catches up if its link carries more than is written, however large the snapshot."""
+    settings = RaftSettings(trailing_entries=0, catch_up_bytes=100, snapshot_chunk_bytes=100)
+    node, wanted = sending_leader(settings)
+    for offset in range(0, 300, 100):
+        node.step(SnapshotChunkRead(wanted.transfer_id, offset, b"x" * 100, done=offset == 200))
+        stored = InstallSnapshotResponse(Term(1), wanted.transfer_id, offset + 100, accepted=True)
+        node.receive("B", stored)
+    propose(node, *(b"x" * 30 for _ in range(11, 21)))
+    node.sync()
+    node.receive("C", confirmed(20))
+    node.take_snapshot()
+    log = node.core._server.log
+    assert log.base_index == wanted.meta.index
+    node.receive("B", confirmed(10))  # it is installed, and what follows is on its way
+    propose(node, b"x" * 30)
+    node.sync()
+    node.receive("C", confirmed(21))
+    node.take_snapshot()
+    assert log.last_index - log.base_index == 300 / 30
+
+
+def test_s19_what_followed_a_snapshot_before_it_was_sent_is_kept_as_well() -> None:
+    settings = RaftSettings(trailing_entries=0, catch_up_bytes=0, snapshot_chunk_bytes=100)
+    node = make_leader("A", settings=settings)
+    node.sync()
+    propose(node, *(b"x" * 30 for _ in range(2, 11)))
+    node.sync()
+    node.receive("C", confirmed(10))
+    node.take_snapshot()
+    propose(node, *(b"x" * 30 for _ in range(11, 21)))
+    node.sync()
+    node.receive("C", confirmed(20))
+    node.receive("B", AppendEntriesResponse(Term(1), False, Index(0), Index(0), Term(0)))
+    node.receive("B", HeartbeatResponse(Term(1), 1, Index(0), Index(0), Term(0), 600))
+    node.take_snapshot()
+    assert node.core._server.log.base_index == 10
+
+
 def test_s20_a_failing_receiver_is_left_alone_longer_each_time() -> None:
     node, first = sending_leader()
     attempts = [(node.now, first.transfer_id)]
@@ -351,6 +392,41 @@ def test_an_unanswered_piece_is_read_and_sent_again() -> None:
     node.step(SnapshotChunkRead(wanted.transfer_id, 0, b"x" * 100, done=False))
     node.receive("B", InstallSnapshotResponse(Term(1), wanted.transfer_id, 100, accepted=True))
     assert [e.offset for e in node.done(ReadSnapshotChunk)] == [100]
+
+
+def test_s19_a_piece_that_a_slow_link_still_carries_is_not_sent_again() -> None:
+    """Each one more would lengthen the queue, and with it the time until the next is due."""
+    settings = RaftSettings(trailing_entries=0, catch_up_bytes=0, snapshot_chunk_bytes=100)
+    cluster = Cluster("ABC", settings=settings)
+    cluster.elect("A")
+    cluster.crash("C")
+    for number in range(100):
+        cluster.write(b"%d" % number)
+    cluster["A"].take_snapshot()
+    cluster.delay = SlowLink(cluster, "A", "C", seconds_per_piece=2.5)
+    cluster.restart("C")
+    cluster.run_until(lambda: cluster["C"].core.last_applied == 101, seconds=60)
+    offsets = [
+        message.offset
+        for _, _, message in cluster.delivered
+        if isinstance(message, InstallSnapshotRequest)
+    ]
+    assert len(offsets) == 9
+    assert offsets == sorted(set(offsets))
+
+
+def test_s19_what_follows_a_snapshot_is_kept_while_a_slow_link_carries_a_piece() -> None:
+    settings = RaftSettings(trailing_entries=0, snapshot_chunk_bytes=100)
+    node, wanted = sending_leader(settings)
+    node.step(SnapshotChunkRead(wanted.transfer_id, 0, b"x" * 100, done=False))
+    for _ in range(4):
+        node.wait(settings.election_timeout_max_seconds / 2)
+        node.receive("C", confirmed(10))
+    propose(node, b"11")
+    node.sync()
+    node.receive("C", confirmed(11))
+    node.take_snapshot()
+    assert node.core._server.log.base_index == wanted.meta.index
 
 
 def test_losing_leadership_closes_the_reader() -> None:

@@ -106,6 +106,17 @@ def test_n09_a_peer_that_falls_silent_is_noticed_and_costs_bounded_memory(
         link.check_that_it_works()
 
 
+def test_a_handshake_that_takes_too_long_is_not_blamed_on_the_cookie(zmq_nodes: ZmqNodes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        bob = f"bob@127.0.0.1:{mute.getsockname()[1]}"
+        alice = zmq_nodes.make(zmq_nodes.name("alice"), Mailbox(), settings=IMPATIENT)
+        alice.start()
+        alice.send(bob, [text(b"are you there?")])
+        eventually(lambda: state_of(alice, bob).last_error is not None)
+        assert state_of(alice, bob).last_error == "the peer did not answer in time"
+        zmq_nodes.stop_all()
+
+
 def test_n07_a_flapping_link_recovers_each_time_and_leaks_nothing(zmq_nodes: ZmqNodes) -> None:
     with pair(zmq_nodes) as link:
         descriptors: list[int] = []
