@@ -152,7 +152,9 @@ def _kept_while(watches: list[Any]) -> dict[Pattern, Component]:
         pattern = resolve_path([component_from_plain(component) for component in plain])
         condition = component_from_plain(part)
         # Two keys that are written differently can mean one tree node, as "/a" and "../a" do.
-        kept[pattern] = IfAll(kept[pattern], condition) if pattern in kept else condition
+        former = kept.setdefault(pattern, condition)
+        if former != condition:
+            kept[pattern] = IfAll(former, condition)
     return kept
 
 
