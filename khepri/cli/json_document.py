@@ -12,6 +12,8 @@ An empty object or list has no children, so it is a payload itself; nothing is l
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
 from .outcomes import CommandError
@@ -31,10 +33,25 @@ def parse(text: str, origin: str) -> Json:
         origin: what an error message calls it.
 
     Raises:
-        CommandError: the text is not JSON, or nested too deeply to be read.
+        CommandError: the text is not JSON, is nested too deeply to be read, or would lose
+            something: an object has a key twice, or a number is beyond what a float can be.
     """
+
+    def without_repetition(pairs: list[tuple[str, Json]]) -> Json:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+            raise CommandError(f"{origin} has an object with the key {twice!a:.100} twice")
+        return members
+
+    def finite(number: str) -> float:
+        value = float(number)
+        if math.isinf(value):
+            raise CommandError(f"{origin} has the number {number:.100}, which no float can be")
+        return value
+
     try:
-        document: Json = json.loads(text)
+        document: Json = json.loads(text, object_pairs_hook=without_repetition, parse_float=finite)
     except json.JSONDecodeError as error:
         raise CommandError(
             f"{origin} is not JSON: {error.msg} in line {error.lineno} column {error.colno}"

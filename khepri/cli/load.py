@@ -8,12 +8,11 @@ message says how much is in.
 from __future__ import annotations
 
 import pathlib
-import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from khepri.config import get_max_command_bytes
-from khepri.errors import InvalidValueError, KhepriError
+from khepri.errors import InvalidValueError, KhepriError, MisuseError, ValueTooLargeError
 from khepri.machine.paths import Path
 
 from .json_document import Json, Names, flatten, parse
@@ -21,6 +20,7 @@ from .outcomes import CommandError, ExitCode, complain
 from .progress import Progress
 from .reading import add_source_arguments
 from .rendering import as_json
+from .standard_input import read_standard_input
 from .writing import open_for_writing
 
 if TYPE_CHECKING:
@@ -87,19 +87,34 @@ def put_all(store: Writable, payloads: Iterable[tuple[Names, Json]], progress: P
         progress.advance(operations)
 
     for chunk in _chunks(payloads, get_max_command_bytes() // 8):
-        batch = store.batch()
-        for names, value in chunk:
-            try:
-                batch.put(names, value)
-            except InvalidValueError as error:
-                while waiting:
-                    wait_for_oldest()  # so that what is in the store is counted
-                raise InvalidValueError(f"{Path(names)}: {error}", **error.facts) from error
-        waiting.append((len(chunk), batch.commit(async_=True)))
+        try:
+            future = _send(store, chunk)
+        except MisuseError:
+            while waiting:
+                wait_for_oldest()  # so that what is in the store is counted
+            raise
+        waiting.append((len(chunk), future))
         if len(waiting) >= BATCHES_IN_FLIGHT:
             wait_for_oldest()
     while waiting:
         wait_for_oldest()
+
+
+def _send(store: Writable, chunk: list[tuple[Names, Json]]) -> KhepriFuture[list[Any]]:
+    """Send one batch; what is wrong with a payload is told with its place.
+
+    What is wrong with a path names it already.
+    """
+    batch = store.batch()
+    for names, value in chunk:
+        try:
+            batch.put(names, value)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"{Path(names)}: {error}", **error.facts) from error
+    try:
+        return batch.commit(async_=True)
+    except ValueTooLargeError as error:  # so it came alone
+        raise ValueTooLargeError(f"{Path(chunk[0][0])}: {error}", **error.facts) from error
 
 
 def _chunks(
@@ -126,9 +141,7 @@ def _chunks(
 def _read(file: str) -> Json:
     """Read and parse the document."""
     if file == "-":
-        if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed by the shell
-            raise CommandError("standard input is closed")
-        return parse(sys.stdin.read(), "standard input")
+        return parse(read_standard_input(is_json=True), "standard input")
     try:
         return parse(pathlib.Path(file).read_text("utf-8"), file)
     except UnicodeDecodeError as error:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import errno
 import importlib
+import json
 import logging
-import os
+import re
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from khepri.errors import KhepriError
 
-from .outcomes import CommandError, ExitCode, complain, exit_code_of, sentence
+from .outcomes import CommandError, ExitCode, abandon, complain, exit_code_of, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +32,16 @@ COMMANDS = {
 }
 
 
+_ESCAPING = "khepri.cli.escaping"
+
+
 class _Parser(argparse.ArgumentParser):
     """Complains in one line, where argparse would print the usage first."""
+
+    def __init__(self, *words: Any, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        """Take -1e5 for a number, as argparse does from Python 3.14 on, and not for an option."""
+        super().__init__(*words, **options)
+        self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str) -> NoReturn:
         """End the process with the exit code for misuse."""
@@ -60,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("standard output is closed")
         return ExitCode.FAILED
     if reconfigure := getattr(sys.stdout, "reconfigure", None):
-        reconfigure(errors="backslashreplace")  # what the terminal has no sign for
+        codecs.register_error(_ESCAPING, _escaped)
+        reconfigure(errors=_ESCAPING)
     # What fails is told in one line. `serve` alone tells more, by a handler of its own.
     logging.getLogger("khepri").addHandler(logging.NullHandler())
     try:
@@ -76,12 +88,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         code = _leave_broken_pipe()
     except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        complain(_what_failed(error))
         code = ExitCode.FAILED
     except KeyboardInterrupt:
         complain("interrupted")
         code = ExitCode.INTERRUPTED
     return code
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""Write what the terminal has no sign for as JSON does, ``\u00e9``: JSON stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def _parse(words: list[str]) -> tuple[_Command, argparse.Namespace]:
@@ -104,10 +123,18 @@ def _parse(words: list[str]) -> tuple[_Command, argparse.Namespace]:
     return modules[arguments.command], arguments
 
 
+def _what_failed(error: OSError) -> str:
+    """Name the file that failed; the store's disk is none: it has errors of khepri's own."""
+    if error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"standard output: {error.strerror}"
+    return str(error)
+
+
 def _leave_broken_pipe() -> int:
     """End as a program does that SIGPIPE ends: ``khepri dump | head`` is no error."""
-    # The interpreter flushes standard output once more at its end, and must not fail there.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    abandon(sys.stdout)
     return ExitCode.BROKEN_PIPE
 
 

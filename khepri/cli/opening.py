@@ -24,13 +24,14 @@ def add_directory_argument(parser: argparse._ActionsContainer) -> None:
     """Let a command take the directory of a store."""
     parser.add_argument(
         "--data-dir",
-        type=_directory,
+        type=directory,
         metavar="DIR",
         help="the data directory; no program may have a store running in it",
     )
 
 
-def _directory(text: str) -> Path:
+def directory(text: str) -> Path:
+    """Give the directory that a word of the command line names."""
     if not text:  # as of a shell variable that is not set; a Path would be the current directory
         raise argparse.ArgumentTypeError("the name of a directory is not empty")
     return Path(text)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from enum import IntEnum
-from typing import Self
+from typing import Self, TextIO
 
 from khepri.errors import KhepriError, MisuseError, NodeNotFoundError, StorageError
 
@@ -55,8 +57,27 @@ def exit_code_of(error: KhepriError) -> ExitCode:
 
 
 def complain(message: str) -> None:
-    """Tell the user on standard error, in one line."""
-    print("khepri:", " ".join(message.split()), file=sys.stderr)
+    """Tell the user on standard error, in one line; where nobody can be told, nobody is.
+
+    What the command says of itself must change neither what it does nor how it ends.
+    """
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed by the shell
+        return  # print would take standard output instead
+    try:
+        print("khepri:", " ".join(message.split()), file=sys.stderr, flush=True)
+    except OSError:
+        abandon(sys.stderr)
+
+
+def abandon(stream: TextIO) -> None:
+    """Let a stream that takes nothing any more lead nowhere.
+
+    The interpreter flushes the standard streams once more at its end, and must not fail there.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError):  # no file behind it, as in a test
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def sentence(words: str) -> str:

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from .outcomes import abandon
+
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -17,6 +19,7 @@ _NEW_LINE_SECONDS = 2.0
 class Progress:
     """Counts finished pieces and shows count, total and rate.
 
+    The work matters and not the telling of it: a stream that is closed or takes no more is left.
     On a terminal one line is drawn over and over; elsewhere a new line comes every two seconds.
     For one thread.
     """
@@ -39,8 +42,9 @@ class Progress:
         """
         self._what = what
         self._total = total
-        self._stream = sys.stderr if stream is None else stream
-        self._redraws = self._stream.isatty()
+        # The shell may have closed standard error; then there is none.
+        self._stream: TextIO | None = sys.stderr if stream is None else stream
+        self._redraws = self._stream is not None and self._stream.isatty()
         self._started = time.monotonic()
         self._next_show = self._started + quiet_seconds
         self._shown = False
@@ -63,14 +67,22 @@ class Progress:
         if now >= self._next_show:
             self._next_show = now + (_REDRAW_SECONDS if self._redraws else _NEW_LINE_SECONDS)
             self._shown = True
-            self._stream.write(f"\r\x1b[K{self}" if self._redraws else f"{self}\n")
-            self._stream.flush()
+            self._tell(f"\r\x1b[K{self}" if self._redraws else f"{self}\n")
 
     def end(self) -> None:
         """Take the line away again."""
         if self._shown and self._redraws:
-            self._stream.write("\r\x1b[K")
+            self._tell("\r\x1b[K")
+
+    def _tell(self, text: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
             self._stream.flush()
+        except OSError:
+            abandon(self._stream)
+            self._stream = None
 
     def __str__(self) -> str:
         """Say how far it is."""

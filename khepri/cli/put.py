@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from .json_document import parse
 from .outcomes import CommandError, ExitCode
 from .reading import add_source_arguments
+from .standard_input import read_standard_input
 from .writing import open_for_writing
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Put it; when it returns, it is on disk."""
     text: str = arguments.value
     if text == "-":
-        if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed by the shell
-            raise CommandError("standard input is closed")
-        text = sys.stdin.read()
+        text = read_standard_input(is_json=not arguments.text)
     value: object = text if arguments.text else _value(text)
     with open_for_writing(arguments) as store:
         store.put(arguments.path, value)

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING
 from khepri import node
 from khepri.actors.default_node import default_node
 from khepri.calls import Deadline
-from khepri.config import get_default_store_id
+from khepri.config import check_store_id, check_timeout, get_default_store_id
 from khepri.errors import JoinError, NoSuchServerError, ServerStoppedError
 from khepri.management import ClusterManager
 from khepri.transport.address import parse_node_name
 
 from .guest import add_vote_argument
+from .opening import directory
 from .outcomes import CommandError, ExitCode
 from .store_setting import store_setting
 
@@ -42,7 +43,7 @@ _JOIN_PAUSE_SECONDS = 1.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("--name", required=True, metavar="NAME@HOST:PORT", help="of this node")
-    parser.add_argument("--data-dir", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--data-dir", required=True, type=directory, metavar="DIR")
     parser.add_argument("--store", metavar="NAME", help="the store's id (default: khepri)")
     parser.add_argument(
         "--join",
@@ -84,6 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     for name in (arguments.name, arguments.join):  # before anything starts
         if name is not None:
             parse_node_name(name)
+    if arguments.store is not None:
+        check_store_id(arguments.store)
+    check_timeout(arguments.join_timeout, "--join-timeout")
     _log_to_standard_error(arguments.log_level)
     end = _End()
     node.start(arguments.name, cookie=arguments.cookie_file, listen=arguments.listen)
@@ -167,7 +171,8 @@ class _BringUp(threading.Thread):
         super().__init__(name="khepri-serve", daemon=True)
         self._arguments = arguments
         self._end = end
-        self._store_id: str = arguments.store or get_default_store_id()
+        given: str | None = arguments.store
+        self._store_id = get_default_store_id() if given is None else given
         # Of this node: when it has stopped, the process's default node is another one.
         self._cluster = ClusterManager(default_node())
 

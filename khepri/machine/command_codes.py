@@ -5,6 +5,7 @@ Here is what is shared by those who make commands: ``commands.py`` and ``more_co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -77,13 +78,15 @@ def told(returning: int | None, return_indirect_deletes: bool) -> list[dict[int,
     return [{RETURNING: returning} | ({} if return_indirect_deletes else {TARGETS_ONLY: True})]
 
 
-def checked_ttl(path: Path | PathPattern, ttl_milliseconds: int) -> int:
-    """Give a time to live; the root has none."""
-    if includes_root(path):
+def checked_ttl(
+    path: Path | PathPattern, ttl_milliseconds: int, *, with_root: bool = False
+) -> int:
+    """Give a time to live; the root has none, whether the path is it or it comes with others."""
+    if with_root or includes_root(path):
         raise InvalidOptionError(
             "the root stays whatever happens and has no time to live",
             option="ttl",
-            value=ttl_milliseconds,
+            value=math.inf if ttl_milliseconds == FOREVER else ttl_milliseconds / 1000,
         )
     assert 0 <= ttl_milliseconds <= MAX_TTL_MILLISECONDS
     return ttl_milliseconds

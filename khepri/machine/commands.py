@@ -156,8 +156,9 @@ def put(
     if _is_plain(path, payload, keep_while, ttl_milliseconds, returning):
         return [PUT, path, payload]
     options = _options(path, many, returning, return_indirect_deletes, include_root)
+    with_root = include_root and bool(path) and not isinstance(path[0], str)
     if keep_while is not None:
-        if includes_root(path):
+        if with_root or includes_root(path):
             raise InvalidOptionError(
                 "the root stays whatever happens and cannot have keep-while conditions",
                 option="keep_while",
@@ -165,7 +166,7 @@ def put(
             )
         options[KEEP_WHILE] = keep_while_to_plain(keep_while)
     if ttl_milliseconds is not None:
-        options[TTL] = checked_ttl(path, ttl_milliseconds)
+        options[TTL] = checked_ttl(path, ttl_milliseconds, with_root=with_root)
     return [PUT_MATCHING, pattern_to_plain(path), payload, options]
 
 

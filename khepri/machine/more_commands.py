@@ -83,7 +83,7 @@ def move(
         InvalidOptionError: the target lies in the source, or one of them is the root.
     """
     if not source:
-        raise InvalidOptionError("the root cannot be moved", option="source", value=source)
+        raise InvalidOptionError("the root cannot be moved", option="path", value=source)
     return [MOVE, source, _outside(source, target), *told(returning, return_indirect_deletes)]
 
 
@@ -131,7 +131,7 @@ def require(path: Path | PathPattern) -> Operation:
 def _outside(source: Path, target: Path) -> Path:
     if target[: len(source)] == source:
         raise InvalidOptionError(
-            f"{target} is not outside of {source}", option="target", value=target
+            f"{target} is not outside of {source}", option="new_path", value=target
         )
     return target
 

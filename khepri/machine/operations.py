@@ -27,7 +27,7 @@ from .parts import (
 from .paths import Path, PathPattern, abspath
 from .patterns import find_many, find_one, place_many, place_one
 from .properties import EXPLICIT
-from .replies import DONE, keep_while_not_met, mismatching_node, node_not_found
+from .replies import DONE, command_failed, keep_while_not_met, mismatching_node, node_not_found
 from .results import Options, results
 from .trigger_operations import TRIGGER_OPERATIONS
 
@@ -214,8 +214,8 @@ def _prepare_keep_while(
     What the options do not speak of stays as it is.
     """
     path = _path_of(place)
-    if not path:
-        raise ValueError("the root stays whatever happens")
+    if not path:  # a step up led there; where the path alone tells, the caller is told at once
+        return None, command_failed("the root has no keep-while conditions and no time to live")
     now = place.node.keep_while if isinstance(place, Found) else None
     watches: tuple[Watch, ...] = ()
     expiry: Expiry | None = None

@@ -14,6 +14,7 @@ from khepri.errors import InvalidOptionError
 
 from .command_codes import pattern_to_plain
 from .condition_codec import component_from_plain, component_to_plain
+from .conditions import IfAll
 from .paths import Path, resolve_path
 from .tree import is_procedure
 from .values import decode_value
@@ -21,6 +22,8 @@ from .values import decode_value
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .components import Component
+    from .patterns import Pattern
     from .tree import TreeNode
 
 PAYLOAD: Final = 1
@@ -138,13 +141,21 @@ def decoded_properties(plain: NodeProperties) -> NodeProperties:
         properties["expires_at"] = _moment(moment)
     watches = plain.get("keep_while")
     if watches is not None:
-        properties["keep_while"] = {
-            resolve_path(
-                [component_from_plain(component) for component in pattern]
-            ): component_from_plain(condition)
-            for pattern, condition in watches
-        }
+        properties["keep_while"] = _kept_while(watches)
     return properties
+
+
+def _kept_while(watches: list[Any]) -> dict[Pattern, Component]:
+    """Give the conditions as a put takes them; several on one path become one."""
+    kept: dict[Pattern, Component] = {}
+    for plain, part in watches:
+        pattern = resolve_path([component_from_plain(component) for component in plain])
+        condition = component_from_plain(part)
+        # Two keys that are written differently can mean one tree node, as "/a" and "../a" do.
+        former = kept.setdefault(pattern, condition)
+        if former != condition:
+            kept[pattern] = IfAll(former, condition)
+    return kept
 
 
 def _moment(milliseconds: int) -> datetime:

@@ -232,7 +232,7 @@ def test_a_terminal_that_lacks_a_letter_is_given_its_number(
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     with khepri_process("get", "/services/web/host", "--data-dir", data_dir) as process:
         output, errors = process.communicate(timeout=DEADLINE_SECONDS)
-    assert (process.returncode, output, errors) == (0, "\\xfcn\\xef\n", "")
+    assert (process.returncode, output, errors) == (0, "\\u00fcn\\u00ef\n", "")
 
 
 def test_a_damaged_store_is_told_in_one_line_with_the_exit_code_of_storage(
@@ -396,3 +396,27 @@ def test_a_setting_of_the_store_is_read_by_its_kind(
 def test_a_setting_of_another_kind_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=text.partition("=")[0]):
         store_setting(text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--data-dir", ""),
+        ("--data-dir", "new", "--store", ""),
+        ("--data-dir", "new", "--join-timeout", "nan"),
+        ("--data-dir", "new", "--join-timeout", "-1"),
+    ],
+)
+def test_serve_refuses_wrong_words_before_anything_starts(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = subprocess.run(  # in a process of its own, or a fault would serve for ever
+        [sys.executable, "-m", "khepri", "serve", "--name", "alice@127.0.0.1:5701", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert not list(tmp_path.iterdir())

@@ -41,3 +41,17 @@ def test_a_document_may_be_deep() -> None:
 def test_what_is_not_json_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(CommandError, match=r"^here is (not JSON: .* in line|nested too deeply)"):
         parse(text, "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"a": 1, "b": 2, "a": 3}', "an object with the key 'a' twice"),
+        ('{"x": [{"b": {"c": 1}, "b": {"d": 2}}]}', "an object with the key 'b' twice"),
+        ('{"a": 1e400}', "the number 1e400, which no float can be"),
+        ("[-1e999]", "the number -1e999, which no float can be"),
+    ],
+)
+def test_what_would_lose_something_is_refused(text: str, what: str) -> None:
+    with pytest.raises(CommandError, match=f"^here has {what}$"):
+        parse(text, "here")

@@ -8,7 +8,7 @@ import pytest
 
 from khepri.cli.load import put_all
 from khepri.cli.progress import Progress
-from khepri.errors import InvalidValueError
+from khepri.errors import InvalidPathError, InvalidValueError, ValueTooLargeError
 from khepri.testing import memory_store
 
 if TYPE_CHECKING:
@@ -29,3 +29,22 @@ def test_a_refused_value_is_named_and_what_came_before_is_counted() -> None:
     with memory_store() as store, pytest.raises(InvalidValueError, match=r"^/l/last: "):
         put_all(store, payloads, progress)
     assert progress.done == 1500
+
+
+@pytest.mark.parametrize("name", ["\ud800", "k" * 5000])
+def test_what_came_before_a_refused_name_is_counted(name: str) -> None:
+    payloads: list[tuple[Names, Json]] = [(("l", str(n)), n) for n in range(1000)]
+    payloads.append((("l", name), 1))
+    progress = Progress("payloads")
+    with memory_store() as store, pytest.raises(InvalidPathError):
+        put_all(store, payloads, progress)
+    assert progress.done == 1000
+
+
+def test_a_text_that_is_too_large_is_named_and_what_came_before_is_counted() -> None:
+    payloads: list[tuple[Names, Json]] = [(("l", str(n)), n) for n in range(1200)]
+    payloads.append((("l", "large"), "x" * 5_000_000))
+    progress = Progress("payloads")
+    with memory_store() as store, pytest.raises(ValueTooLargeError, match=r"^/l/large: "):
+        put_all(store, payloads, progress)
+    assert progress.done == 1200

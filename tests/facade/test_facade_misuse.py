@@ -13,6 +13,7 @@ import pytest
 import khepri
 from khepri import ROOT, IfAll, IfHasData, IfNodeExists
 from khepri.errors import (
+    CommandFailedError,
     InvalidConditionError,
     InvalidOptionError,
     InvalidPathError,
@@ -326,3 +327,30 @@ def test_a_store_in_memory_wants_a_file_system_of_its_kind() -> None:
         block = memory_store(file_system=cast("Any", wrong))
         with pytest.raises(WrongTypeError, match="file_system"), block:
             pass
+
+
+def test_the_root_has_none_where_it_is_meant_beside_others(untouched: khepri.Store) -> None:
+    with pytest.raises(InvalidOptionError, match="the root stays"):
+        untouched.put_many("/*", 1, include_root_props=True, ttl=5)
+    with pytest.raises(InvalidOptionError, match="the root stays"):
+        untouched.put_many("/*", 1, include_root_props=True, keep_while={})
+
+
+def test_a_step_up_to_the_root_is_told_in_words() -> None:
+    with memory_store() as store:
+        store.put("/a", 1)
+        with pytest.raises(CommandFailedError, match=r"the root has no .* time to live"):
+            store.put_many("/*/..", 2, ttl=5)
+        assert store.get("/") is None
+
+
+def test_an_option_error_names_the_argument_and_its_value(untouched: khepri.Store) -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        untouched.copy("/a", "/a/b")
+    assert (caught.value.option, caught.value.value) == ("new_path", khepri.Path("/a/b"))
+    with pytest.raises(InvalidOptionError) as caught:
+        untouched.move("/", "/a")
+    assert (caught.value.option, caught.value.value) == ("path", khepri.Path("/"))
+    with pytest.raises(InvalidOptionError) as caught:
+        untouched.put("/", 1, ttl=5)
+    assert (caught.value.option, caught.value.value) == ("ttl", 5)

@@ -172,6 +172,23 @@ def test_keep_while_ties_a_tree_node_to_another(store: khepri.Store) -> None:
         store.put("/helper", 1, keep_while={"/boss": khepri.IfNodeExists()})
 
 
+def test_conditions_on_one_tree_node_under_several_keys_are_all_shown(store: khepri.Store) -> None:
+    store.put("/boss", 1)
+    shown: khepri.types.KeepWhileOption = {
+        "/boss": khepri.IfHasData(),
+        "../boss": khepri.IfDataMatches(1),
+    }
+    store.put("/helper", 1, keep_while=shown)
+    kept = store.adv.get("/helper", props_to_return=["keep_while"])["keep_while"]
+    assert list(kept) == [khepri.Path("/boss")]
+    store.put("/other", 1, keep_while=kept)  # means the same
+    store.put("/boss", 2)
+    assert not store.exists("/helper")
+    assert not store.exists("/other")
+    for one in (khepri.IfHasData(), khepri.IfDataMatches(1)):
+        assert repr(one) in repr(kept)
+
+
 def test_a_batch_is_all_or_nothing(store: khepri.Store) -> None:
     with store.batch() as batch:
         batch.put("/a", 1)
