@@ -56,7 +56,7 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_ASK_A_MAJORITY: Final = frozenset({"has_quorum", "reset_store", "write_store"})
+_ASK_A_MAJORITY: Final = frozenset({"has_quorum", "reset_store", "write_store", "apply_in_store"})
 """What a node cannot answer alone, though it answers."""
 
 
