@@ -14,7 +14,7 @@ from khepri.machine.command_codes import keep_while_to_plain
 from khepri.machine.components import Condition
 from khepri.machine.condition_codec import component_from_plain, component_to_plain
 from khepri.machine.data_pattern_codec import list_of
-from khepri.machine.keep_while import Watch
+from khepri.machine.keep_while import Watch, first_unmet, literal_prefix
 from khepri.machine.names import MAX_PATH_COMPONENTS
 from khepri.machine.paths import Path, PathPattern, abspath, resolve_path
 from khepri.machine.properties import known_path
@@ -24,11 +24,12 @@ from .reading import concrete_path
 
 if TYPE_CHECKING:
     from khepri.machine.commands import KeepWhileOption
+    from khepri.machine.keep_while import KeepWhile
     from khepri.machine.paths import PathLike
     from khepri.machine.tree import Names, TreeNode
 
 _PLAIN: Final = 2  # of what most nodes have: a path and a payload
-_WHOLE: Final = 6
+_WHOLE: Final = 7
 
 
 class ExportedNode(NamedTuple):
@@ -44,6 +45,9 @@ class ExportedNode(NamedTuple):
         ttl_milliseconds: the time to live it was given last, None if none.
         is_implicit: it was made on the way to a child, and goes with its last child once it has no
             payload.
+        is_waiting: some of its conditions are on itself or on what is below it, and are not met.
+            They are not asked of a tree node that is just being made, but from the next change on
+            of what they look at.
     """
 
     path: Path
@@ -52,6 +56,7 @@ class ExportedNode(NamedTuple):
     expires_at_milliseconds: int | None = None
     ttl_milliseconds: int | None = None
     is_implicit: bool = False
+    is_waiting: bool = False
 
     @classmethod
     def of(
@@ -109,7 +114,7 @@ class ExportedNode(NamedTuple):
         """
         parts = list_of(plain)
         if len(parts) not in (_PLAIN, _WHOLE):
-            raise EncodingError("not a tree node: a list of two or six")
+            raise EncodingError("not a tree node: a list of two or seven")
         names, payload, *rest = parts
         if not all(type(name) is str for name in list_of(names)):
             raise EncodingError("not a tree node: its path is no list of names")
@@ -128,8 +133,13 @@ class ExportedNode(NamedTuple):
 _USUAL: Final = ExportedNode(Path(), None)[_PLAIN:]
 
 
-def exported(names: Names, node: TreeNode) -> ExportedNode | None:
+def exported(root: TreeNode, names: Names, node: TreeNode) -> ExportedNode | None:
     """Give a tree node as it is exported.
+
+    Args:
+        root: of the tree.
+        names: where the tree node is.
+        node: the tree node.
 
     Returns:
         None for one that has neither payload nor anything it lives under: parents come back by
@@ -147,7 +157,13 @@ def exported(names: Names, node: TreeNode) -> ExportedNode | None:
         None if kept.expiry is None else kept.expiry.at_milliseconds,
         None if kept.expiry is None else kept.expiry.ttl_milliseconds,
         kept.is_implicit,
+        _is_about_itself(names, kept) and first_unmet(root, kept) is not None,
     )
+
+
+def _is_about_itself(names: Names, kept: KeepWhile) -> bool:
+    """Tell whether there are conditions on a tree node itself or on what is below it."""
+    return any(literal_prefix(pattern)[: len(names)] == names for pattern, _ in kept.watches)
 
 
 def check(node: object) -> None:
@@ -182,8 +198,8 @@ def _check_lifetime(node: ExportedNode) -> None:
     for number in (node.expires_at_milliseconds, node.ttl_milliseconds):
         if number is not None and (type(number) is not int or not 0 < number < 1 << 62):
             raise _wrong("times of an ExportedNode are milliseconds", number)
-    if type(node.is_implicit) is not bool:
-        raise _wrong("is_implicit of an ExportedNode is true or false", node.is_implicit)
+    if type(node.is_implicit) is not bool or type(node.is_waiting) is not bool:
+        raise _wrong("marks of an ExportedNode are true or false", node[-_PLAIN:])
     if not node.path:
         raise InvalidOptionError(
             "the root stays whatever happens and lives under nothing", option="node", value=node

@@ -213,7 +213,7 @@ def nodes_of(root: TreeNode, pattern: Any) -> Iterator[ExportedNode]:  # noqa: A
     else:
         matches = find_many(root, pattern)
     for names, node in matches:
-        found = exported(names, node)
+        found = exported(root, names, node)
         if found is not None:
             yield found
 

@@ -1,12 +1,15 @@
 """How exported tree nodes become commands, in which order, and which come to nothing.
 
 A tree node may live under others that come behind it in the export (BUG-21 upstream), so an import
-has three steps, each when the one before is done:
+has several steps, each when the one before is done:
 
 1. what stands by itself: payloads and times to live. Conditions that the tree node has in the
    store are taken away, so that nothing goes while half of the export is there;
 2. payloads of parents that were made on the way to a child: now they are there, and stay such;
-3. conditions: all that is in the export can be looked at now.
+3. tree nodes whose conditions on themselves are not met yet (`ExportedNode.is_waiting`), with what
+   is below them. They must be made with these conditions, before what is below them, and when what
+   else they look at is there, since the next change of that would be their end;
+4. all other conditions: everything that is in the export can be looked at now.
 
 Pure: time and tree are given.
 """
@@ -19,10 +22,12 @@ from khepri.encoding import pack
 from khepri.machine import commands
 from khepri.machine.command_codes import pattern_to_plain
 from khepri.machine.condition_codec import component_to_plain
+from khepri.machine.conditions import IfAny, IfChildListLength, IfNodeExists
 from khepri.machine.keep_while import KeepWhile, literal_prefix
+from khepri.machine.paths import combine_with_conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from khepri.machine.commands import Operation
     from khepri.machine.paths import Path
@@ -46,6 +51,13 @@ class Step(NamedTuple):
 
     node: ExportedNode
     ttl_milliseconds: int | None
+
+
+class Found(NamedTuple):
+    """What is in a store in the place of a tree node."""
+
+    payload: bytes | None
+    keep_while: KeepWhile | None
 
 
 def time_left(node: ExportedNode, now_milliseconds: int) -> int | None:
@@ -83,18 +95,39 @@ def standing(step: Step, kept: KeepWhile | None) -> Operation:
 def implicit(step: Step, kept: KeepWhile | None) -> Operation:
     """Give the command of the second step; arguments as for `standing`."""
     options: dict[int, object] = {}
-    if kept is not None and kept.watches:
-        options[commands.KEEP_WHILE] = []
-    if kept is UNKNOWN or (kept is not None and kept.expiry is not None):
+    if kept is not None and kept.expiry is not None:
         options[commands.TTL] = commands.FOREVER
-    return _put(step, options)
+    return _put(step, options)  # to take conditions away would take the mark away
+
+
+def waiting(step: Step, found: Found | None) -> Operation:
+    """Give the command of the third step for the one that waits.
+
+    Its conditions are not asked only where it is made, so it must not be there: another one is
+    removed if it has no children, and stops the import if it has.
+
+    Args:
+        step: the tree node.
+        found: what is in its place in the store now; None if nothing is.
+    """
+    put = conditional(step, None if found is None else found.keep_while)
+    if (
+        found is not None
+        and commands.KEEP_WHILE not in put[-1]
+        and found.payload == step.node.payload
+    ):  # it waits already, and nothing that it looks at changes
+        return put
+    put = conditional(step, None)
+    alone = IfAny(IfNodeExists(exists=False), IfChildListLength(0))
+    may_be_made = commands.require(combine_with_conditions(step.node.path, alone))
+    return commands.batch([may_be_made, removal(step.node.path), put])
 
 
 def conditional(step: Step, kept: KeepWhile | None) -> Operation:
-    """Give the command of the third step; arguments as for `standing`."""
+    """Give the command of the fourth step; arguments as for `standing`."""
     options: dict[int, object] = {commands.TTL: commands.FOREVER}
     watches = step.node.keep_while
-    # Those that it has need not be met at this moment (`is_about_itself`), and stay.
+    # Those that it has need not be met at this moment, and stay.
     if kept is None or set(kept.watches) != set(watches):
         options[commands.KEEP_WHILE] = [
             [pattern_to_plain(pattern), component_to_plain(condition)]
@@ -122,28 +155,9 @@ def least_bytes(node: ExportedNode) -> int:
     return len(pack(standing(Step(node, None), None)))
 
 
-def is_about_itself(node: ExportedNode) -> bool:
-    """Tell whether a tree node lives under conditions on itself or on what is below it.
-
-    Such ones need not be met when it is made, and so perhaps not when it was exported.
-    """
-    path = tuple(node.path)
-    return any(literal_prefix(pattern)[: len(path)] == path for pattern, _ in node.keep_while)
-
-
-def with_late(nodes: Iterable[ExportedNode]) -> Iterator[tuple[ExportedNode, bool]]:
-    """Tell of each tree node whether it is to be made in the third step, and not before.
-
-    It is if it lives under conditions on itself, and nothing below it follows: they are not asked
-    of a tree node that is just being made. Made before, it would have to meet them.
-    """
-    before: ExportedNode | None = None
-    for node in nodes:
-        if before is not None:
-            yield before, is_about_itself(before) and node.path[: len(before.path)] != before.path
-        before = node
-    if before is not None:
-        yield before, is_about_itself(before)
+def is_below(node: ExportedNode, other: ExportedNode) -> bool:
+    """Tell whether a tree node is below another one, or in its place."""
+    return node.path[: len(other.path)] == other.path
 
 
 class Gone:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .calls import DEFAULT, result, timeout_seconds
 from .exporting import log_time_milliseconds
+from .import_commands import Found
 from .import_sources import opened
 from .importing import Import, Imported
 from .options import WRITE, WriteOptions, check_options
@@ -112,13 +113,18 @@ class StoreTarget:
 
     def lifetime(self, path: Path) -> KeepWhile | None:
         """Give what a tree node lives under, as the tree here is now."""
+        found = self.find(path)
+        return None if found is None else found.keep_while
+
+    def find(self, path: Path) -> Found | None:
+        """Give what is there, as the tree here is now."""
         view = self._store.access.view
         node = None if view is None else view.root
         for name in path:
             if node is None:
                 return None
             node = node.children.get(name)
-        return None if node is None else node.keep_while
+        return None if node is None else Found(node.payload, node.keep_while)
 
     def send(self, command: bytes, decode: Callable[[Any], Any] = result) -> KhepriFuture[Any]:
         """Send a command."""

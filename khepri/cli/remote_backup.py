@@ -10,15 +10,15 @@ from khepri.calls import check_size, result
 from khepri.errors import KhepriTimeoutError
 from khepri.export_format import Origin
 from khepri.exported_node import ExportedNode
-from khepri.import_commands import UNKNOWN
+from khepri.import_commands import UNKNOWN, Found
 from khepri.machine.command_codes import pattern_to_plain
+from khepri.machine.keep_while import Expiry, KeepWhile, lifetime
 from khepri.machine.paths import Path, resolve_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from khepri.exporting import Exported, ExportTask
-    from khepri.machine.keep_while import KeepWhile
 
     from .guest import Guest
 
@@ -57,6 +57,17 @@ class GuestTarget:
     def lifetime(self, path: Path) -> KeepWhile | None:  # noqa: ARG002 - as a target has it
         """Say that it is not known here."""
         return UNKNOWN
+
+    def find(self, path: Path) -> Found | None:
+        """Ask what is there."""
+        page = self._guest.ask_for_long("export_store", list(path))
+        for node in map(ExportedNode.from_plain, page[1]):
+            expiry: Expiry | None = None
+            if node.expires_at_milliseconds is not None:
+                expiry = Expiry(node.expires_at_milliseconds, node.ttl_milliseconds or 0)
+            kept = lifetime(node.keep_while, expiry, is_implicit=node.is_implicit)
+            return Found(node.payload, kept)
+        return None
 
     def send(self, command: bytes, decode: Callable[[Any], Any] = result) -> KhepriFuture[Any]:
         """Send a command, and wait for its reply."""
