@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khepri.errors import KhepriError
+from khepri.exporting import file_name
 from khepri.import_sources import FileSource
 from khepri.importer import StoreTarget
 from khepri.importing import Import
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Import; the whole file is checked first, so a broken one changes nothing."""
     progress = Progress("tree nodes")
     try:
+        file_name(arguments.file, "file")  # a mistake is told as one
         with file_refuses(arguments.file):
             source = FileSource(arguments.file)
             try:
