@@ -105,7 +105,7 @@ class StoreTarget:
         self._options = options
         self._timeout = options.get("timeout", DEFAULT)
         timeout_seconds(self._timeout)
-        assert store.access is not None
+        _ = store.access  # it runs here
 
     def time_milliseconds(self) -> int:
         """Give the log's time."""
@@ -126,13 +126,13 @@ class StoreTarget:
             node = node.children.get(name)
         return None if node is None else Found(node.payload, node.keep_while)
 
-    def send(self, command: bytes, decode: Callable[[Any], Any] = result) -> KhepriFuture[Any]:
+    def send(self, command: bytes) -> KhepriFuture[Any]:
         """Send a command."""
         sent: KhepriFuture[Any] = self._store._send(  # noqa: SLF001 - a part of it
             command,
             self._timeout,
             True,  # noqa: FBT003
-            decode,
+            result,
             self._options,
         )
         return sent

@@ -69,7 +69,7 @@ class GuestTarget:
             return Found(node.payload, kept)
         return None
 
-    def send(self, command: bytes, decode: Callable[[Any], Any] = result) -> KhepriFuture[Any]:
+    def send(self, command: bytes) -> KhepriFuture[Any]:
         """Send a command, and wait for its reply."""
         check_size(command)
         try:
@@ -77,7 +77,7 @@ class GuestTarget:
         except KhepriTimeoutError as error:
             text = f"{error.message}; it may still be applied"
             raise KhepriTimeoutError(text, **error.facts) from error
-        future: KhepriFuture[Any] = KhepriFuture(decode)
+        future: KhepriFuture[Any] = KhepriFuture(result)
         future.set(reply)
         return future
 

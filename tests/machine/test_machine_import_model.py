@@ -33,7 +33,7 @@ from khepri.machine.values import ProcedureName, encode_value
 from tests.machine.machine_helpers import Origin, nodes, path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from khepri.machine.keep_while import KeepWhile
     from khepri.machine.tree import Names
@@ -61,7 +61,7 @@ class MachineTarget:
         node = nodes(self.origin.machine.view.root).get(path)
         return None if node is None else Found(node.payload, node.keep_while)
 
-    def send(self, command: bytes, decode: Callable[[Any], Any] = result) -> KhepriFuture[Any]:
+    def send(self, command: bytes) -> KhepriFuture[Any]:
         self.commands.append(command)
         if len(self.commands) == self.left_before_failure:
             raise ConnectionError("interrupted")
@@ -69,7 +69,7 @@ class MachineTarget:
         sequence = origin.next_sequence
         origin.next_sequence += 1
         applied = origin.append(Group(origin.session_id, sequence, sequence, [command]))
-        future: KhepriFuture[Any] = KhepriFuture(decode)
+        future: KhepriFuture[Any] = KhepriFuture(result)
         future.set(applied.groups[0].replies[0])
         return future
 
@@ -281,7 +281,10 @@ def test_a_parent_that_was_made_on_the_way_goes_with_its_last_child_afterwards_t
 def test_what_waits_for_something_below_it_is_there_afterwards_and_waits() -> None:
     source = Origin()
     source.put("/queues/1", 1, keep_while={(THIS, "owner"): IfNodeExists()})
+    source.put("/queues/1/size/bytes", 2)
     source.put("/queues/1/size", 2)
+    source.put("/a/b", 1)
+    source.put("/a", 2)
     source.put("/queues/2", 3, keep_while={(THIS,): IfChildListLength(Gt(0))})
     target = Origin()
     for _ in range(2):
@@ -291,7 +294,7 @@ def test_what_waits_for_something_below_it_is_there_afterwards_and_waits() -> No
     target.put("/queues/2/a", 5)
     target.delete("/queues/1/owner")
     target.delete("/queues/2/a")
-    assert target.tree() == {}
+    assert target.tree() == {"/a": 2, "/a/b": 1}
 
 
 def test_what_waits_and_is_the_end_of_others_that_wait_is_made_again() -> None:
@@ -381,8 +384,8 @@ def test_what_expires_while_the_import_goes_on_takes_along_what_lives_under_it()
     target = Origin()
 
     class Slow(MachineTarget):
-        def send(self, command: bytes, decode: Callable[[Any], Any] = result) -> KhepriFuture[Any]:
-            sent = super().send(command, decode)
+        def send(self, command: bytes) -> KhepriFuture[Any]:
+            sent = super().send(command)
             self.origin.time_milliseconds += 20_000
             return sent
 
