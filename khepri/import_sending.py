@@ -7,9 +7,10 @@ Conditions go one by one, since a batch is refused as a whole. What is written w
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from khepri.errors import KeepWhileConditionsNotMetError
+from khepri.errors import KeepWhileConditionsNotMetError, ServerStoppedError
 from khepri.machine.batch_bytes import BatchBytes
 from khepri.machine.command_bytes import encode
 from khepri.machine.command_codes import PUT
@@ -17,7 +18,7 @@ from khepri.machine.command_codes import PUT
 from .import_commands import Step, about_bytes, conditional, removal, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from khepri.actors.future import KhepriFuture
     from khepri.machine.commands import Operation
@@ -89,21 +90,22 @@ class Sending:
             if len(under_way) >= BATCHES_IN_FLIGHT:
                 self._wait_for_oldest(under_way)
 
-        for step in steps:
-            more_bytes = about_bytes(step.node)
-            if batch.count and (
-                size_bytes + more_bytes > BATCH_BYTES or batch.count >= BATCH_OPERATIONS
-            ):
+        with _nobody_waits_after_an_error(under_way):
+            for step in steps:
+                more_bytes = about_bytes(step.node)
+                if batch.count and (
+                    size_bytes + more_bytes > BATCH_BYTES or batch.count >= BATCH_OPERATIONS
+                ):
+                    send()
+                    batch, size_bytes = BatchBytes(), 0
+                only = operation_of(step, self._lifetime(step.node))
+                if only[0] != PUT or not batch.put(step.node.path, only[2]):
+                    batch.add(only)
+                size_bytes += more_bytes
+            if batch.count:
                 send()
-                batch, size_bytes = BatchBytes(), 0
-            only = operation_of(step, self._lifetime(step.node))
-            if only[0] != PUT or not batch.put(step.node.path, only[2]):
-                batch.add(only)
-            size_bytes += more_bytes
-        if batch.count:
-            send()
-        while under_way:
-            self._wait_for_oldest(under_way)
+            while under_way:
+                self._wait_for_oldest(under_way)
 
     def _lifetime(self, node: ExportedNode) -> KeepWhile | None:
         if not node.is_implicit:
@@ -129,21 +131,38 @@ class Sending:
             except KeepWhileConditionsNotMetError as error:
                 refused.append((step, error))
 
-        for step in steps:
-            node = step.node
-            operation = (
-                waiting(step, self._target.find(node.path))
-                if node.is_waiting
-                else conditional(step, self._target.lifetime(node.path))
-            )
-            under_way.append((step, self._target.send(encode(operation))))
-            if len(under_way) >= CONDITIONS_IN_FLIGHT:
+        with _nobody_waits_after_an_error(under_way):
+            for step in steps:
+                node = step.node
+                operation = (
+                    waiting(step, self._target.find(node.path))
+                    if node.is_waiting
+                    else conditional(step, self._target.lifetime(node.path))
+                )
+                under_way.append((step, self._target.send(encode(operation))))
+                if len(under_way) >= CONDITIONS_IN_FLIGHT:
+                    wait_for_oldest()
+                    self._look(0)
+            while under_way:
                 wait_for_oldest()
-                self._look(0)
-        while under_way:
-            wait_for_oldest()
         return refused
 
     def remove(self, path: Path) -> None:
         """Remove a tree node that cannot live, with what is below it."""
         self._target.wait(self._target.send(encode(removal(path))))
+
+
+@contextmanager
+def _nobody_waits_after_an_error(
+    under_way: deque[tuple[Any, KhepriFuture[Any]]],
+) -> Generator[None]:
+    """Let the server know, if an import ends, that nobody waits for what is under way.
+
+    What it has not begun by then, it never does: who imports again would find it coming late.
+    """
+    try:
+        yield
+    except BaseException:
+        for _, future in under_way:
+            future.fail(ServerStoppedError("the import has ended", outcome="unknown"))
+        raise

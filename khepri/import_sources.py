@@ -28,7 +28,7 @@ class ExportReader(Protocol):
     def read(self) -> list[ExportedNode]:
         """Give some more tree nodes, parents before children; an empty list if there are no more.
 
-        What it raises ends the import, with what was read before in the store.
+        What it raises ends the import; of what was read before a part may be in the store.
         """
         ...
 

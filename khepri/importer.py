@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from khepri.errors import KhepriTimeoutError
+
 from .calls import DEFAULT, result, timeout_seconds
 from .exporting import log_time_milliseconds
 from .import_commands import Found
@@ -138,5 +140,13 @@ class StoreTarget:
         return sent
 
     def wait(self, future: KhepriFuture[Any]) -> object:
-        """Wait for a reply."""
-        return future.get(timeout=timeout_seconds(self._timeout))
+        """Wait for a reply.
+
+        Raises:
+            KhepriTimeoutError: it does not come in time; it is not waited for any more.
+        """
+        try:
+            return future.get(timeout=timeout_seconds(self._timeout))
+        except KhepriTimeoutError as error:
+            future.fail(error)  # does nothing if that was the reply
+            raise

@@ -495,6 +495,27 @@ def test_without_a_majority_an_import_ends_in_time_and_has_written_nothing(
         assert cluster.store(0).is_empty()
 
 
+def test_what_was_under_way_when_the_majority_was_lost_does_not_come_late() -> None:
+    with LocalCluster(3) as cluster:
+        leader = cluster.leader()
+        store = cluster.store(leader)
+
+        class Cutting(Listed):
+            def read(self) -> list[types.ExportedNode]:
+                for number in set(cluster.running()) - {leader}:
+                    cluster.pause(number)
+                return [types.ExportedNode.of(["a", str(at)], "x" * 2_000) for at in range(1_500)]
+
+        with pytest.raises(KhepriTimeoutError, match="seconds") as error:
+            store.import_(Cutting(), timeout=1)
+        assert any("at least 0 tree nodes" in note for note in error.value.__notes__)
+        cluster.heal()
+        store.put("/after", 1, timeout=60)
+        count = store.count("/a/*", favor="consistency", timeout=60)
+        store.put("/again", 1, timeout=60)
+        assert store.count("/a/*", favor="consistency", timeout=60) == count
+
+
 def test_the_functions_of_the_module_do_the_same(tmp_path: Path) -> None:
     khepri.start(tmp_path / "default")
     khepri.start(tmp_path / "other", "other")
