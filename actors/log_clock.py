@@ -26,7 +26,7 @@ def _wall_clock_milliseconds() -> int:
 
 
 class LogClock:
-    """The clock of one member. One thread."""
+    """The clock of one member. One thread, but for `look`."""
 
     __slots__ = ("_milliseconds", "_now", "_wall_milliseconds")
 
@@ -66,3 +66,17 @@ class LogClock:
             steady = float(log_milliseconds)
         self._milliseconds = steady
         return int(steady)
+
+    def look(self, now: float) -> int:
+        """Give about what it shows, in milliseconds, and leave it as it is. Any thread.
+
+        It may be off by what has passed between two reads of the thread whose clock it is: a
+        quarter of a second at most.
+
+        Args:
+            now: as for `read`.
+        """
+        read_at, milliseconds = self._now, self._milliseconds
+        if milliseconds is None:
+            return self._wall_milliseconds()
+        return int(milliseconds + max(0.0, now - read_at) * 1000)

@@ -17,6 +17,7 @@ from typing import Final
 
 from . import adv, aio, cluster, config, errors, messages, node, ra_system, types
 from .actors.ra_server_config import RaServerConfig
+from .backup_functions import export, import_
 from .cluster import get_store_ids, reset, start, stop
 from .config import RaSystemName, StoreId
 from .errors import (
@@ -164,6 +165,7 @@ __all__ = [
     "diff",
     "errors",
     "exists",
+    "export",
     "fence",
     "filter",
     "fold",
@@ -175,6 +177,7 @@ __all__ = [
     "get_or",
     "get_store_ids",
     "has_data",
+    "import_",
     "increment",
     "is_empty",
     "is_sproc",

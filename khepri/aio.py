@@ -24,15 +24,19 @@ from khepri.config import get_default_store_id
 
 from .advanced import AdvancedStore
 from .async_advanced import AsyncAdvancedStore
+from .async_backup import AsyncBackup
 from .async_reading import AsyncReader
 from .async_writing import AsyncBatch, AsyncWriter
 from .docstrings import tell_as_methods, with_options_of
+from .exporting import Exporter
 from .following import Follower
+from .importer import Importer
 from .reading import Reader
 from .transacting import Transactor
 from .writing import Writer
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
     from typing import Unpack
 
@@ -40,7 +44,10 @@ if TYPE_CHECKING:
     from khepri.machine.paths import Path, PathLike
     from khepri.machine.properties import NodeProperties
 
+    from .exporting import Exported, ExportOptions, ExportWriter
     from .following import Changes
+    from .import_sources import ExportReader
+    from .importing import Imported
     from .options import (
         AdvancedReadOptions,
         CountOptions,
@@ -73,6 +80,7 @@ __all__ = [
     "delete_many",
     "diff",
     "exists",
+    "export",
     "fence",
     "filter",
     "fold",
@@ -83,6 +91,7 @@ __all__ = [
     "get_many_or",
     "get_or",
     "has_data",
+    "import_",
     "increment",
     "is_empty",
     "is_sproc",
@@ -104,7 +113,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 
-class Store(AsyncWriter):
+class Store(AsyncBackup):
     """A handle on a store of this process for asyncio; the twin of `khepri.Store`.
 
     Without state, so make as many as you like; any task of any loop may use it.
@@ -482,8 +491,29 @@ async def triggers(
     return await _store(store_id).triggers(**options)
 
 
+async def export(
+    target: str | os.PathLike[str] | ExportWriter,
+    path_pattern: PathLike | None = None,
+    *,
+    store_id: str | None = None,
+    **options: Unpack[ExportOptions],
+) -> Exported:
+    """See `khepri.Store.export`; a writer is called in another thread."""
+    return await _store(store_id).export(target, path_pattern, **options)
+
+
+async def import_(
+    source: str | os.PathLike[str] | ExportReader,
+    *,
+    store_id: str | None = None,
+    **options: Unpack[WriteOptions],
+) -> Imported:
+    """See `khepri.Store.import_`; a reader is called in another thread."""
+    return await _store(store_id).import_(source, **options)
+
+
 _AS_HERE = frozenset({"batch"})
-for _told_by in (Transactor, Follower):
-    for _part in (globals(), vars(AsyncReader), vars(AsyncWriter)):
+for _told_by in (Transactor, Follower, Exporter, Importer):
+    for _part in (globals(), vars(AsyncReader), vars(AsyncWriter), vars(AsyncBackup)):
         tell_as_methods(_part, _told_by, but=_AS_HERE)
 tell_as_methods(vars(AsyncAdvancedStore), AdvancedStore)

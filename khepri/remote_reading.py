@@ -1,9 +1,9 @@
 """What other nodes may read of a store here: a walk, page by page, on one immutable tree.
 
-``khepri get --node``, ``tree`` and ``dump`` ask for it. The first page begins a walk, each further
-one goes on where the last one ended, so that all of them fit together and none is looked for
-twice. A walk is kept for as long as its reader said it has time; when others read, no longer: it
-holds the memory of what was changed since it began.
+``khepri get --node``, ``tree``, ``dump`` and ``export`` ask for it. The first page begins a walk,
+each further one goes on where the last one ended, so that all of them fit together and none is
+looked for twice. A walk is kept for as long as its reader said it has time; when others read, no
+longer: it holds the memory of what was changed since it began.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from khepri.machine.paths import ensure_specific
 from khepri.machine.patterns import find_many
 from khepri.machine.queries import find_match
 
+from .exporting import log_time_milliseconds, nodes_of
 from .request_threads import RequestThreads, budget, busy
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from khepri.actors.future import KhepriFuture
     from khepri.actors.node import Node
     from khepri.machine.tree import Names, TreeNode
 
     from .calls import Deadline
+    from .exported_node import ExportedNode
 
 PAGE_BYTES: Final = 256 * 1024
 """A page ends with the tree node that makes it larger; one payload may be larger by itself."""
@@ -40,7 +42,9 @@ WALKS_MAX: Final = 16
 """So many walks may be under way at once; each may keep an old tree in memory."""
 
 Page = list[Any]
-"""``[walk id, tree nodes, whether more follow]``; a tree node is ``[names, payload or None]``."""
+"""``[walk id, tree nodes, whether more follow]``; a tree node is ``[names, payload or None]``, in
+an export what `ExportedNode.to_plain` gives. The first page of an export goes on with the index,
+the term and the time of the log."""
 
 
 class RemoteReading:
@@ -56,7 +60,11 @@ class RemoteReading:
 
     def by_name(self) -> dict[str, Any]:
         """Give the functions other nodes may call."""
-        return {"read_store": self.read_store, "read_on": self.read_on}
+        return {
+            "read_store": self.read_store,
+            "export_store": self.export_store,
+            "read_on": self.read_on,
+        }
 
     def read_store(
         self, store_id: object, pattern: object, is_one: object, seconds: object
@@ -77,12 +85,32 @@ class RemoteReading:
             root = Store(str(store_id), self._node).view(timeout=deadline.remaining()).held.root
             if is_one:
                 ensure_specific(resolved)
-                return _Walk([find_match(root, resolved)]).page(0)
-            walk = _Walk(find_many(root, resolved))
-            page = walk.page(0)
-            if walk.is_over:
-                return page
-            return [self._keep(walk, deadline), *page[1:]]
+                return _Walk([find_match(root, resolved)], _row).page(0)
+            return self._begun(_Walk(find_many(root, resolved), _row), deadline)
+
+        return self._threads.run(begin)
+
+    def export_store(
+        self, store_id: object, pattern: object, seconds: object
+    ) -> KhepriFuture[Page]:
+        """Begin a walk of what is exported and give its first page.
+
+        Args:
+            store_id: as for `read_store`.
+            pattern: as for `read_store`; None for everything.
+            seconds: as for `read_store`.
+        """
+        deadline = budget(seconds)
+        resolved = (
+            None if pattern is None else pattern_from_plain(list(cast("Iterable[Any]", pattern)))
+        )
+
+        def begin() -> Page:
+            self._drop_late()
+            view = Store(str(store_id), self._node).view(timeout=deadline.remaining()).held
+            page = self._begun(_Walk(nodes_of(view.root, resolved), _exported_row), deadline)
+            time_milliseconds = log_time_milliseconds(self._node, str(store_id))
+            return [*page, view.index, view.term, time_milliseconds]
 
         return self._threads.run(begin)
 
@@ -108,6 +136,10 @@ class RemoteReading:
 
         return self._threads.run(go_on)
 
+    def _begun(self, walk: _Walk, deadline: Deadline) -> Page:
+        page = walk.page(0)
+        return page if walk.is_over else [self._keep(walk, deadline), *page[1:]]
+
     def _keep(self, walk: _Walk, deadline: Deadline) -> int:
         with self._lock:
             if len(self._walks) >= WALKS_MAX:
@@ -128,8 +160,11 @@ class RemoteReading:
 class _Walk:
     """A walk that rests between two pages."""
 
-    def __init__(self, matches: Iterable[tuple[Names, TreeNode]]) -> None:
-        self._matches = iter(matches)
+    def __init__(
+        self, matches: Iterable[Any], row_of: Callable[[Any], tuple[list[Any], int]]
+    ) -> None:
+        """Begin; what a match is to be sent as, and how many bytes its payload has, is given."""
+        self._matches = map(row_of, matches)
         self._next = next(self._matches, None)
         self._number = 0
         self._lock = threading.Lock()
@@ -149,11 +184,20 @@ class _Walk:
             rows: list[Any] = []
             size = 0
             while self._next is not None and size < PAGE_BYTES:
-                names, node = self._next
-                payload = node.payload if node.has_data else None
-                if rows and size + len(payload or b"") > PAGE_BYTES:
+                row, payload_bytes = self._next
+                if rows and size + payload_bytes > PAGE_BYTES:
                     break
-                rows.append([list(names), payload])
-                size += TREE_NODE_BYTES + sum(map(len, names)) + len(payload or b"")
+                rows.append(row)
+                size += TREE_NODE_BYTES + sum(map(len, row[0])) + payload_bytes
                 self._next = next(self._matches, None)
             return [None, rows, not self.is_over]
+
+
+def _row(match: tuple[Names, TreeNode]) -> tuple[list[Any], int]:
+    names, node = match
+    payload = node.payload if node.has_data else None
+    return [list(names), payload], len(payload or b"")
+
+
+def _exported_row(node: ExportedNode) -> tuple[list[Any], int]:
+    return node.to_plain(), len(node.payload or b"")

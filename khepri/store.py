@@ -17,7 +17,9 @@ from khepri.actors.ra_server_config import complete_config
 from .advanced import AdvancedStore
 from .calls import DEFAULT, Timeout, node_or_default
 from .docstrings import with_options_of
+from .exporting import Exporter
 from .following import Follower
+from .importer import Importer
 from .management import ClusterManager
 from .reading import Reader
 from .transacting import Transactor
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from khepri.config import RaSystemName
 
 
-class Store(Transactor, Follower):
+class Store(Transactor, Follower, Exporter, Importer):
     """A handle on a store of this process; without state, so make as many as you like.
 
     Every function may be called from any thread. The functions of the module `khepri` are the

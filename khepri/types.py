@@ -22,6 +22,10 @@ from .advanced import AdvancedStore
 from .aio import AsyncAdvancedStore, AsyncBatch
 from .batch import Batch
 from .calls import Timeout
+from .exported_node import ExportedNode
+from .exporting import Exported, ExportOptions, ExportWriter
+from .import_sources import ExportReader
+from .importing import Imported
 from .machine.commands import KeepWhileOption
 from .machine.components import Component, Condition
 from .machine.paths import PathLike
@@ -69,8 +73,14 @@ __all__ = [
     "Component",
     "Condition",
     "CountOptions",
+    "ExportOptions",
+    "ExportReader",
+    "ExportWriter",
+    "Exported",
+    "ExportedNode",
     "Favor",
     "FoldOptions",
+    "Imported",
     "KeepWhileOption",
     "KhepriFuture",
     "ManyOptions",

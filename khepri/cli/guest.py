@@ -66,7 +66,7 @@ def add_vote_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_ASK_A_MAJORITY: Final = frozenset({"has_quorum", "reset_store", "write_store"})
+_ASK_A_MAJORITY: Final = frozenset({"has_quorum", "reset_store", "write_store", "apply_in_store"})
 """What a node cannot answer alone, though it answers."""
 
 

@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 from importlib.metadata import version
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from khepri.errors import KhepriError
@@ -27,6 +28,8 @@ COMMANDS = {
     "get": "print the payload of one tree node",
     "tree": "draw a store, or a part of it",
     "dump": "print tree nodes, one JSON line each",
+    "export": "back up a store, or a part of it, to a file",
+    "import": "put a backup back into a store",
     "serve": "run a node in the foreground until SIGTERM or SIGINT",
     "cluster": "speak to a running node: members, status, join, reset, remove, transfer",
 }
@@ -117,7 +120,9 @@ def _parse(words: list[str]) -> tuple[_Command, argparse.Namespace]:
     for name, what in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=what, description=sentence(what))
         if name in words:
-            modules[name] = cast("_Command", importlib.import_module(f".{name}", __package__))
+            # A module cannot be called like a word of the language.
+            module = f".{name}_" if iskeyword(name) else f".{name}"
+            modules[name] = cast("_Command", importlib.import_module(module, __package__))
             modules[name].add_arguments(subparser)
     arguments = parser.parse_args(words)
     return modules[arguments.command], arguments

@@ -1,4 +1,4 @@
-"""What ``get``, ``tree`` and ``dump`` read: a data directory, or a store on a running node."""
+"""What ``get``, ``tree``, ``dump`` and ``export`` read: a data directory, or a running node."""
 
 from __future__ import annotations
 
@@ -70,9 +70,7 @@ def open_for_reading(arguments: argparse.Namespace) -> Generator[Readable]:
         KhepriError: the store cannot be opened.
     """
     if arguments.node is None:
-        refuse_without_node(arguments, "cookie_file", "timeout")
-        if arguments.favor != "low_latency":
-            raise _goes_with_node("favor")
+        refuse_reading_options(arguments)
         with open_store(arguments) as store:
             yield store
         return
@@ -80,6 +78,17 @@ def open_for_reading(arguments: argparse.Namespace) -> Generator[Readable]:
         if arguments.favor == "consistency":
             guest.ask("has_quorum")  # after that everything acknowledged is applied there
         yield RemoteStore(guest)
+
+
+def refuse_reading_options(arguments: argparse.Namespace) -> None:
+    """Refuse what means nothing when a data directory is read.
+
+    Raises:
+        CommandError: something was given.
+    """
+    refuse_without_node(arguments, "cookie_file", "timeout")
+    if arguments.favor != "low_latency":
+        raise _goes_with_node("favor")
 
 
 def refuse_without_node(arguments: argparse.Namespace, *options: str) -> None:

@@ -106,3 +106,18 @@ def test_times_to_live_are_right_to_a_hundredth_whatever_is_set(
         grown = member.stamp(seconds)
         passed = seconds * 1000
         assert passed * (1 - LEANING) - 2 <= grown <= passed * (1 + LEANING) + 2
+
+
+def test_who_looks_at_it_changes_nothing_and_sees_what_an_entry_would_say() -> None:
+    member = Member()
+    member.wall.wrong = HOUR
+    assert member.clock.look(member.wall.now) == NOON
+    assert member.clock.look(member.wall.now + 5) == NOON + 5_000
+    assert member.clock.look(member.wall.now - 5) == NOON
+    assert member.stamp(10) == 10_100
+    assert member.clock.look(member.wall.now) == member.log
+
+
+def test_who_looks_before_there_is_any_entry_sees_the_wall_clock() -> None:
+    wall = Wall()
+    assert LogClock(wall).look(1234.5) == NOON

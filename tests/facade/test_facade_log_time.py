@@ -58,3 +58,17 @@ def test_what_has_a_time_to_live_ends_in_time_after_the_clock_was_ahead(
         with khepri.open(tmp_path / "data") as store:
             store.put("/lock", "mine", ttl=0.2)
             eventually(lambda: not store.exists("/lock"), "the end of the lock")
+
+
+def test_what_is_left_of_a_time_to_live_does_not_depend_on_a_clock_that_is_set(
+    tmp_path: Path, wall_clock: WallClock
+) -> None:
+    with khepri.open(tmp_path / "data") as store:
+        store.put("/lock", "mine", ttl=600)
+        given = store.adv.get("/lock", props_to_return=["expires_at"])["expires_at"]
+        wall_clock.wrong = HOUR_NANOSECONDS
+        store.export(tmp_path / "backup")
+        store.delete("/lock")
+        assert store.import_(tmp_path / "backup").left_out == 0
+        left = store.adv.get("/lock", props_to_return=["expires_at"])["expires_at"]
+        assert abs((left - given).total_seconds()) < 2
