@@ -30,11 +30,13 @@ class ChangeListener(ABC):
             former life of the store and counts for nothing.
         wants_matches: whether it wants what comes and goes among the matches of its pattern,
             also if that is for a change elsewhere (`ConcretePattern.looks_elsewhere`).
+        name: what it is called in its store; empty if it has no name.
         outlasts_the_tree: whether it goes on with the tree of another cluster, after a join.
     """
 
     __slots__ = ("outlet", "pattern", "view")
 
+    name: str = ""
     wants_matches = False
     outlasts_the_tree = False
 

@@ -81,7 +81,9 @@ class ChangeOutlet:
         self.listens = False
         self.wants_changes = False
         self._access = access
-        self._lock = threading.Lock()  # held for a moment only
+        # Held for a moment only. Again by the same thread if a finalizer that runs in it closes a
+        # subscription.
+        self._lock = threading.RLock()
         self._dealing = threading.RLock()  # held while listeners are told
         self._listeners = ListenerTable()
         self._waiting: _Waiting | None = None
@@ -148,18 +150,12 @@ class ChangeOutlet:
         with self._lock:
             self._listeners.release(name)
 
-    def add(
-        self,
-        listener: ChangeListener,
-        ring: Callable[[ChangeOutlet], bool],
-        name: str | None = None,
-    ) -> None:
+    def add(self, listener: ChangeListener, ring: Callable[[ChangeOutlet], bool]) -> None:
         """Tell somebody what is different since the view it has.
 
         Args:
-            listener: who.
+            listener: who; a name of its own is reserved.
             ring: has the feed look here; whether it will.
-            name: as reserved.
 
         Raises:
             ServerStoppedError: the store was stopped, or has another tree since.
@@ -173,7 +169,7 @@ class ChangeOutlet:
                 )
             self._ring = ring
             listener.outlet = self
-            self._listeners.add(listener, name)
+            self._listeners.add(listener)
             self.listens = True
             self.wants_changes = self._waiting is None or self._waiting.changed is not None
         self.ring()
@@ -260,13 +256,13 @@ class ChangeOutlet:
         Nobody else has come to this outlet yet.
         """
         for listener in lasting:
-            name: str = getattr(listener, "name", "")
             listener.view = None
-            self.reserve(name)
-            self.add(listener, ring, name)
+            self.reserve(listener.name)
+            self.add(listener, ring)
 
     def forget_parent_process(self) -> None:
         """This is a forked child: nobody is told anything."""
+        self._lock = threading.RLock()  # the parent's may be held, by a thread that is not here
         for listener in self._listeners.all():
             listener.forget_parent_process()
 

@@ -55,13 +55,13 @@ class ListenerTable:
         """Give up a reserved name."""
         self._reserved.discard(name)
 
-    def add(self, listener: ChangeListener, name: str | None) -> None:
+    def add(self, listener: ChangeListener) -> None:
         """Add one, under a reserved name if it has one."""
         number = next(self._numbers)
         self.by_number[number] = listener
-        if name is not None:
-            self._reserved.discard(name)
-            self.named[name] = listener
+        if listener.name:
+            self._reserved.discard(listener.name)
+            self.named[listener.name] = listener
         self._file(listener, number, is_there=True)
 
     def remove(self, listener: ChangeListener) -> bool:
@@ -71,10 +71,8 @@ class ListenerTable:
             return False
         number = found[0]
         del self.by_number[number]
-        for name, other in self.named.items():
-            if other is listener:
-                del self.named[name]
-                break
+        if listener.name:
+            del self.named[listener.name]
         self._file(listener, number, is_there=False)
         return True
 

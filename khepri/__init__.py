@@ -19,6 +19,14 @@ from . import adv, aio, cluster, config, errors, messages, node, ra_system, type
 from .actors.ra_server_config import RaServerConfig
 from .cluster import get_store_ids, reset, start, stop
 from .config import RaSystemName, StoreId
+from .deriving_functions import (
+    has_projection,
+    projection,
+    register_projection,
+    subscribe,
+    unregister_projections,
+    unsubscribe,
+)
 from .errors import (
     KhepriError,
     KhepriTimeoutError,
@@ -51,6 +59,7 @@ from .machine.paths import resolve_path as realpath
 from .machine.unix_paths import STAR, STAR_STAR
 from .more_functions import copy, increment, move, touch, transaction
 from .options import applied
+from .projections import Projection
 from .raft.types import ServerId
 from .reading_functions import (
     count,
@@ -128,6 +137,7 @@ __all__ = [
     "NodeNotFoundError",
     "Path",
     "PathPattern",
+    "Projection",
     "RaServerConfig",
     "RaSystemName",
     "ServerId",
@@ -165,6 +175,7 @@ __all__ = [
     "get_or",
     "get_store_ids",
     "has_data",
+    "has_projection",
     "increment",
     "is_empty",
     "is_sproc",
@@ -173,17 +184,22 @@ __all__ = [
     "move",
     "node",
     "open",
+    "projection",
     "put",
     "put_many",
     "ra_system",
     "realpath",
+    "register_projection",
     "reset",
     "server_ref",
     "start",
     "stop",
+    "subscribe",
     "touch",
     "transaction",
     "types",
+    "unregister_projections",
+    "unsubscribe",
     "update",
     "view",
 ]

@@ -19,7 +19,9 @@ from .calls import DEFAULT, Timeout, node_or_default
 from .docstrings import with_options_of
 from .following import Follower
 from .management import ClusterManager
+from .projecting import Projector
 from .reading import Reader
+from .subscribing import Subscriber
 from .transacting import Transactor
 from .writing import Writer
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from khepri.config import RaSystemName
 
 
-class Store(Transactor, Follower):
+class Store(Transactor, Follower, Subscriber, Projector):
     """A handle on a store of this process; without state, so make as many as you like.
 
     Every function may be called from any thread. The functions of the module `khepri` are the

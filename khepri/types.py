@@ -48,7 +48,9 @@ from .options import (
     TransactionOptions,
     WriteOptions,
 )
+from .projection_table import ProjectionTable
 from .server_ref import ServerRef
+from .subscribing import Subscription
 from .transaction import Transaction
 
 __all__ = [
@@ -79,11 +81,13 @@ __all__ = [
     "PathLike",
     "PeerStatus",
     "Priority",
+    "ProjectionTable",
     "PutManyOptions",
     "PutOptions",
     "ReadOptions",
     "ServerRef",
     "ServerStatus",
+    "Subscription",
     "Timeout",
     "TimeoutOption",
     "Transaction",

@@ -9,104 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from khepri.actors import change_outlet, changes_told
-from khepri.actors.access import StoreAccess
-from khepri.actors.change_feed import ChangeFeed, FeedLine, refuse_to_wait_for_the_feed
-from khepri.actors.change_listener import ChangeListener
 from khepri.actors.change_source import ChangeSource
-from khepri.actors.label import ActorLabel
-from khepri.errors import MisuseError, ProjectionExistsError, ServerStoppedError
-from khepri.machine.concrete_pattern import ConcretePattern
+from khepri.errors import ProjectionExistsError, ServerStoppedError
 from khepri.machine.diff import diff
 from khepri.machine.machine import Machine, View
-from khepri.machine.paths import resolve_path
-from khepri.raft.types import ServerId
 from tests.actors.actors_helpers import WAIT_SECONDS
+from tests.actors.outlet_helpers import Listener, Served
 from tests.machine.machine_helpers import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from khepri.actors.change_listener import Ending
-    from khepri.actors.change_outlet import ChangeOutlet
-    from khepri.actors.reference import ActorReference
     from khepri.machine.state import Change
     from khepri.machine.tree import TreeNode
-
-
-class Listener(ChangeListener):
-    """Remembers what it is told."""
-
-    __slots__ = ("dead", "error", "told")
-
-    def __init__(self, pattern: str, view: View | None) -> None:
-        super().__init__(ConcretePattern(resolve_path(pattern)), view)
-        self.told: list[list[str] | str] = []
-        self.dead = False
-        self.error: BaseException | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return self.dead
-
-    def take(
-        self, outlet: ChangeOutlet, before: View, after: View, changes: Sequence[Change]
-    ) -> None:
-        del outlet, before
-        if self.error is not None:
-            raise self.error
-        self.told.append(["/" + "/".join(change.path) for change in changes])
-        self.view = after
-
-    def begin(self, outlet: ChangeOutlet, view: View) -> None:
-        del outlet
-        self.told.append("all")
-        self.view = view
-
-    def end(self, ending: Ending) -> None:
-        self.told.append(ending)
-
-
-class Served:
-    """A store's outlet with a server that applies puts, and nobody but the test to be rung."""
-
-    def __init__(self) -> None:
-        self.access = StoreAccess("store", ServerId("store", "node"), b"")
-        self.outlet = self.access.outlet
-        self.source = ChangeSource(self.access)
-        self.origin = Origin(Machine())
-        self.rings = 0
-        self.source.publish(self.machine.view)
-
-    @property
-    def machine(self) -> Machine:
-        return self.origin.machine
-
-    def ring(self, outlet: ChangeOutlet) -> bool:
-        assert outlet is self.outlet
-        self.rings += 1
-        return True
-
-    def listen(self, pattern: str = "/**") -> Listener:
-        listener = Listener(pattern, self.access.view)
-        self.outlet.add(listener, self.ring)
-        self.outlet.deal()
-        listener.told.clear()
-        self.rings = 0
-        return listener
-
-    def put(self, *paths: str) -> None:
-        """Apply one entry for each path, then publish."""
-        self.source.begin(self.machine)
-        for path in paths:
-            self.origin.put(path, len(self.origin.log))
-            assert self.origin.last is not None
-            self.source.applied(self.origin.last.changes)
-        self.source.publish(self.machine.view)
-
-
-@pytest.fixture
-def served() -> Served:
-    return Served()
 
 
 @pytest.fixture
@@ -296,8 +211,8 @@ def test_names_are_taken_once(served: Served) -> None:
         served.outlet.reserve("one")
     assert caught.value.name == "one"
     assert served.outlet.named("one") is None  # not there yet
-    listener = Listener("/a", served.access.view)
-    served.outlet.add(listener, served.ring, "one")
+    listener = Lasting("one", served.access.view)
+    served.outlet.add(listener, served.ring)
     assert served.outlet.named("one") is listener
     assert served.outlet.names() == ["one"]
     with pytest.raises(ProjectionExistsError):
@@ -360,7 +275,7 @@ def test_some_go_on_with_the_next_tree_of_the_store_and_begin_anew(served: Serve
     short = served.listen()
     lasting = Lasting("one", served.access.view)
     served.outlet.reserve("one")
-    served.outlet.add(lasting, served.ring, "one")
+    served.outlet.add(lasting, served.ring)
     left = served.outlet.closes_for("joined")
     served.access.close()
     served.outlet.deal()
@@ -381,102 +296,8 @@ def test_some_go_on_with_the_next_tree_of_the_store_and_begin_anew(served: Serve
 def test_nobody_outlasts_a_reset(served: Served) -> None:
     lasting = Lasting("one", served.access.view)
     served.outlet.reserve("one")
-    served.outlet.add(lasting, served.ring, "one")
+    served.outlet.add(lasting, served.ring)
     assert served.outlet.closes_for("reset") == ()
     served.access.close()
     served.outlet.deal()
     assert lasting.told == ["reset"]
-
-
-# --- the feed
-
-
-def start_feed(line: FeedLine) -> ActorReference:
-    """Start a feed to which a line leads."""
-    reference = ChangeFeed.start(ActorLabel("change-feed", None, "node"), line)
-    reference.started.get(timeout=WAIT_SECONDS)
-    line.connect(reference)
-    return reference
-
-
-class Waiting(Listener):
-    """Says when it was told."""
-
-    __slots__ = ("thread", "was_told")
-
-    def __init__(self, view: View | None) -> None:
-        super().__init__("/**", view)
-        self.was_told = threading.Event()
-
-    def take(
-        self, outlet: ChangeOutlet, before: View, after: View, changes: Sequence[Change]
-    ) -> None:
-        super().take(outlet, before, after, changes)
-        self.was_told.set()
-
-
-def test_the_feed_looks_where_it_is_rung(served: Served) -> None:
-    line = FeedLine()
-    start_feed(line)
-    listener = Waiting(served.access.view)
-    served.outlet.add(listener, line.ring)
-    served.put("/a")
-    assert listener.was_told.wait(WAIT_SECONDS)
-    assert listener.told == [["/a"]]
-    assert line.outlets == {served.outlet}
-
-
-def test_a_feed_that_crashes_and_comes_back_has_missed_nothing(served: Served) -> None:
-    line = FeedLine()
-    feed = start_feed(line)
-    listener = Waiting(served.access.view)
-    served.outlet.add(listener, line.ring)
-    feed.cast("not for it")
-    feed.down.get(timeout=WAIT_SECONDS)
-    served.put("/a")
-    assert listener.told == []
-    start_feed(line)
-    assert listener.was_told.wait(WAIT_SECONDS)
-    assert listener.told == [["/a"]]
-
-
-def test_an_outlet_where_nobody_listens_is_forgotten(served: Served) -> None:
-    line = FeedLine()
-    feed = start_feed(line)
-    listener = Waiting(served.access.view)
-    served.outlet.add(listener, line.ring)
-    served.outlet.remove(listener)
-    line.ring(served.outlet)
-    feed.stop(block=True, timeout=WAIT_SECONDS)
-    assert line.outlets == set()
-
-
-def test_a_node_that_stops_leaves_nobody_waiting(served: Served) -> None:
-    line = FeedLine()
-    feed = start_feed(line)
-    listener = Waiting(served.access.view)
-    served.outlet.add(listener, line.ring)
-    feed.stop()
-    line.end()
-    assert listener.told == ["stopped"]
-    assert line.outlets == set()
-
-
-def test_the_thread_of_the_feed_is_known() -> None:
-    line = FeedLine()
-    feed = start_feed(line)
-    seen: list[BaseException] = []
-
-    class Outlet(change_outlet.ChangeOutlet):
-        __slots__ = ()
-
-        def deal(self) -> None:
-            try:
-                refuse_to_wait_for_the_feed()
-            except MisuseError as error:
-                seen.append(error)
-
-    line.ring(Outlet(StoreAccess("store", ServerId("store", "node"), b"")))
-    feed.stop(block=True, timeout=WAIT_SECONDS)
-    assert len(seen) == 1
-    refuse_to_wait_for_the_feed()  # not this one

@@ -31,6 +31,12 @@ NOT_FOR_A_SERVER = {
     "adv": "a handle",
     "batch": "messages.Batch holds the operations",
     "change": "an encoded command",
+    "has_projection": "of this node",
+    "projection": "a table to be read without asking",
+    "register_projection": "its function runs in the thread of whoever calls it",
+    "subscribe": "of this node; the events are messages",
+    "unregister_projections": "of this node",
+    "unsubscribe": "of this node",
     "follow": "an actor does not wait; messages.View with a condition is what it asks for",
     "node": "where it is",
     "transaction": "its function runs in the thread of whoever calls it",
@@ -58,7 +64,8 @@ def test_there_is_a_message_for_every_function_of_a_store() -> None:
         "".join(word.capitalize() for word in name.split("_"))
         for name in functions - NOT_FOR_A_SERVER.keys()
     }
-    assert wanted | {"Batch", "Require", "Message"} == set(messages.__all__)
+    told = {"TreeChanged", "SubscriptionEnded"}
+    assert wanted | told | {"Batch", "Require", "Message"} == set(messages.__all__)
 
 
 def test_a_batch_of_messages_may_require_something(ref: ServerRef, store: khepri.Store) -> None:
