@@ -142,8 +142,7 @@ class RaServer(KhepriActor):
         while self._core.last_applied < self._core.commit_index:
             self._step([])  # what was known to be committed before the restart
         self._is_recovered = True
-        self._access.publish_server(self.reference, self._machine.view)
-        self._changes.publish(self._machine.view)
+        self._access.publish_server(self.reference, self._machine.view)  # told in the next turn
 
     def on_terminate(self, reason: Exit) -> None:
         """Close the files; the log itself belongs to the WalWriter."""

@@ -133,6 +133,33 @@ def test_a_newcomer_is_told_by_comparison_what_is_different_since_its_view(
     assert later.told == []
 
 
+def test_what_waits_is_only_for_those_who_know_the_tree_before(
+    served: Served, comparisons: list[str]
+) -> None:
+    first, early = served.listen(), served.access.view
+    served.put("/a")
+    served.outlet.deal()
+    served.put("/b")
+    late = Listener("/**", early)
+    served.outlet.add(late, served.ring)
+    served.outlet.deal()
+    assert first.told == [["/a"], ["/b"]]
+    assert late.told == [["/a", "/b"]]
+    assert comparisons == ["diff"]
+
+
+def test_a_gap_between_what_waits_and_what_comes_is_noticed(
+    served: Served, comparisons: list[str]
+) -> None:
+    listener = served.listen()
+    served.put("/a")
+    served.origin.put("/b", 1)  # by a server that has not told it
+    served.put("/c")
+    served.outlet.deal()
+    assert listener.told == [["/a", "/b", "/c"]]
+    assert comparisons == ["diff"]
+
+
 def test_a_snapshot_in_between_is_told_by_comparison(
     served: Served, comparisons: list[str]
 ) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import khepri
     from khepri import Path
     from khepri.log.memory_file_system import Operation
+    from khepri.machine.machine import View
     from khepri.machine.state import Change
     from khepri.types import ProjectionTable
 
@@ -193,6 +194,27 @@ def test_a_server_that_is_killed_under_load_leaves_nothing_out(leads: bool) -> N
         check(store, tables)
         expected = {path.name: data for path, data in store.get_many("/w/*").items()}
         eventually(lambda: told.seen == expected, "that all is told")
+
+
+def test_what_a_server_has_applied_and_not_told_is_told_after_its_restart() -> None:
+    """Nothing is written afterwards: there is nothing else to tell it with."""
+    with LocalCluster(3) as cluster:
+        leader = leader_among(cluster, range(3))
+        follower = others(cluster, leader)[0]
+        tables = register(cluster.store(follower))
+        server = actors_of(cluster, follower)["ra_server"]
+        actor: Any = server._actor_weakref()
+        publish = actor._changes.publish
+
+        def crash_before_it_is_told(view: View) -> None:
+            if "w" in view.root.children:
+                raise RuntimeError("told to crash")
+            publish(view)
+
+        actor._changes.publish = crash_before_it_is_told
+        cluster.store(leader).put("/w/n", 1)
+        server.down.get(timeout=PATIENCE_SECONDS)
+        eventually(lambda: dict(tables[1]) == {"n": 1}, "that it is told")
 
 
 def test_after_a_join_a_projection_is_filled_anew_and_a_subscription_has_ended() -> None:

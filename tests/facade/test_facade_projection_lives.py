@@ -93,6 +93,27 @@ def readings(table: ProjectionTable) -> list[Callable[[], object]]:
     ]
 
 
+def test_one_that_is_unregistered_while_it_is_kept_stays_unregistered(
+    store: khepri.Store,
+) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(path: Path, data: Any) -> Any:
+        begun.set()
+        gate.wait(PATIENCE_SECONDS)
+        return (path, data)
+
+    table = register(store, "/n", slow)
+    other = register(store, "/n", name="other")
+    store.put("/n", 1)
+    assert begun.wait(PATIENCE_SECONDS)
+    store.unregister_projections(["it"])
+    gate.set()
+    assert now(other) == {"/n": 1}  # it is told after the slow one
+    with pytest.raises(NoSuchProjectionError):
+        table.snapshot()
+
+
 @pytest.mark.parametrize("end", [khepri.stop, khepri.reset])
 def test_one_of_a_store_that_was_stopped_or_reset_is_not_read_any_more(
     store: khepri.Store, end: Callable[[str], None]
