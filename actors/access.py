@@ -12,6 +12,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from .change_outlet import ChangeOutlet
 from .own_threads import refuse_to_wait_here
 from .server_clock import server_clock
 from .transaction_turns import TransactionTurns
@@ -58,6 +59,7 @@ class StoreAccess:
         "joins_with_vote",
         "lease",
         "membership",
+        "outlet",
         "server",
         "server_id",
         "store_id",
@@ -91,6 +93,8 @@ class StoreAccess:
         """Whose transaction may run again."""
         self.unawaited = UnawaitedWrites()
         """What the calling thread has sent without waiting for it."""
+        self.outlet = ChangeOutlet(self)
+        """Who is told of changes."""
         self.membership: MembershipView | None = None
         """What the membership cache last published."""
 
@@ -147,6 +151,7 @@ class StoreAccess:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+        self.outlet.close()
 
     def wait_for_server(self, timeout_seconds: float | None) -> ActorReference | None:
         """Wait until there is a server that is not dead, as after a restart.

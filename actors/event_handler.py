@@ -22,7 +22,7 @@ from khepri.machine.paths import Path
 
 from .actor import KhepriActor
 from .procedures import PROCEDURES, TriggerEvent
-from .repeated_crashes import RepeatedCrashes
+from .repeated_failures import RepeatedFailures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -72,7 +72,7 @@ class EventHandler(KhepriActor):
         """
         super().__init__(label)
         self._node = node
-        self._crashes = RepeatedCrashes()
+        self._failures: dict[tuple[str, str], RepeatedFailures] = {}  # by store and trigger
         self._stores: dict[StoreAccess, _Owed] = {}
         self._tidy_at = self.clock()
 
@@ -90,14 +90,11 @@ class EventHandler(KhepriActor):
         """Go on at once while there are calls to make."""
         if any(owed.calls for owed in self._stores.values()):
             return self.clock()
-        due = [] if not self._stores else [self._tidy_at]
-        unmuted = self._crashes.next_deadline()
-        return min(due if unmuted is None else [*due, unmuted], default=None)
+        return self._tidy_at if self._stores else None
 
     def on_deadline(self) -> None:
         """Make some calls of each store; messages come in between."""
         now = self.clock()
-        self._crashes.pass_time(now)
         if now >= self._tidy_at:
             self._tidy_at = now + SAY_AGAIN_SECONDS
             # What is kept here keeps a tree, and its store may have been stopped.
@@ -121,23 +118,21 @@ class EventHandler(KhepriActor):
             if function is None:
                 owed.misses(action)
                 continue
-            event = TriggerEvent(
-                owed.access.store_id,
-                node,
-                action.trigger_id,
-                Path.of_valid(action.path),
-                action.kind,
-                number,
-            )
+            trigger_id, procedure, path, kind = action
+            at, store_id = Path.of_valid(path), owed.access.store_id
             try:
-                function(event)
+                function(TriggerEvent(store_id, node, trigger_id, at, kind, number))
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's
-                what = f"the procedure {action.procedure!r} of the trigger {action.trigger_id!r}"
-                self._crashes.tell(
-                    f"{what} of the store {owed.access.store_id!r}", error, self.clock()
-                )
+                self._failed(store_id, trigger_id, f"{procedure!r} for {at}", error)
             made.append(number)
         owed.say_made(made, self.clock())
+
+    def _failed(
+        self, store_id: str, trigger_id: str, procedure: str, error: BaseException
+    ) -> None:
+        failures = self._failures.setdefault((store_id, trigger_id), RepeatedFailures(_logger))
+        what = f"the trigger {trigger_id!r} of the store {store_id!r}"
+        failures.note(f"{what}: the procedure {procedure}", error)
 
 
 class _Owed:

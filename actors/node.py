@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from khepri.log.file_system import FileSystem
     from khepri.transport.interface import Transport
 
+    from .change_feed import FeedLine
+    from .change_listener import ChangeListener
     from .future import KhepriFuture
     from .node_network import MakeTransport
     from .ra_server_config import RaServerConfig
@@ -110,6 +112,8 @@ class Node:
         )
         self._changing_lock = threading.Lock()  # held for a moment only
         self._starting: dict[str, _Start] = {}
+        # Who is told of the changes of a store that is just joining, from its next life on.
+        self._between_lives: dict[str, Sequence[ChangeListener]] = {}
         self._process = os.getpid()
         self._stops_at_exit = False
         fork_guard.watch(self)
@@ -141,6 +145,8 @@ class Node:
                 self._end_system(handle)
             self._starting.clear()
             self._supervision.stop()
+            for store_id in tuple(self._between_lives):
+                self._forget_lasting(store_id)
 
     def supervisor(self) -> ActorReference:
         """Give the supervisor below which everything runs; the node starts if it has not."""
@@ -170,6 +176,15 @@ class Node:
         with self._lock:
             self.supervisor()
             return self._supervision.start_confirmer()
+
+    def change_feed(self) -> FeedLine:
+        """Give the way to the actor that tells what has changed; it is started if need be."""
+        line = self._supervision.feed_line
+        if line.reference is not None and line.reference.is_alive():
+            return line  # no lock: a start or a stop may hold it for a while
+        with self._lock:
+            self.supervisor()
+            return self._supervision.start_change_feed()
 
     # --- other nodes
 
@@ -312,6 +327,8 @@ class Node:
                 self._end_if_unused(handle)
                 raise
             setup = self._setup(handle, config, known)
+            lasting = self._between_lives.pop(store_id, ())
+            setup.access.outlet.adopt(lasting, self._supervision.feed_line.ring)
             self.running.add(handle, setup)
             starting = start_child(handle.storage.stores, store_spec(setup))
         end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
@@ -364,6 +381,9 @@ class Node:
         """
         with self._locked(timeout_seconds):
             handle, setup = self.store_setup(store_id)
+            lasting = setup.access.outlet.closes_for("joined" if will_return else "reset")
+            if lasting:
+                self._between_lives[store_id] = lasting
             self._end_store(handle, setup)
             unregistered = handle.reference.request(UnregisterStore(store_id), value_or_error)
             try:
@@ -388,6 +408,7 @@ class Node:
 
     def store_is_lost(self, store_id: str, error: Exception) -> None:
         """Say that a store that ran does not any more, though nobody has stopped it."""
+        self._forget_lasting(store_id)
         self._gave_up(f"the store {store_id} on {self.name} is down: {error}")
 
     def access(self, store_id: str) -> StoreAccess:
@@ -427,6 +448,8 @@ class Node:
 
     def forget_parent_process(self) -> None:
         """Give up what is published: this is a forked child, where nothing of it runs."""
+        for access in self.stores.values():
+            access.outlet.forget_parent_process()
         running = (handle.stores for handle in self.running.systems.values())
         self.stores_of_parent = self.stores_of_parent.union(*running)
         self.stores.clear()
@@ -522,6 +545,10 @@ class Node:
         is_there = self.running.systems.get(handle.name) is handle
         if is_there and handle.is_implicit and not handle.stores:
             self._end_system(handle)
+
+    def _forget_lasting(self, store_id: str) -> None:
+        for listener in self._between_lives.pop(store_id, ()):
+            listener.end("stopped")
 
     def _gave_up(self, what: str) -> None:
         _logger.error("%s", what)

@@ -6,6 +6,7 @@
     ├─ Registry           store ids, names to references
     ├─ EventHandler       runs trigger actions
     ├─ Confirmer          asks other members how far they are; from the first question on
+    ├─ ChangeFeed         tells what has changed; from the first listener on
     ├─ Network            the way to other nodes, if there is one: see `node_network.py`
     └─ RaSystem           one per data directory; `Node` starts and stops them
 """
@@ -19,6 +20,7 @@ import weakref
 from typing import TYPE_CHECKING, Final, cast
 
 from .actor_errors import ChildExistsError
+from .change_feed import ChangeFeed, FeedLine
 from .child_spec import ChildSpec, Siblings, Strategy, SupervisorFlags
 from .confirmer import Confirmer
 from .event_handler import EventHandler
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 60.0
 """How long a stop waits for the actors to put their things away."""
+
+FEED_STOP_SECONDS = 5.0
+"""How long a stop waits for a function of the host's that the ChangeFeed has called."""
 
 
 class NodeSupervision:
@@ -69,6 +74,8 @@ class NodeSupervision:
         self._event_handler: ActorReference | None = None
         self.confirmer: ActorReference | None = None
         """The Confirmer, once it was started: with the others, if there can be other nodes."""
+        self.feed_line = FeedLine()
+        """The way to the ChangeFeed, which `start_change_feed` starts."""
 
     @property
     def is_running(self) -> bool:
@@ -110,11 +117,23 @@ class NodeSupervision:
         assert self.confirmer is not None
         return self.confirmer
 
+    def start_change_feed(self) -> FeedLine:
+        """Give the way to the ChangeFeed, started if need be; the supervisor runs."""
+        feed = self.feed_line.reference
+        if feed is None or not feed.is_alive():
+            with contextlib.suppress(ChildExistsError):  # it is just being restarted
+                spec = ChildSpec(
+                    "change_feed", self._start_change_feed, shutdown_seconds=FEED_STOP_SECONDS
+                )
+                start_child(self.supervisor(), spec).get(timeout=STOP_SECONDS)
+        return self.feed_line
+
     def stop(self) -> None:
         """Stop the actors, if they run."""
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is not None:
             supervisor.stop(block=True, timeout=STOP_SECONDS)
+            self.feed_line.end()
 
     def registry_that_runs(self) -> ActorReference:
         """Give the registry, once the supervisor was started. Any thread, and without waiting."""
@@ -136,6 +155,13 @@ class NodeSupervision:
         label = ActorLabel("confirmer", None, self._node_name)
         self.confirmer = Confirmer.start(label, lambda: self._network.router)
         return self.confirmer
+
+    def _start_change_feed(self, siblings: Siblings) -> ActorReference:
+        del siblings
+        label = ActorLabel("change-feed", None, self._node_name)
+        feed = ChangeFeed.start(label, self.feed_line)
+        self.feed_line.connect(feed)
+        return feed
 
     def _start_event_handler(self, siblings: Siblings) -> ActorReference:
         del siblings

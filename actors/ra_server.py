@@ -31,6 +31,7 @@ from khepri.raft import events as event
 from khepri.raft.types import EntryKind, Role
 
 from .actor import KhepriActor
+from .change_source import ChangeSource
 from .collector_pace import PACE
 from .command_flow import CommandFlow, with_outcome
 from .event_handler import ActionsAreOwed
@@ -96,6 +97,7 @@ class RaServer(KhepriActor):
         super().__init__(label, clock=server_clock)
         self._setup = setup
         self._access = setup.access
+        self._changes = ChangeSource(setup.access)
         self._flow = CommandFlow(setup, self.clock)
         self._waiters = ServerWaiters()
         self._forgetful_peers = ForgetfulPeers()
@@ -143,7 +145,7 @@ class RaServer(KhepriActor):
         while self._core.last_applied < self._core.commit_index:
             self._step([])  # what was known to be committed before the restart
         self._is_recovered = True
-        self._access.publish_server(self.reference, self._machine.view)
+        self._access.publish_server(self.reference, self._machine.view)  # told in the next turn
 
     def on_terminate(self, reason: Exit) -> None:
         """Close the files; the log itself belongs to the WalWriter."""
@@ -285,7 +287,7 @@ class RaServer(KhepriActor):
 
     def _install(self, ready: SnapshotReady) -> Event:
         self._machine = ready.machine
-        self._access.publish_view(self._machine.view)
+        self._changes.publish(self._machine.view)
         self._snapshots.installed(ready.meta, ready.size_bytes)
         self._flow.installed(self._machine)
         return event.SnapshotInstalled(ready.meta)
@@ -357,7 +359,7 @@ class RaServer(KhepriActor):
         if self._to_apply:
             self._apply_all()
         if self._is_recovered:
-            self._access.publish_view(self._machine.view)
+            self._changes.publish(self._machine.view)
             triggers = self._machine.view.state.triggers
             if triggers.actions and triggers is not self._told_of:
                 self._have_calls_made(triggers)
@@ -414,9 +416,14 @@ class RaServer(KhepriActor):
         if self._flow.concerns_others(entries[0].index):
             self._setup.network.flush_notices()
         machine, now = self._machine, self.clock()
+        if self._is_recovered:
+            self._changes.begin(machine)
         for entry in entries:
             if entry.kind is EntryKind.COMMANDS:
-                self._flow.applied(machine.apply(entry.index, entry.term, entry.data), now)
+                applied = machine.apply(entry.index, entry.term, entry.data)
+                if applied.changes:
+                    self._changes.applied(applied.changes)
+                self._flow.applied(applied, now)
             else:
                 machine.skip(entry.index, entry.term)
             self._snapshots.grown(len(entry.data))  # the log is no shorter for what is no command

@@ -20,6 +20,14 @@ from .actors.ra_server_config import RaServerConfig
 from .backup_functions import export, import_
 from .cluster import get_store_ids, reset, start, stop
 from .config import RaSystemName, StoreId
+from .deriving_functions import (
+    has_projection,
+    projection,
+    register_projection,
+    subscribe,
+    unregister_projections,
+    unsubscribe,
+)
 from .errors import (
     KhepriError,
     KhepriTimeoutError,
@@ -61,6 +69,7 @@ from .procedure_functions import (
     unregister_trigger,
 )
 from .procedures import register_procedure, unregister_procedure
+from .projections import Projection
 from .raft.types import ServerId
 from .reading_functions import (
     count,
@@ -139,6 +148,7 @@ __all__ = [
     "Path",
     "PathPattern",
     "ProcedureName",
+    "Projection",
     "RaServerConfig",
     "RaSystemName",
     "ServerId",
@@ -177,6 +187,7 @@ __all__ = [
     "get_or",
     "get_store_ids",
     "has_data",
+    "has_projection",
     "import_",
     "increment",
     "is_empty",
@@ -186,23 +197,28 @@ __all__ = [
     "move",
     "node",
     "open",
+    "projection",
     "put",
     "put_many",
     "ra_system",
     "realpath",
     "register_procedure",
+    "register_projection",
     "register_trigger",
     "reset",
     "run_sproc",
     "server_ref",
     "start",
     "stop",
+    "subscribe",
     "touch",
     "transaction",
     "triggers",
     "types",
     "unregister_procedure",
+    "unregister_projections",
     "unregister_trigger",
+    "unsubscribe",
     "update",
     "view",
 ]

@@ -21,6 +21,8 @@
     ├── ClusterChangeNotPermittedError
     ├── AlreadyMemberError
     ├── NotAMemberError                                 a write was to be answered by no member
+    ├── ProjectionExistsError                           the store has one of that name here
+    ├── NoSuchProjectionError                           the store has none of that name here
     ├── NotDoneError                                    refused for another reason, see its facts
     ├── KhepriTimeoutError               (TimeoutError) out of time; on a write: unknown outcome
     ├── ServerStoppedError                              the server went away; outcome unknown
@@ -207,6 +209,18 @@ class NotAMemberError(KhepriError):
     Nothing was sent if ``outcome`` is ``"not_applied"``. If it is ``"applied"``, the write was
     done, and the member was removed from the cluster meanwhile. Facts: ``store_id``, ``member``,
     ``members`` (nodes), ``outcome``.
+    """
+
+
+class ProjectionExistsError(KhepriError):
+    """The store has a projection of that name on this node. Facts: ``store_id``, ``name``."""
+
+
+class NoSuchProjectionError(KhepriError):
+    """The store has no projection of that name on this node, or not any more.
+
+    Not a KeyError: that says that a projection has no record of a key. Facts: ``store_id``,
+    ``name``.
     """
 
 

@@ -1,7 +1,8 @@
-"""What a host's actor may ask of or tell to a store's server (`khepri.server_ref`).
+"""What a host's actor may ask of or tell to a store's server, and what a subscription tells it.
 
-Each message is the function of the same name in `khepri.Store`, with its arguments, results and
-errors; the options that only say how long to wait are those of `ask`.
+`TreeChanged` and `SubscriptionEnded` come from `khepri.subscribe`. All others are for
+`khepri.server_ref`: each is the function of the same name in `khepri.Store`, with its arguments,
+results and errors; the options that only say how long to wait are those of `ask`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .reading_messages import (
     Map,
     View,
 )
+from .subscription_events import SubscriptionEnded, TreeChanged
 from .trigger_messages import RegisterTrigger, Triggers, UnregisterTrigger
 from .writing_messages import (
     Batch,
@@ -97,7 +99,9 @@ __all__ = [
     "PutMany",
     "RegisterTrigger",
     "Require",
+    "SubscriptionEnded",
     "Touch",
+    "TreeChanged",
     "Triggers",
     "UnregisterTrigger",
     "Update",

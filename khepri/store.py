@@ -21,7 +21,9 @@ from .exporting import Exporter
 from .following import Follower
 from .importer import Importer
 from .management import ClusterManager
+from .projecting import Projector
 from .reading import Reader
+from .subscribing import Subscriber
 from .transacting import Transactor
 from .writing import Writer
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from khepri.config import RaSystemName
 
 
-class Store(Transactor, Follower, Exporter, Importer):
+class Store(Transactor, Follower, Subscriber, Projector, Exporter, Importer):
     """A handle on a store of this process; without state, so make as many as you like.
 
     Every function may be called from any thread. The functions of the module `khepri` are the

@@ -53,7 +53,9 @@ from .options import (
     TransactionOptions,
     WriteOptions,
 )
+from .projection_table import ProjectionTable
 from .server_ref import ServerRef
+from .subscribing import Subscription
 from .transaction import Transaction
 from .triggering import Trigger
 
@@ -91,11 +93,13 @@ __all__ = [
     "PathLike",
     "PeerStatus",
     "Priority",
+    "ProjectionTable",
     "PutManyOptions",
     "PutOptions",
     "ReadOptions",
     "ServerRef",
     "ServerStatus",
+    "Subscription",
     "Timeout",
     "TimeoutOption",
     "Transaction",

@@ -35,7 +35,7 @@ def diff(
         path, old, new = stack.pop()
         if old is new:
             continue
-        if old is None or new is None or _differ(old, new):
+        if differs(old, new):
             yield Change(path, old, new)
         before = NO_CHILDREN if old is None else old.children
         after = NO_CHILDREN if new is None else new.children
@@ -47,9 +47,19 @@ def diff(
                 stack.append(((*path, name), was, now))
 
 
-def _differ(old: TreeNode, new: TreeNode) -> bool:
+def differs(old: TreeNode | None, new: TreeNode | None) -> bool:
+    """Tell whether a node is told as another one: one that came, went, or was updated.
+
+    Args:
+        old: as it was, None if it was not there.
+        new: as it is, None if it is not there.
+    """
+    if old is new:
+        return False
     return (
-        old.payload != new.payload
+        old is None
+        or new is None
+        or old.payload != new.payload
         or old.payload_version != new.payload_version
         or old.child_list_version != new.child_list_version
         # As sets: the views of a dict and of a hash map never compare equal.

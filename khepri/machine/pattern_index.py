@@ -1,6 +1,6 @@
 """Finding the patterns that a path may match, without trying all of them.
 
-For triggers, projections and whatever else waits for changes. Patterns are filed in a trie by
+For subscriptions, projections and whatever else waits for changes. Patterns are filed in a trie by
 their components, and a path is led through all of them at once. The answer may hold too much,
 never too little: what only the tree knows (data, versions, whose parent a step up means) counts
 as met, so each pattern found has still to be tried with ``patterns.path_matches``.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pykka
 import pytest
 
+from tests.actors.outlet_helpers import Served
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,3 +18,8 @@ def no_actor_is_left() -> Iterator[None]:
     yield
     pykka.ActorRegistry.stop_all(timeout=10.0)
     assert pykka.ActorRegistry.get_all() == []
+
+
+@pytest.fixture
+def served() -> Served:
+    return Served()

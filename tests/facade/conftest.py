@@ -9,10 +9,14 @@ import pytest
 import khepri
 from khepri import config
 from khepri.actors.default_node import default_node
+from tests.facade.facade_helpers import PATIENCE_SECONDS
+from tests.facade.subscription_helpers import Host, Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import pykka
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +35,15 @@ def in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def store(tmp_path: Path) -> Iterator[khepri.Store]:
     with khepri.open(tmp_path / "data", "orders") as opened:
         yield opened
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def host(told: Told) -> Iterator[pykka.ActorRef[Host]]:
+    reference = Host.start(told)
+    yield reference
+    reference.stop(block=True, timeout=PATIENCE_SECONDS)

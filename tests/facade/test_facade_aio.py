@@ -52,8 +52,16 @@ def parameters_of(function: Any) -> list[tuple[str, object, object]]:
 # --- it mirrors the others
 
 
-NOT_MIRRORED = {"access", "node", "change"}
-"""Not functions of a store: parts for the inside."""
+NOT_MIRRORED = {"access", "node", "change"} | {
+    "subscribe",
+    "unsubscribe",
+    "register_projection",
+    "unregister_projections",
+    "has_projection",
+    "projection",
+}
+"""Not functions of a store, but parts for the inside; and what a task uses as a thread does: what
+waits for nothing, or is done once (`aio.follow` is for tasks)."""
 
 
 def test_its_store_has_every_function_of_a_store_with_the_same_arguments() -> None:

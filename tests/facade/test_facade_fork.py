@@ -51,6 +51,34 @@ def test_the_child_is_refused_the_parents_store_and_the_parent_goes_on(tmp_path:
     )
 
 
+def test_a_projection_is_not_read_in_the_child_where_it_would_stand_still(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        """
+        khepri.register_projection("/*", khepri.Projection("it", "copy"))
+        table = khepri.projection("it")
+        subscription = khepri.subscribe("/*", lambda event: None)
+        def child():
+            subscription.close()
+            refused(lambda: table["/who"])
+            refused(lambda: table.get("/who"))
+            refused(table.wait_for)
+            refused(lambda: khepri.projection("it"))
+            refused(lambda: khepri.subscribe("/*", print))
+            khepri.start("of-child")
+            khepri.put("/who", "child")
+            khepri.register_projection("/*", khepri.Projection("it", "copy"))
+            assert khepri.projection("it")["/who"] == "child"
+            khepri.stop()
+        in_child(child)
+        khepri.put("/who", "still the parent")
+        table.wait_for()
+        assert table["/who"] == "still the parent"
+        assert subscription.is_open
+        """,
+    )
+
+
 def test_stopping_in_the_child_does_nothing_to_the_parent(tmp_path: Path) -> None:
     run(
         tmp_path,

@@ -32,6 +32,12 @@ NOT_FOR_A_SERVER = {
     "batch": "messages.Batch holds the operations",
     "change": "an encoded command",
     "export": "files and their formats are the caller's",
+    "has_projection": "of this node",
+    "projection": "a table to be read without asking",
+    "register_projection": "its function runs in the thread of whoever calls it",
+    "subscribe": "of this node; the events are messages",
+    "unregister_projections": "of this node",
+    "unsubscribe": "of this node",
     "follow": "an actor does not wait; messages.View with a condition is what it asks for",
     "import_": "it waits for many writes",
     "node": "where it is",
@@ -61,7 +67,8 @@ def test_there_is_a_message_for_every_function_of_a_store() -> None:
         "".join(word.capitalize() for word in name.split("_"))
         for name in functions - NOT_FOR_A_SERVER.keys()
     }
-    assert wanted | {"Batch", "Require", "Message"} == set(messages.__all__)
+    told = {"TreeChanged", "SubscriptionEnded"}
+    assert wanted | told | {"Batch", "Require", "Message"} == set(messages.__all__)
 
 
 def test_a_batch_of_messages_may_require_something(ref: ServerRef, store: khepri.Store) -> None:

@@ -1,0 +1,118 @@
+"""A prepared pattern says the same as `path_matches`, and what of its matches is another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from khepri.machine.concrete_pattern import ConcretePattern
+from khepri.machine.conditions import (
+    IfAll,
+    IfChildListLength,
+    IfDataMatches,
+    IfHasData,
+    IfNameMatches,
+    IfNot,
+    IfPathMatches,
+)
+from khepri.machine.diff import diff, differs
+from khepri.machine.edit import subtree
+from khepri.machine.names import PARENT
+from khepri.machine.paths import resolve_path
+from khepri.machine.pattern_index import PatternIndex
+from khepri.machine.patterns import path_matches
+from tests.machine import pattern_helpers
+
+if TYPE_CHECKING:
+    from khepri.machine.components import Component
+    from khepri.machine.paths import PathLike
+    from khepri.machine.tree import TreeNode
+
+
+def prepared(path: PathLike) -> ConcretePattern:
+    return ConcretePattern(resolve_path(path))
+
+
+@given(pattern_helpers.trees(), pattern_helpers.patterns)
+def test_it_matches_what_path_matches_says(root: TreeNode, components: Any) -> None:
+    pattern = resolve_path(components)
+    concrete = ConcretePattern(pattern)
+    paths = [path for path, _ in subtree((), root)]
+    expected = [path for path in paths if path_matches(root, pattern, path)]
+    assert [path for path in paths if concrete.matches(root, path)] == expected
+    assert sorted(path for path, _ in concrete.all(root)) == sorted(expected)
+
+
+@given(pattern_helpers.trees(), pattern_helpers.trees(), pattern_helpers.patterns)
+def test_the_changes_are_what_differs_between_the_matches_before_and_after(
+    old_root: TreeNode, new_root: TreeNode, components: Any
+) -> None:
+    concrete = ConcretePattern(resolve_path(components))
+    before, after = dict(concrete.all(old_root)), dict(concrete.all(new_root))
+    expected = {
+        path: (before.get(path), after.get(path))
+        for path in {*before, *after}
+        if differs(before.get(path), after.get(path))
+    }
+    changes = list(concrete.changes(old_root, new_root, diff(old_root, new_root)))
+    assert {change.path: (change.old, change.new) for change in changes} == expected
+    assert [change.path for change in changes] == sorted(expected)
+    # The index finds the pattern for them: by their paths, or by something above or beside.
+    index = PatternIndex[int]().with_pattern(concrete.pattern, 0)
+    if not concrete.looks_elsewhere:
+        assert all(index.matching(path) for path in expected)
+    elif expected:
+        differing = [change.path for change in diff(old_root, new_root)]
+        assert any(map(index.matching_at_or_below, differing))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "looks"),
+    [
+        ("/a/b", False),
+        ("/a/*", False),
+        ("/a/**", False),
+        ("**/x", False),
+        (["a", IfNot(IfNameMatches("^x"))], False),
+        (["a", IfDataMatches(1)], False),
+        (["a", IfAll(IfNameMatches("^x"), IfChildListLength(1))], False),
+        (["a", IfHasData(), "b"], True),
+        (["a", IfAll(IfPathMatches(), IfHasData())], True),
+        ([IfHasData(), PARENT, "b"], True),
+    ],
+)
+def test_it_says_whether_a_match_depends_on_other_tree_nodes(
+    pattern: list[Component] | str, looks: bool
+) -> None:
+    assert prepared(pattern).looks_elsewhere is looks
+
+
+def test_a_tree_node_that_does_not_meet_its_condition_any_more_is_gone() -> None:
+    concrete = prepared([IfDataMatches(1)])
+    old = pattern_helpers.tree({"a": {}, "b": {}}, {"/a": 1, "/b": 2})
+    new = pattern_helpers.tree({"a": {}, "b": {}}, {"/a": 2, "/b": 1})
+    kinds = [
+        (change.path, change.old is None, change.new is None)
+        for change in concrete.changes(old, new, diff(old, new))
+    ]
+    assert kinds == [(("a",), False, True), (("b",), True, False)]
+
+
+def test_what_lies_below_a_condition_comes_and_goes_with_it() -> None:
+    concrete = prepared([IfHasData(), "x"])
+    old = pattern_helpers.tree({"a": {"x": {}}})
+    new = pattern_helpers.tree({"a": {"x": {}}}, {"/a": 1})
+    came = list(concrete.changes(old, new, diff(old, new)))
+    assert [(each.path, each.old is None) for each in came] == [(("a", "x"), True)]
+    went = list(concrete.changes(new, old, diff(new, old)))
+    assert [(each.path, each.new is None) for each in went] == [(("a", "x"), True)]
+
+
+@given(st.data())
+def test_two_trees_that_share_a_node_have_no_difference_there(data: st.DataObject) -> None:
+    root = data.draw(pattern_helpers.trees())
+    concrete = ConcretePattern(resolve_path(data.draw(pattern_helpers.patterns)))
+    assert list(concrete.changes(root, root, diff(root, root))) == []
