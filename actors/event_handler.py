@@ -108,7 +108,7 @@ class EventHandler(KhepriActor):
         made: list[int] = []
         node = self._node()
         while owed.calls and len(made) < TURN_CALLS and self.clock() < until:
-            if node is None or not owed.access.leads_as_far_as_known:
+            if node is None or not owed.are_to_be_made_here:
                 owed.forget()
                 break
             number, action = owed.calls.popleft()
@@ -171,6 +171,11 @@ class _Owed:
         ]
         again = [number for number, said in made.items() if now - said > SAY_AGAIN_SECONDS]
         self.say_made(again, now)
+
+    @property
+    def are_to_be_made_here(self) -> bool:
+        """Whether the member here leads; one that was stopped says for ever what it said last."""
+        return self.access.leads_as_far_as_known and not self.access.is_closed
 
     @property
     def is_over(self) -> bool:

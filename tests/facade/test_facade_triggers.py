@@ -359,6 +359,32 @@ def test_a_stop_waits_for_no_call_that_is_owed(tmp_path: Path) -> None:
         khepri.unregister_procedure("log")
 
 
+def test_a_store_that_was_stopped_has_no_more_calls_made(tmp_path: Path) -> None:
+    reached, gate = threading.Event(), threading.Event()
+    called: list[int] = []
+
+    def stand(event: TriggerEvent) -> None:
+        called.append(event.number)
+        reached.set()
+        assert gate.wait(20)
+
+    khepri.register_procedure("log", stand)
+    try:
+        with khepri.open(tmp_path / "data", "orders") as store:
+            watch(store)
+            for number in range(3):
+                store.put("/stock/oak", number)
+            assert reached.wait(20)
+        with khepri.open(tmp_path / "data", "orders") as store:
+            gate.set()
+            await_all_called(store)
+    finally:
+        gate.set()
+        khepri.unregister_procedure("log")
+    # The first was under way; of the others nobody knew before the store was started again.
+    assert called == [1, 1, 2, 3]
+
+
 def test_tasks_register_triggers_too(store: khepri.Store, log: Log) -> None:
     called = threading.Event()
 
