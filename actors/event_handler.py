@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -197,13 +198,15 @@ class _Owed:
         """Leave a call that cannot be made here: it stays owed, others go on."""
         if action.procedure not in self._missed:
             self._missed.add(action.procedure)
-            _logger.error(
-                "no procedure %r is registered in this process, which leads the store %r: what"
-                " the trigger %r asks for waits until it is, or until another member leads",
-                action.procedure,
-                self.access.store_id,
-                action.trigger_id,
-            )
+            with suppress(BaseException):  # as in `RepeatedFailures.note`
+                _logger.error(
+                    "no procedure %r is registered in this process, which leads the store %r:"
+                    " what the trigger %r asks for waits until it is, or until another member"
+                    " leads",
+                    action.procedure,
+                    self.access.store_id,
+                    action.trigger_id,
+                )
 
     def say_made(self, numbers: Sequence[int], now: float) -> None:
         """Have the store note that calls were made."""

@@ -7,6 +7,7 @@ after ten seconds at the earliest, with how often it happened meanwhile.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class RepeatedFailures:
             return
         more = f" (after {self._muted} more like the one before)" if self._muted else ""
         self._kind, self._until, self._muted = kind, now + MUTED_SECONDS, 0
-        self._logger.error("%s failed%s", what, more, exc_info=error)
+        with suppress(BaseException):  # a handler of logs that raises is not to be the end of more
+            self._logger.error("%s failed%s", what, more, exc_info=error)
 
 
 def _kind_of(error: BaseException) -> tuple[object, ...]:

@@ -46,3 +46,16 @@ def test_another_failure_is_told_at_once(caplog: pytest.LogCaptureFixture) -> No
     for kind in (ValueError, TypeError, ValueError):
         failures.note("the function", raised(kind))
     assert len(caplog.records) == 3
+
+
+def test_a_handler_of_logs_that_raises_is_not_the_end_of_who_tells() -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("told to fail")
+
+    handler = Broken()
+    LOGGER.addHandler(handler)
+    try:
+        RepeatedFailures(LOGGER).note("the function", raised(ValueError))
+    finally:
+        LOGGER.removeHandler(handler)

@@ -155,6 +155,32 @@ def test_what_a_procedure_raises_is_logged_once_and_then_counted(
     assert store.put("/stock/oak", 7) is None
 
 
+def test_a_handler_of_logs_that_raises_stops_no_calls(store: khepri.Store, log: Log) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("told to fail")
+
+    @khepri.register_procedure("log")
+    def fail(event: TriggerEvent) -> None:
+        log(event)
+        raise ValueError("told to fail")
+
+    assert callable(fail)
+    logger, handler = logging.getLogger("khepri.actors.event_handler"), Broken()
+    logger.addHandler(handler)
+    try:
+        watch(store)
+        store.put("/procedures/never", khepri.ProcedureName("never registered"))
+        store.register_trigger("never", "/stock/*", "/procedures/never", priority=1)
+        for number in range(8):
+            store.put(f"/stock/{number}", number)
+        eventually(lambda: not store.triggers()["stock"].calls_owed, "the calls of one trigger")
+    finally:
+        logger.removeHandler(handler)
+    assert store.triggers()["never"].calls_owed == 8
+    assert len(log.events) == 8
+
+
 def test_calls_wait_for_a_procedure_that_is_not_registered(
     store: khepri.Store, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
