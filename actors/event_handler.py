@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("khepri.actors.event_handler")
 
 TURN_SECONDS: Final = 0.05
-"""So long one store's calls are made at a time, and what is made is kept back from the log."""
+"""So long one store's calls are made at a time. What is made is kept back from the log meanwhile,
+unless a call takes longer: then the server says it with its next tick."""
 
 TURN_CALLS: Final = 256
 """So many are made at a time at most."""
@@ -105,10 +106,9 @@ class EventHandler(KhepriActor):
             self._make_some(owed)
 
     def _make_some(self, owed: _Owed) -> None:
-        until = self.clock() + TURN_SECONDS
-        made: list[int] = []
+        until, left = self.clock() + TURN_SECONDS, TURN_CALLS
         node = self._node()
-        while owed.calls and len(made) < TURN_CALLS and self.clock() < until:
+        while owed.calls and left and self.clock() < until:
             if node is None or not owed.are_to_be_made_here:
                 owed.forget()
                 break
@@ -125,8 +125,9 @@ class EventHandler(KhepriActor):
                 function(TriggerEvent(store_id, node, trigger_id, at, kind, number))
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's
                 self._failed(store_id, trigger_id, f"{procedure!r} for {at}", error)
-            made.append(number)
-        owed.say_made(made, self.clock())
+            left -= 1
+            owed.was_made(number, self.clock())
+        owed.say_made(owed.access.take_calls_made())
 
     def _failed(
         self, store_id: str, trigger_id: str, procedure: str, error: BaseException
@@ -171,7 +172,8 @@ class _Owed:
             (number, actions[number]) for number in new if number in actions and number not in made
         ]
         again = [number for number, said in made.items() if now - said > SAY_AGAIN_SECONDS]
-        self.say_made(again, now)
+        self._made.update(dict.fromkeys(again, now))
+        self.say_made(again)
 
     @property
     def are_to_be_made_here(self) -> bool:
@@ -208,9 +210,13 @@ class _Owed:
                     action.trigger_id,
                 )
 
-    def say_made(self, numbers: Sequence[int], now: float) -> None:
+    def was_made(self, number: int, now: float) -> None:
+        """Note here that a call was made: the server says so if the next one takes long."""
+        self._made[number] = now
+        self.access.calls_made.append(number)
+
+    def say_made(self, numbers: Sequence[int]) -> None:
         """Have the store note that calls were made."""
         server = self.access.server
         if numbers and server is not None:
-            self._made.update(dict.fromkeys(numbers, now))
             server.cast(commands.encode(commands.actions_done(numbers)))

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from khepri.encoding import EncodingError
 from khepri.errors import DiskFullError
+from khepri.machine.commands import actions_done, encode
 from khepri.raft import effects as effect
 from khepri.raft import events as event
 from khepri.raft.types import EntryKind, Role
@@ -191,6 +192,9 @@ class RaServer(KhepriActor):
             events += self._flow.entry_for_expiries(self._core, self._machine)
             self._waiters.forget_abandoned(time.monotonic())  # the callers' clock
             self._told_of = None  # it may have crashed, or not know yet that this member leads
+            made = self._access.take_calls_made()
+            if made:  # the call behind them takes long
+                self._flow.take(encode(actions_done(made)), None)
             if self._core.leader is None:
                 self._flow.pump.withdraw_abandoned()
         self._step(events)

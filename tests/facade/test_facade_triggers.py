@@ -385,6 +385,30 @@ def test_a_stop_waits_for_no_call_that_is_owed(tmp_path: Path) -> None:
         khepri.unregister_procedure("log")
 
 
+def test_a_call_that_has_returned_is_crossed_out_while_the_next_one_takes_long(
+    store: khepri.Store,
+) -> None:
+    gate = threading.Event()
+
+    def stand(event: TriggerEvent) -> None:
+        if event.path[-1] == "slow":
+            assert gate.wait(60)
+
+    khepri.register_procedure("log", stand)
+    try:
+        watch(store)
+        with store.batch() as batch:
+            for name in ("a", "b", "slow", "z"):
+                batch.put(["stock", name], 1)
+        # Who counts sees two of four, however long the third one takes.
+        eventually(lambda: store.triggers()["stock"].calls_owed == 2, "the word of two calls")
+        gate.set()
+        await_all_called(store)
+    finally:
+        gate.set()
+        khepri.unregister_procedure("log")
+
+
 def test_a_store_that_was_stopped_has_no_more_calls_made(tmp_path: Path) -> None:
     reached, gate = threading.Event(), threading.Event()
     called: list[int] = []
