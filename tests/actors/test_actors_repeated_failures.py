@@ -51,6 +51,7 @@ def test_another_failure_is_told_at_once(caplog: pytest.LogCaptureFixture) -> No
 def test_a_handler_of_logs_that_raises_is_not_the_end_of_who_tells() -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            del record
             raise OSError("told to fail")
 
     handler = Broken()

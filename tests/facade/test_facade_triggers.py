@@ -158,6 +158,7 @@ def test_what_a_procedure_raises_is_logged_once_and_then_counted(
 def test_a_handler_of_logs_that_raises_stops_no_calls(store: khepri.Store, log: Log) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            del record
             raise OSError("told to fail")
 
     @khepri.register_procedure("log")
