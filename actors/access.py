@@ -66,6 +66,7 @@ class StoreAccess:
         "server",
         "server_id",
         "store_id",
+        "told_of_calls",
         "transaction_turns",
         "unawaited",
         "view",
@@ -96,6 +97,8 @@ class StoreAccess:
         """Whose transaction may run again."""
         self.unawaited = UnawaitedWrites()
         """What the calling thread has sent without waiting for it."""
+        self.told_of_calls: ActorReference | None = None
+        """The EventHandler that was told of calls to be made and has not looked since."""
         self.calls_made: deque[int] = deque()
         """Numbers of calls for triggers that were made, and not said to be; see
         `take_calls_made`."""

@@ -51,7 +51,10 @@ often is also looked who is owed nothing any more, and can be forgotten."""
 
 @dataclass(frozen=True, slots=True)
 class ActionsAreOwed:
-    """A server leads and knows of calls to be made. It may be said as often as one likes.
+    """A server leads and knows of calls to be made.
+
+    It may be said as often as one likes, but waits in the mailbox once (`told_of_calls` of the
+    access): a call may take for ever.
 
     Attributes:
         access: the local face of its store.
@@ -155,6 +158,7 @@ class _Owed:
 
     def look(self, now: float) -> None:
         """Read from the published tree what is owed now."""
+        self.access.told_of_calls = None  # before the tree: what comes later is told again
         view, generation = self.access.view, PROCEDURES.generation
         if view is None:
             return

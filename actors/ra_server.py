@@ -379,7 +379,10 @@ class RaServer(KhepriActor):
         """Tell the EventHandler of what is owed, once this leader knows what was noted before."""
         if self._core.role is Role.LEADER and self._machine.view.term == self._core.term:
             self._told_of = triggers
-            self._setup.event_handler().cast(ActionsAreOwed(self._access))
+            handler = self._setup.event_handler()
+            if self._access.told_of_calls is not handler:
+                self._access.told_of_calls = handler
+                handler.cast(ActionsAreOwed(self._access))
 
     def _execute(self, one: Effect) -> None:  # noqa: C901 - one case per effect
         match one:

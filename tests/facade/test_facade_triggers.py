@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from khepri.actors.reference import ActorReference
     from khepri.raft.events import TimePassed
     from khepri.types import TriggerEvent
 
@@ -62,6 +63,12 @@ def watch(store: khepri.Store, pattern: str = "/stock/*") -> None:
 
 def none_is_owed(store: khepri.Store) -> bool:
     return not any(trigger.calls_owed for trigger in store.triggers().values())
+
+
+def handler() -> ActorReference | None:
+    """Give the actor that calls, None while it is being restarted."""
+    children = which_children(default_node().supervisor()).get(timeout=5)
+    return next(it.reference for it in children if it.id == "event_handler")
 
 
 def await_all_called(store: khepri.Store) -> None:
@@ -229,6 +236,33 @@ def test_what_was_called_is_not_called_again_by_the_next_program(tmp_path: Path,
     assert len(log.events) == 3
 
 
+def test_nothing_gathers_in_the_mailbox_while_a_call_takes_long(store: khepri.Store) -> None:
+    reached, gate = threading.Event(), threading.Event()
+    called: list[int] = []
+
+    def stand(event: TriggerEvent) -> None:
+        called.append(event.number)
+        reached.set()
+        assert gate.wait(60)
+
+    khepri.register_procedure("log", stand)
+    try:
+        watch(store)
+        store.put("/stock/oak", 0)
+        assert reached.wait(20)
+        for number in range(1, 100):
+            store.put("/stock/oak", number)
+        standing = handler()
+        assert standing is not None
+        assert standing.actor_inbox.depth() <= 1  # type: ignore[attr-defined]
+        gate.set()
+        await_all_called(store)
+    finally:
+        gate.set()
+        khepri.unregister_procedure("log")
+    assert called == list(range(1, 101))
+
+
 def test_a_removed_trigger_asks_for_nothing_and_is_owed_nothing(
     store: khepri.Store, log: Log
 ) -> None:
@@ -275,16 +309,12 @@ def test_calls_that_wait_are_dropped_with_their_trigger(store: khepri.Store) -> 
 
 def test_the_actor_that_calls_may_crash(store: khepri.Store, log: Log) -> None:
     watch(store)
-    node = default_node()
     store.put("/stock/oak", 1)
     await_all_called(store)
 
-    def handler() -> object:
-        children = which_children(node.supervisor()).get(timeout=5)
-        return next(it.reference for it in children if it.id == "event_handler")
-
     crashed = handler()
-    crashed.cast("no such message")  # type: ignore[attr-defined]
+    assert crashed is not None
+    crashed.cast("no such message")
     store.put("/stock/elm", 1)
     await_all_called(store)
     eventually(lambda: handler() not in {None, crashed}, "its restart")
