@@ -123,11 +123,16 @@ class Triggers(NamedTuple):
         matching = self.patterns.matching
         return bool(self.by_id) and bool(matching(path) or matching(path[:-1]))
 
+    def may_concern_below(self, path: Names) -> bool:
+        """Tell whether the deletion of all below a path, itself included, may ask for a call."""
+        return bool(self.by_id) and bool(self.patterns.matching_at_or_below(path))
+
     def fired(self, changes: Iterable[Change], before: TreeNode, after: TreeNode) -> Triggers:
         """Owe what an operation's changes ask for.
 
         Args:
-            changes: of the operation, in path order.
+            changes: of the operation, in path order; what was deleted with another tree node may
+                be left out where `may_concern_below` denies it.
             before: the root as it was; conditions are asked of it for what was deleted.
             after: the root as it is, for all else, and for the procedures' names.
         """
