@@ -16,7 +16,8 @@ import logging
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from khepri.machine import commands
 from khepri.machine.paths import Path
@@ -125,7 +126,7 @@ class EventHandler(KhepriActor):
             trigger_id, procedure, path, kind = action
             at, store_id = Path.of_valid(path), owed.access.store_id
             try:
-                function(TriggerEvent(store_id, node, trigger_id, at, kind, number))
+                _call(function, TriggerEvent(store_id, node, trigger_id, at, kind, number))
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's
                 self._failed(store_id, trigger_id, f"{procedure!r} for {at}", error)
             left -= 1
@@ -138,6 +139,14 @@ class EventHandler(KhepriActor):
         failures = self._failures.setdefault((store_id, trigger_id), RepeatedFailures(_logger))
         what = f"the trigger {trigger_id!r} of the store {store_id!r}"
         failures.note(f"{what}: the procedure {procedure}", error)
+
+
+def _call(function: Callable[..., Any], event: TriggerEvent) -> None:
+    """Make a call; one that has only made a coroutine has done nothing, and says so."""
+    given = function(event)
+    if iscoroutine(given):
+        given.close()
+        raise TypeError("a procedure is called, not awaited, and gave a coroutine")
 
 
 class _Owed:

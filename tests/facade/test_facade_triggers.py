@@ -162,6 +162,23 @@ def test_what_a_procedure_raises_is_logged_once_and_then_counted(
     assert store.put("/stock/oak", 7) is None
 
 
+def test_a_procedure_that_only_makes_a_coroutine_has_failed(
+    store: khepri.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Late:
+        async def __call__(self, event: TriggerEvent) -> None:
+            raise AssertionError(event)
+
+    khepri.register_procedure("log", Late())
+    watch(store)
+    with caplog.at_level(logging.ERROR, "khepri.actors"):
+        store.put("/stock/oak", 1)
+        await_all_called(store)
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert "not awaited" in str(record.exc_info[1])
+
+
 def test_a_handler_of_logs_that_raises_stops_no_calls(store: khepri.Store, log: Log) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
