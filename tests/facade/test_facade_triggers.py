@@ -483,6 +483,36 @@ def test_a_store_that_was_stopped_has_no_more_calls_made(tmp_path: Path) -> None
     assert called == [1, 1, 2, 3]
 
 
+def test_a_stop_has_noted_what_had_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("khepri.actors.ra_server.TICK_SECONDS", 1000.0)  # the next chance
+    reached, gate = threading.Event(), threading.Event()
+    called: list[int] = []
+
+    def stand(event: TriggerEvent) -> None:
+        called.append(event.number)
+        if event.path[-1] == "slow":
+            reached.set()
+            assert gate.wait(20)
+
+    khepri.register_procedure("log", stand)
+    try:
+        with khepri.open(tmp_path / "data", "orders") as store:
+            watch(store)
+            with store.batch() as batch:
+                batch.put("/stock/quick", 1)
+                batch.put("/stock/slow", 1)
+            assert reached.wait(20)
+        with khepri.open(tmp_path / "data", "orders") as store:
+            gate.set()
+            await_all_called(store)
+    finally:
+        gate.set()
+        khepri.unregister_procedure("log")
+    assert called == [1, 2, 2]
+
+
 def test_tasks_register_triggers_too(store: khepri.Store, log: Log) -> None:
     called = threading.Event()
 
