@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -53,6 +55,7 @@ class StoreAccess:
     __slots__ = (
         "_changed",
         "_is_closed",
+        "calls_made",
         "cluster_id",
         "is_leaving",
         "joins_through",
@@ -63,6 +66,7 @@ class StoreAccess:
         "server",
         "server_id",
         "store_id",
+        "told_of_calls",
         "transaction_turns",
         "unawaited",
         "view",
@@ -93,6 +97,11 @@ class StoreAccess:
         """Whose transaction may run again."""
         self.unawaited = UnawaitedWrites()
         """What the calling thread has sent without waiting for it."""
+        self.told_of_calls: ActorReference | None = None
+        """The EventHandler that was told of calls to be made and has not looked since."""
+        self.calls_made: deque[int] = deque()
+        """Numbers of calls for triggers that were made, and not said to be; see
+        `take_calls_made`."""
         self.outlet = ChangeOutlet(self)
         """Who is told of changes."""
         self.membership: MembershipView | None = None
@@ -171,6 +180,14 @@ class StoreAccess:
                     return None
                 self._changed.wait(rest)
             return self.server
+
+    def take_calls_made(self) -> list[int]:
+        """Give the numbers of calls that were made; whoever has them says so. Any thread."""
+        made, numbers = self.calls_made, list[int]()
+        with suppress(IndexError):  # two may be taking: each number goes to one of them
+            while True:
+                numbers.append(made.popleft())
+        return numbers
 
     @property
     def is_closed(self) -> bool:

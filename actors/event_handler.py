@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from khepri.machine import commands
 from khepri.machine.paths import Path
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("khepri.actors.event_handler")
 
 TURN_SECONDS: Final = 0.05
-"""So long one store's calls are made at a time, and what is made is kept back from the log."""
+"""So long one store's calls are made at a time. What is made is kept back from the log meanwhile,
+unless a call takes longer: then the server says it with its next tick."""
 
 TURN_CALLS: Final = 256
 """So many are made at a time at most."""
@@ -49,7 +52,10 @@ often is also looked who is owed nothing any more, and can be forgotten."""
 
 @dataclass(frozen=True, slots=True)
 class ActionsAreOwed:
-    """A server leads and knows of calls to be made. It may be said as often as one likes.
+    """A server leads and knows of calls to be made.
+
+    It may be said as often as one likes, but waits in the mailbox once (`told_of_calls` of the
+    access): a call may take for ever.
 
     Attributes:
         access: the local face of its store.
@@ -104,11 +110,10 @@ class EventHandler(KhepriActor):
             self._make_some(owed)
 
     def _make_some(self, owed: _Owed) -> None:
-        until = self.clock() + TURN_SECONDS
-        made: list[int] = []
+        until, left = self.clock() + TURN_SECONDS, TURN_CALLS
         node = self._node()
-        while owed.calls and len(made) < TURN_CALLS and self.clock() < until:
-            if node is None or not owed.access.leads_as_far_as_known:
+        while owed.calls and left and self.clock() < until:
+            if node is None or not owed.are_to_be_made_here:
                 owed.forget()
                 break
             number, action = owed.calls.popleft()
@@ -121,11 +126,12 @@ class EventHandler(KhepriActor):
             trigger_id, procedure, path, kind = action
             at, store_id = Path.of_valid(path), owed.access.store_id
             try:
-                function(TriggerEvent(store_id, node, trigger_id, at, kind, number))
+                _call(function, TriggerEvent(store_id, node, trigger_id, at, kind, number))
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's
                 self._failed(store_id, trigger_id, f"{procedure!r} for {at}", error)
-            made.append(number)
-        owed.say_made(made, self.clock())
+            left -= 1
+            owed.was_made(number, self.clock())
+        owed.say_made(owed.access.take_calls_made())
 
     def _failed(
         self, store_id: str, trigger_id: str, procedure: str, error: BaseException
@@ -133,6 +139,14 @@ class EventHandler(KhepriActor):
         failures = self._failures.setdefault((store_id, trigger_id), RepeatedFailures(_logger))
         what = f"the trigger {trigger_id!r} of the store {store_id!r}"
         failures.note(f"{what}: the procedure {procedure}", error)
+
+
+def _call(function: Callable[..., Any], event: TriggerEvent) -> None:
+    """Make a call; one that has only made a coroutine has done nothing, and says so."""
+    given = function(event)
+    if iscoroutine(given):
+        given.close()
+        raise TypeError("a procedure is called, not awaited, and gave a coroutine")
 
 
 class _Owed:
@@ -153,6 +167,7 @@ class _Owed:
 
     def look(self, now: float) -> None:
         """Read from the published tree what is owed now."""
+        self.access.told_of_calls = None  # before the tree: what comes later is told again
         view, generation = self.access.view, PROCEDURES.generation
         if view is None:
             return
@@ -170,7 +185,13 @@ class _Owed:
             (number, actions[number]) for number in new if number in actions and number not in made
         ]
         again = [number for number, said in made.items() if now - said > SAY_AGAIN_SECONDS]
-        self.say_made(again, now)
+        self._made.update(dict.fromkeys(again, now))
+        self.say_made(again)
+
+    @property
+    def are_to_be_made_here(self) -> bool:
+        """Whether the member here leads; one that was stopped says for ever what it said last."""
+        return self.access.leads_as_far_as_known and not self.access.is_closed
 
     @property
     def is_over(self) -> bool:
@@ -192,17 +213,23 @@ class _Owed:
         """Leave a call that cannot be made here: it stays owed, others go on."""
         if action.procedure not in self._missed:
             self._missed.add(action.procedure)
-            _logger.error(
-                "no procedure %r is registered in this process, which leads the store %r: what"
-                " the trigger %r asks for waits until it is, or until another member leads",
-                action.procedure,
-                self.access.store_id,
-                action.trigger_id,
-            )
+            with suppress(BaseException):  # as in `RepeatedFailures.note`
+                _logger.error(
+                    "no procedure %r is registered in this process, which leads the store %r:"
+                    " what the trigger %r asks for waits until it is, or until another member"
+                    " leads",
+                    action.procedure,
+                    self.access.store_id,
+                    action.trigger_id,
+                )
 
-    def say_made(self, numbers: Sequence[int], now: float) -> None:
+    def was_made(self, number: int, now: float) -> None:
+        """Note here that a call was made: the server says so if the next one takes long."""
+        self._made[number] = now
+        self.access.calls_made.append(number)
+
+    def say_made(self, numbers: Sequence[int]) -> None:
         """Have the store note that calls were made."""
         server = self.access.server
         if numbers and server is not None:
-            self._made.update(dict.fromkeys(numbers, now))
             server.cast(commands.encode(commands.actions_done(numbers)))

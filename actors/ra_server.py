@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from khepri.encoding import EncodingError
 from khepri.errors import DiskFullError
+from khepri.machine.commands import actions_done, encode
 from khepri.raft import effects as effect
 from khepri.raft import events as event
 from khepri.raft.types import EntryKind, Role
@@ -191,6 +192,9 @@ class RaServer(KhepriActor):
             events += self._flow.entry_for_expiries(self._core, self._machine)
             self._waiters.forget_abandoned(time.monotonic())  # the callers' clock
             self._told_of = None  # it may have crashed, or not know yet that this member leads
+            made = self._access.take_calls_made()
+            if made:  # the call behind them takes long
+                self._flow.take(encode(actions_done(made)), None)
             if self._core.leader is None:
                 self._flow.pump.withdraw_abandoned()
         self._step(events)
@@ -375,7 +379,10 @@ class RaServer(KhepriActor):
         """Tell the EventHandler of what is owed, once this leader knows what was noted before."""
         if self._core.role is Role.LEADER and self._machine.view.term == self._core.term:
             self._told_of = triggers
-            self._setup.event_handler().cast(ActionsAreOwed(self._access))
+            handler = self._setup.event_handler()
+            if self._access.told_of_calls is not handler:
+                self._access.told_of_calls = handler
+                handler.cast(ActionsAreOwed(self._access))
 
     def _execute(self, one: Effect) -> None:  # noqa: C901 - one case per effect
         match one:

@@ -19,7 +19,10 @@ from .server_messages import Refusal
 _SENTENCES: Final = {
     RejectReason.OVERLOADED: "too much waits for a majority already; this was not done",
     RejectReason.NOT_MEMBER: "there is no such member, or no other voter that answers",
-    RejectReason.LAST_VOTER: "the last voter cannot be removed; khepri.cluster.reset ends it",
+    RejectReason.LAST_VOTER: (
+        "the last voter cannot be removed; khepri.cluster.reset ends it once no member without a"
+        " vote is left"
+    ),
     RejectReason.NON_VOTER: "the member is no voter yet",
     RejectReason.TRANSFER_TIMED_OUT: "the member did not take over in time",
     RejectReason.CLUSTER_CHANGE_NOT_PERMITTED: "another change of the members is under way",

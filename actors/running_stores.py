@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from khepri.errors import InvalidOptionError, NoSuchServerError, ServerStoppedError
+from khepri.machine.commands import actions_done, encode
 
 from .exit_reason import ExitKind
 
@@ -119,6 +120,9 @@ class RunningStores:
             del self._stores[access.store_id]
             handle.storage.wanted.pop(access.store_id, None)
         access.close()
+        made, server = access.take_calls_made(), access.server
+        if made and server is not None:  # the last chance to say so: else they are made again
+            server.cast(encode(actions_done(made)))
         return True
 
     def store_down(self, handle: RaSystemHandle, access: StoreAccess, reason: Exit) -> None:

@@ -159,6 +159,8 @@ class ClusterManager:
             NoSuchServerError: it was stopped meanwhile. Its data are there; whether it has left
                 the cluster is unknown.
             KhepriTimeoutError: the cluster could not be left in time, as without a majority.
+            NotDoneError: it is the last voter, and there are members without a vote: one of them
+                joins with a vote first, or all of them leave.
         """
         deadline = Deadline(timeout)
         wanted, node = checked_store_id(store_id), self._node
@@ -195,6 +197,7 @@ class ClusterManager:
                 untouched.
             NotAKhepriStoreError: no such store runs here.
             NoSuchServerError: no such store runs there.
+            NotDoneError: the local store is the last voter of a cluster with other members.
             KhepriTimeoutError: it was not done in time; call it again to go on.
             InvalidOptionError, WrongTypeError: impossible arguments.
         """

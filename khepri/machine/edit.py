@@ -69,7 +69,8 @@ class Edit:
             state: what to start from; it stays as it is.
             now_milliseconds: the log's time.
             lists_descendants: whether removed descendants are wanted one by one, for results or
-                change events. They also are if anything is watched.
+                change events. They also are if anything is watched, and where a trigger may be
+                for them.
         """
         self.root = state.root
         self.index = state.watch_index
@@ -281,7 +282,11 @@ class Edit:
         """Record a removal, of the descendants too, and drop what they watched."""
         removed = Deleted(node, reason)
         self.deleted[path] = removed
-        if not self.lists_descendants and not self.index:
+        if not (
+            self.lists_descendants
+            or self.index
+            or (node.size > 1 and self.triggers.may_concern_below(path))
+        ):
             return
         for below, descendant in subtree(path, node):
             self.deleted[below] = Deleted(descendant, reason)

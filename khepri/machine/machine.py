@@ -341,8 +341,7 @@ class Machine:
         return reply
 
     def _edit(self, state: TreeState) -> Edit:
-        lists_descendants = self.wants_changes or bool(state.triggers.by_id)
-        return Edit(state, self._time_milliseconds, lists_descendants=lists_descendants)
+        return Edit(state, self._time_milliseconds, lists_descendants=self.wants_changes)
 
     def _take_over(self, edit: Edit) -> None:
         """Go on from what an operation has led to, and owe what its triggers ask for.

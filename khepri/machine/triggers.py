@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import immutables
 
 from .conditions import IfNameMatches
+from .names import PARENT
 from .pattern_index import PatternIndex
-from .patterns import path_matches
+from .patterns import find_many, path_matches
 from .tree import is_procedure, procedure_name
 from .unix_paths import STAR_STAR
 
@@ -122,22 +123,28 @@ class Triggers(NamedTuple):
         matching = self.patterns.matching
         return bool(self.by_id) and bool(matching(path) or matching(path[:-1]))
 
+    def may_concern_below(self, path: Names) -> bool:
+        """Tell whether the deletion of all below a path, itself included, may ask for a call."""
+        return bool(self.by_id) and bool(self.patterns.matching_at_or_below(path))
+
     def fired(self, changes: Iterable[Change], before: TreeNode, after: TreeNode) -> Triggers:
         """Owe what an operation's changes ask for.
 
         Args:
-            changes: of the operation, in path order.
+            changes: of the operation, in path order; what was deleted with another tree node may
+                be left out where `may_concern_below` denies it.
             before: the root as it was; conditions are asked of it for what was deleted.
             after: the root as it is, for all else, and for the procedures' names.
         """
         found: list[tuple[int, Action]] = []
+        was, is_now = _Tree(before), _Tree(after)
         for path, old, new, _reason in changes:
             kind = 0 if old is None else 2 if new is None else 1
-            root = before if new is None else after
+            tree = was if new is None else is_now
             for trigger_id in self.patterns.matching(path):
                 trigger = self.by_id[trigger_id]
                 if trigger.kinds >> kind & 1 and (
-                    trigger.is_by_name or path_matches(root, trigger.pattern, path)
+                    trigger.is_by_name or tree.matches(trigger.pattern, path)
                 ):
                     procedure = _procedure_at(after, trigger.procedure_path)
                     if procedure is not None:
@@ -156,6 +163,29 @@ class Triggers(NamedTuple):
         if known is None:
             return self
         return self._replace(patterns=self.patterns.without_pattern(known.pattern, trigger_id))
+
+
+class _Tree:
+    """The tree before or after an operation, of which many paths are asked."""
+
+    __slots__ = ("_found", "_root")
+
+    def __init__(self, root: TreeNode) -> None:
+        self._root = root
+        self._found: dict[Pattern, set[Names]] = {}
+
+    def matches(self, pattern: Pattern, path: Names) -> bool:
+        """Do as `path_matches`; a pattern with a step up is looked for once for all paths.
+
+        For each of them the whole family would have to be looked at, so that a deletion of a
+        large one took minutes.
+        """
+        if PARENT not in pattern:
+            return path_matches(self._root, pattern, path)
+        found = self._found.get(pattern)
+        if found is None:
+            found = self._found[pattern] = {at for at, _ in find_many(self._root, pattern)}
+        return path in found
 
 
 def _procedure_at(root: TreeNode, path: Names) -> str | None:

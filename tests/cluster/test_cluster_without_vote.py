@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from khepri.errors import KhepriTimeoutError, NotDoneError, WrongTypeError
@@ -119,6 +121,16 @@ def test_one_without_a_vote_leaves_and_is_removed_like_others() -> None:
         cluster.manager(0).remove_member(cluster.name(3), cluster.store_id, 20)
         members = cluster.manager(1).members(cluster.store_id)
         assert [member.node for member in members] == [cluster.name(0), cluster.name(1)]
+
+
+def test_the_last_voter_leaves_after_those_without_a_vote_and_is_told_so() -> None:
+    with LocalCluster(2, config=QUICK) as cluster:
+        join_without_vote(cluster, 1)
+        for leave in (cluster.manager(0).reset, partial(cluster.manager(0).join, cluster.name(1))):
+            with pytest.raises(NotDoneError, match="once no member without a vote is left"):
+                leave(cluster.store_id, 20)
+        cluster.manager(1).reset(cluster.store_id, 20)
+        cluster.manager(0).reset(cluster.store_id, 20)
 
 
 def test_the_last_one_left_can_be_made_the_only_member() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import pytest
@@ -18,13 +19,20 @@ from khepri.errors import (
     WrongTypeError,
 )
 from khepri.machine import commands
+from khepri.machine.automaton import visit
 from khepri.machine.conditions import IfDataMatches, IfNameMatches, IfNodeExists
+from khepri.machine.edit import subtree
 from khepri.machine.machine import Machine
 from khepri.machine.names import PARENT, THIS
 from khepri.machine.paths import Path, PathPattern, resolve_path
 from khepri.machine.snapshot_format import FORMAT_VERSION, WITHOUT_TRIGGERS
 from khepri.machine.values import ProcedureName
 from tests.machine.machine_helpers import Origin, path, snapshot_bytes, value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from khepri.machine.tree import Names, TreeNode
 
 
 @pytest.fixture
@@ -170,6 +178,45 @@ def test_a_condition_on_what_is_gone_harms_nothing(origin: Origin) -> None:
     origin.put("/a/b/c", 1)
     origin.delete("/a")
     assert ("odd", "delete", "/a/b") in owed(origin)
+
+
+def test_a_pattern_with_a_step_up_is_looked_for_once_and_not_for_each_change(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        origin.put(f"/stock/{number}", number)
+    register(origin, "odd", resolve_path(["stock", IfNameMatches(), PARENT, "7"]))
+    walks: list[object] = []
+
+    def counted(*arguments: Any) -> Any:
+        walks.append(arguments)
+        return visit(*arguments)
+
+    monkeypatch.setattr("khepri.machine.patterns.visit", counted)
+    origin.delete("/stock")
+    assert owed(origin) == [("odd", "delete", "/stock/7")]
+    assert len(walks) == 2  # to the parents, and from them
+
+
+def test_a_deletion_far_from_any_trigger_looks_at_nothing_below(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        origin.put(f"/other/{number}", number)
+        origin.put(f"/stock/wood/{number}", number)
+    register(origin, "stock", path("/stock/*/3"))
+    walked: list[Names] = []
+
+    def noted(top: Names, node: TreeNode) -> Iterator[tuple[Names, TreeNode]]:
+        walked.append(top)
+        return subtree(top, node)
+
+    monkeypatch.setattr("khepri.machine.edit.subtree", noted)
+    origin.delete("/other")
+    assert walked == []
+    origin.delete("/stock")
+    assert walked == [("stock",)]
+    assert owed(origin) == [("stock", "delete", "/stock/wood/3")]
 
 
 def test_each_operation_of_a_batch_is_looked_at_by_itself(origin: Origin) -> None:
