@@ -9,7 +9,9 @@ has several steps, each when the one before is done:
 3. tree nodes whose conditions on themselves are not met yet (`ExportedNode.is_waiting`), with what
    is below them. They must be made with these conditions, before what is below them, and when what
    else they look at is there, since the next change of that would be their end;
-4. all other conditions: everything that is in the export can be looked at now.
+4. all other conditions: everything that is in the export can be looked at now;
+5. what was written below a tree node that had expired by then is removed: it stands there by
+   itself, and would never go.
 
 Pure: time and tree are given.
 """
@@ -25,9 +27,10 @@ from khepri.machine.condition_codec import component_to_plain
 from khepri.machine.conditions import IfAny, IfChildListLength, IfNodeExists
 from khepri.machine.keep_while import KeepWhile, literal_prefix
 from khepri.machine.paths import combine_with_conditions
+from khepri.machine.properties import known_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from khepri.machine.commands import Operation
     from khepri.machine.paths import Path
@@ -58,6 +61,13 @@ class Found(NamedTuple):
 
     payload: bytes | None
     keep_while: KeepWhile | None
+
+    @property
+    def is_made_on_the_way(self) -> bool:
+        """Whether it is there for what is below it and nothing else."""
+        kept = self.keep_while
+        has_more = self.payload is not None or kept is None or kept.watches or kept.expiry
+        return not has_more and kept is not None and kept.is_implicit
 
 
 def time_left(node: ExportedNode, now_milliseconds: int) -> int | None:
@@ -141,6 +151,11 @@ def removal(path: Path) -> Operation:
     return commands.delete(path)
 
 
+def removing(step: Step, _kept: KeepWhile | None) -> Operation:
+    """Give the command of the fifth step; arguments as for `standing`."""
+    return removal(step.node.path)
+
+
 def about_bytes(node: ExportedNode) -> int:
     """Give a number of bytes that its command stays below, but for its conditions."""
     return (
@@ -176,19 +191,29 @@ class Gone:
         self._paths.add(names)
         self._above.update(names[:length] for length in range(len(names)))
 
-    def has(self, path: Path) -> bool:
+    def copy(self) -> Gone:
+        """Give them as they are now."""
+        other = Gone()
+        other._paths, other._above = set(self._paths), set(self._above)
+        return other
+
+    def has(self, path: Sequence[str]) -> bool:
         """Tell whether a tree node is gone."""
-        return bool(self._paths) and self._is_below(tuple(path))
+        return self.highest(path) is not None
+
+    def highest(self, path: Sequence[str]) -> Path | None:
+        """Give the highest one that is gone at a path or above it, None if none is."""
+        names = tuple(path)
+        lengths = range(len(names) + 1) if self._paths else ()
+        found = next((length for length in lengths if names[:length] in self._paths), None)
+        return None if found is None else known_path(names[:found])
 
     def concerns(self, pattern: Iterable[object]) -> bool:
         """Tell whether a condition may be unmet since something that it looks at is gone."""
         if not self._paths:
             return False
         prefix = literal_prefix(tuple(pattern))  # type: ignore[arg-type]
-        return prefix in self._above or self._is_below(prefix)
-
-    def _is_below(self, names: Names) -> bool:
-        return any(names[:length] in self._paths for length in range(len(names) + 1))
+        return prefix in self._above or self.has(prefix)
 
 
 def _put(step: Step, options: dict[int, object]) -> Operation:

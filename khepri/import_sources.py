@@ -11,7 +11,7 @@ from khepri.errors import ValueTooLargeError, WrongTypeError
 from .export_file import ExportFile
 from .exported_node import ExportedNode, check
 from .exporting import file_name
-from .import_commands import about_bytes, least_bytes
+from .import_commands import about_bytes, is_below, least_bytes
 
 if TYPE_CHECKING:
     import os
@@ -85,7 +85,9 @@ class ReaderSource:
         """Check nothing: it is checked as it is read."""
 
     def nodes(self) -> Iterator[list[ExportedNode]]:
-        """Give all at the first time, and then what has conditions or marks.
+        """Give all at the first time, and then what has more than a payload.
+
+        What is below a tree node with an end comes with it.
 
         Raises:
             WrongTypeError: the reader gives something else than lists of tree nodes.
@@ -96,11 +98,15 @@ class ReaderSource:
             return
         self._kept = []
         limit = get_max_command_bytes()
+        ending: ExportedNode | None = None  # the last one, outside of others
         while nodes := _list_of(self._reader.read()):
             for node in nodes:
                 check(node)
                 check_size_of(node, limit)
-                if node.keep_while or node.is_implicit:
+                is_ending = ending is not None and is_below(node, ending)
+                if node.expires_at_milliseconds is not None and not is_ending:
+                    ending, is_ending = node, True
+                if is_ending or node.keep_while or node.is_implicit:
                     self._kept.append(node)
             yield nodes
 

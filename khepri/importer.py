@@ -52,8 +52,8 @@ class Importer(Writer):
 
         Args:
             source: the name of a file that `export` has written; or an
-                `khepri.types.ExportReader`, for another format. It is not read ahead, and what has
-                conditions is kept in memory to the end.
+                `khepri.types.ExportReader`, for another format. It is not read ahead. What has
+                conditions or expires, and what is below that, is kept in memory to the end.
             options: as for `put`; ``timeout`` is for each of the writes.
 
         Returns:

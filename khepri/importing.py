@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from khepri.errors import KeepWhileConditionsNotMetError
 
-from .import_commands import Gone, Step, implicit, is_below, standing, time_left
+from .import_commands import Gone, Step, implicit, is_below, removing, standing, time_left
 from .import_sending import Sending
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from .exported_node import ExportedNode
     from .import_sending import Refusal, Target
+
+CLOCK_LAG_MILLISECONDS: Final = 250
+"""A log may be so much ahead of what is known of its time (`LogClock.look`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,10 @@ class Source(Protocol):
     """Where the tree nodes of an import come from."""
 
     def nodes(self) -> Iterator[list[ExportedNode]]:
-        """Give all; at the second and third time those with conditions and marks are enough."""
+        """Give all; after the first time not those that have a payload and nothing else.
+
+        Those that are below one with an end come all the same.
+        """
         ...
 
 
@@ -66,9 +72,10 @@ class Import:
         self._target = target
         self._sending = Sending(target, look)
         self._gone = Gone()
+        self._never_written = self._gone
         self._waiting: list[list[ExportedNode]] = []
         self._nodes = self._left_out = 0
-        self._has_implicit = self._has_conditions = False
+        self._has_implicit = self._has_conditions = self._has_ends = False
 
     @property
     def acknowledged(self) -> int:
@@ -86,11 +93,14 @@ class Import:
             KhepriError: the store refuses, or does not answer in time.
         """
         self._sending.write(self._what_stands(), standing)
+        self._never_written = self._gone.copy()
         if self._has_implicit:
             self._sending.write(self._steps(self._is_implicit_and_free), implicit)
         self._make_waiting()
         if self._has_conditions:
             self._set_conditions()
+        if self._has_ends:
+            self._sending.write(self._what_came_late(), removing)
         return Imported(self._nodes, self._left_out)
 
     # --- what is to be written
@@ -104,6 +114,7 @@ class Import:
                 self._left_out += 1
                 continue
             self._nodes += 1
+            self._has_ends |= step.ttl_milliseconds is not None
             self._has_conditions |= bool(node.keep_while) and not node.is_waiting
             if group and is_below(node, group[0]):
                 group.append(node)
@@ -132,17 +143,43 @@ class Import:
             if step is not None and is_meant(node):
                 yield step
 
-    def _step(self, node: ExportedNode) -> Step | None:
-        """Give how a tree node is to be written now; None if it has gone."""
+    def _step(self, node: ExportedNode, least_milliseconds: int = 1) -> Step | None:
+        """Give how a tree node is to be written now; None if it has gone, or is about to."""
         if self._gone.has(node.path):
             return None
         if node.expires_at_milliseconds is None:
             return Step(node, None)
         left = time_left(node, self._target.time_milliseconds())
-        if left is not None and left <= 0:
+        if left is not None and left < least_milliseconds:
             self._gone.add(node.path)
             return None
         return Step(node, left)
+
+    # --- with an end
+
+    def _note_ends(self) -> None:
+        """Note what has expired meanwhile, or does so now by the log's own time."""
+        if self._has_ends:
+            for node in chain.from_iterable(self._source.nodes()):
+                self._step(node, CLOCK_LAG_MILLISECONDS)
+
+    def _what_came_late(self) -> Iterator[Step]:
+        """Give what was written below something that had expired by then: it would never go.
+
+        Not what somebody else has made there meanwhile, as far as that can be told.
+        """
+        self._note_ends()
+        for node in chain.from_iterable(self._source.nodes()):
+            ended = self._gone.highest(node.path)
+            if ended is None or ended == node.path or self._never_written.has(node.path):
+                continue
+            above, found = self._target.find(ended), self._target.find(node.path)
+            if found is None or found.payload != node.payload:
+                continue
+            if above is None or above.is_made_on_the_way:  # else it still has an end, or another
+                self._nodes -= 1
+                self._left_out += 1
+                yield Step(node, None)
 
     # --- with conditions
 
@@ -220,6 +257,7 @@ class Import:
         Raises:
             KeepWhileConditionsNotMetError: there is nothing but others.
         """
+        self._note_ends()
         others: list[Refusal] = []
         for step, error in refused:
             if not self._gone.concerns(error.keep_while_reason[0]):

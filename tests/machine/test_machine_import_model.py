@@ -15,6 +15,7 @@ from khepri.errors import KeepWhileConditionsNotMetError, KhepriError, Mismatchi
 from khepri.exported_node import ExportedNode
 from khepri.exporting import nodes_of
 from khepri.import_commands import UNKNOWN, Found
+from khepri.import_sources import ReaderSource
 from khepri.importing import Import, Imported
 from khepri.machine import commands
 from khepri.machine.comparisons import Ge, Gt
@@ -86,6 +87,20 @@ class Listed:
     def nodes(self) -> Iterator[list[ExportedNode]]:
         for start in range(0, len(self.listed), 3):
             yield self.listed[start : start + 3]
+
+
+class Pages:
+    """A reader of an export in memory, three at a time."""
+
+    def __init__(self, listed: list[ExportedNode]) -> None:
+        self.rest = listed
+
+    def read(self) -> list[ExportedNode]:
+        given, self.rest = self.rest[:3], self.rest[3:]
+        return given
+
+    def close(self) -> None:
+        """Close nothing."""
 
 
 def export(origin: Origin, pattern: str | None = None) -> Listed:
@@ -392,6 +407,62 @@ def test_what_expires_while_the_import_goes_on_takes_along_what_lives_under_it()
     assert Import(export(source), Slow(target)).run().nodes == 1
     target.put("/now")
     assert target.tree() == {"/now": None}
+
+
+class Late(MachineTarget):
+    """Has the time pass before one command."""
+
+    def __init__(self, origin: Origin, number: int) -> None:
+        super().__init__(origin)
+        self.number = number
+
+    def send(self, command: bytes) -> KhepriFuture[Any]:
+        if len(self.commands) + 1 == self.number:
+            self.origin.time_milliseconds += 10_000
+        return super().send(command)
+
+
+@pytest.mark.parametrize("is_read_once", [False, True])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_what_expires_at_any_moment_of_an_import_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, number: int, is_read_once: bool
+) -> None:
+    monkeypatch.setattr("khepri.import_sending.BATCH_OPERATIONS", 1)
+    source = Origin()
+    source.put("/z", 7)
+    source.run(commands.put(path("/a"), encode_value(1), ttl_milliseconds=10_000))
+    source.put("/a/seen", 2)
+    source.put("/a/lock", 3, keep_while={"/z": IfNodeExists()})
+    source.put("/made/on/the/way", 4)
+    source.run(commands.put(path("/made"), encode_value(5), ttl_milliseconds=10_000))
+    source.put("/under", 6, keep_while={"/a": IfNodeExists()})
+    target = Origin()
+    target.put("/z", 0)
+    listed = export(source).listed
+    nodes = ReaderSource(Pages(listed)) if is_read_once else Listed(listed)
+    imported = Import(nodes, Late(target, number)).run()
+    target.time_milliseconds += 20_000
+    target.put("/now")
+    assert target.tree() == {"/now": None, "/z": 7}
+    assert imported.nodes + imported.left_out == len(listed)
+
+
+def test_what_somebody_else_has_made_where_something_expired_stays() -> None:
+    source, target = Origin(), Origin()
+    source.run(commands.put(path("/a"), encode_value(1), ttl_milliseconds=10_000))
+    source.put("/a/b", 2)
+    source.put("/a/c", 2)
+    source.put("/z", 3, keep_while={"/a": IfNodeExists()})
+
+    class Shared(Late):
+        def send(self, command: bytes) -> KhepriFuture[Any]:
+            sent = super().send(command)
+            if len(self.commands) == self.number:
+                self.origin.put("/a/b", "new")
+            return sent
+
+    Import(export(source), Shared(target, 2)).run()
+    assert target.tree() == {"/a": None, "/a/b": "new"}
 
 
 def test_existing_tree_nodes_stay_and_those_of_the_export_are_as_they_were() -> None:
