@@ -15,7 +15,7 @@ from .import_commands import about_bytes, is_below, least_bytes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 
 @runtime_checkable
@@ -51,8 +51,11 @@ class FileSource:
         """
         self._file = ExportFile(path)
 
-    def check(self) -> None:
+    def check(self, look: Callable[[int], object] = int) -> None:
         """Read all of it, so that what is damaged or foreign changes nothing.
+
+        Args:
+            look: called now and then with 0; what it raises ends the reading.
 
         Raises:
             DataCorruptionError, UnknownFormatError: it is no whole export.
@@ -60,6 +63,7 @@ class FileSource:
         """
         limit = get_max_command_bytes()
         for nodes in self.nodes():
+            look(0)
             for node in nodes:
                 check_size_of(node, limit)
 
@@ -81,7 +85,7 @@ class ReaderSource:
         self._reader = reader
         self._kept: list[ExportedNode] | None = None
 
-    def check(self) -> None:
+    def check(self, look: Callable[[int], object] = int) -> None:
         """Check nothing: it is checked as it is read."""
 
     def nodes(self) -> Iterator[list[ExportedNode]]:
