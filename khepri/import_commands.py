@@ -4,13 +4,13 @@ A tree node may live under others that come behind it in the export (BUG-21 upst
 has several steps, each when the one before is done:
 
 1. what stands by itself: payloads and times to live. Conditions that the tree node has in the
-   store are taken away, so that nothing goes while half of the export is there;
-2. payloads of parents that were made on the way to a child: now they are there, and stay such;
-3. tree nodes whose conditions on themselves are not met yet (`ExportedNode.is_waiting`), with what
+   store are taken away, so that nothing goes while half of the export is there. Parents that were
+   made on the way to a child come behind the first child: it makes them, so they stay such;
+2. tree nodes whose conditions on themselves are not met yet (`ExportedNode.is_waiting`), with what
    is below them. They must be made with these conditions, before what is below them, and when what
    else they look at is there, since the next change of that would be their end;
-4. all other conditions: everything that is in the export can be looked at now;
-5. what was written below a tree node that had expired by then is removed: it stands there by
+3. all other conditions: everything that is in the export can be looked at now;
+4. what was written below a tree node that had expired by then is removed: it stands there by
    itself, and would never go.
 
 Pure: time and tree are given.
@@ -98,20 +98,15 @@ def standing(step: Step, kept: KeepWhile | None) -> Operation:
     """
     options: dict[int, object] = {}
     if kept is not None:
-        options = {commands.KEEP_WHILE: [], commands.TTL: commands.FOREVER}
+        options[commands.TTL] = commands.FOREVER
+        # To take conditions away would take away that it was made on the way.
+        if kept.watches or not step.node.is_implicit:
+            options[commands.KEEP_WHILE] = []
     return _put(step, options)
 
 
-def implicit(step: Step, kept: KeepWhile | None) -> Operation:
-    """Give the command of the second step; arguments as for `standing`."""
-    options: dict[int, object] = {}
-    if kept is not None and kept.expiry is not None:
-        options[commands.TTL] = commands.FOREVER
-    return _put(step, options)  # to take conditions away would take the mark away
-
-
 def waiting(step: Step, found: Found | None) -> Operation:
-    """Give the command of the third step for the one that waits.
+    """Give the command of the second step for the one that waits.
 
     Its conditions are not asked only where it is made, so it must not be there: another one is
     removed if it has no children, and stops the import if it has.
@@ -134,7 +129,7 @@ def waiting(step: Step, found: Found | None) -> Operation:
 
 
 def conditional(step: Step, kept: KeepWhile | None) -> Operation:
-    """Give the command of the fourth step; arguments as for `standing`."""
+    """Give the command of the third step; arguments as for `standing`."""
     options: dict[int, object] = {commands.TTL: commands.FOREVER}
     watches = step.node.keep_while
     # Those that it has need not be met at this moment, and stay.
@@ -152,7 +147,7 @@ def removal(path: Path) -> Operation:
 
 
 def removing(step: Step, _kept: KeepWhile | None) -> Operation:
-    """Give the command of the fifth step; arguments as for `standing`."""
+    """Give the command of the fourth step; arguments as for `standing`."""
     return removal(step.node.path)
 
 

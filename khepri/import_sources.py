@@ -89,9 +89,7 @@ class ReaderSource:
         """Check nothing: it is checked as it is read."""
 
     def nodes(self) -> Iterator[list[ExportedNode]]:
-        """Give all at the first time, and then what has more than a payload.
-
-        What is below a tree node with an end comes with it.
+        """Give all at the first time, then what has conditions or an end, or is below an end.
 
         Raises:
             WrongTypeError: the reader gives something else than lists of tree nodes.
@@ -110,7 +108,7 @@ class ReaderSource:
                 is_ending = ending is not None and is_below(node, ending)
                 if node.expires_at_milliseconds is not None and not is_ending:
                     ending, is_ending = node, True
-                if is_ending or node.keep_while or node.is_implicit:
+                if is_ending or node.keep_while:
                     self._kept.append(node)
             yield nodes
 

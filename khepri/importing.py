@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from khepri.errors import KeepWhileConditionsNotMetError
 
-from .import_commands import Gone, Step, implicit, is_below, removing, standing, time_left
+from .import_commands import Gone, Step, is_below, removing, standing, time_left
 from .import_sending import Sending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from khepri.machine.paths import Path
 
@@ -47,10 +47,7 @@ class Source(Protocol):
     """Where the tree nodes of an import come from."""
 
     def nodes(self) -> Iterator[list[ExportedNode]]:
-        """Give all; after the first time not those that have a payload and nothing else.
-
-        Those that are below one with an end come all the same.
-        """
+        """Give all; later what has conditions or an end, or is below an end, is enough."""
         ...
 
 
@@ -75,7 +72,7 @@ class Import:
         self._never_written = self._gone
         self._waiting: list[list[ExportedNode]] = []
         self._nodes = self._left_out = 0
-        self._has_implicit = self._has_conditions = self._has_ends = False
+        self._has_conditions = self._has_ends = False
 
     @property
     def acknowledged(self) -> int:
@@ -92,10 +89,8 @@ class Import:
                 children in its place.
             KhepriError: the store refuses, or does not answer in time.
         """
-        self._sending.write(self._what_stands(), standing)
+        self._sending.write(self._children_first(self._what_stands()), standing)
         self._never_written = self._gone.copy()
-        if self._has_implicit:
-            self._sending.write(self._steps(self._is_implicit_and_free), implicit)
         self._make_waiting()
         if self._has_conditions:
             self._set_conditions()
@@ -121,14 +116,22 @@ class Import:
             elif node.is_waiting:
                 group = [node]
                 self._waiting.append(group)
-            elif node.is_implicit and not self._has_conditions_now(node):
-                self._has_implicit = True
             else:
                 yield step
 
-    def _is_implicit_and_free(self, node: ExportedNode) -> bool:
-        """Tell whether one was made on the way to a child, and not below one that waits."""
-        return node.is_implicit and not any(is_below(node, group[0]) for group in self._waiting)
+    def _children_first(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Give what was made on the way to a child behind the first child, which so makes it."""
+        held: list[Step] = []
+        for step in steps:
+            while held and not is_below(step.node, held[-1].node):
+                yield held.pop()  # nothing is below it
+            if step.node.is_implicit and not self._has_conditions_now(step.node):
+                held.append(step)
+                continue
+            yield step
+            yield from reversed(held)
+            held.clear()
+        yield from reversed(held)
 
     def _has_conditions_now(self, node: ExportedNode) -> bool:
         """Tell whether a tree node has conditions in the store, under which it must not go now."""
@@ -233,8 +236,7 @@ class Import:
                 implicit_ones.append(step)
             else:
                 ready.append(step)
-        self._sending.write(ready, standing)
-        self._sending.write(implicit_ones, implicit)
+        self._sending.write(ready + implicit_ones, standing)
         return left
 
     def _set_conditions(self) -> None:

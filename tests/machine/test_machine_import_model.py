@@ -293,6 +293,16 @@ def test_a_parent_that_was_made_on_the_way_goes_with_its_last_child_afterwards_t
         assert origin.tree() == {"/e": None}
 
 
+def test_parents_with_payloads_need_no_second_reading() -> None:
+    source, target = Origin(), Origin()
+    for at in ("/a/b/c", "/a/b", "/a", "/e/f", "/e", "/g"):
+        source.put(at, at)
+    reader = ReaderSource(Pages(export(source).listed))
+    Import(reader, MachineTarget(target)).run()
+    check_same(target, source)
+    assert list(reader.nodes()) == [[]]
+
+
 def test_what_waits_for_something_below_it_is_there_afterwards_and_waits() -> None:
     source = Origin()
     source.put("/queues/1", 1, keep_while={(THIS, "owner"): IfNodeExists()})
