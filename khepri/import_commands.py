@@ -125,7 +125,7 @@ def waiting(step: Step, found: Found | None) -> Operation:
     put = conditional(step, None)
     alone = IfAny(IfNodeExists(exists=False), IfChildListLength(0))
     may_be_made = commands.require(combine_with_conditions(step.node.path, alone))
-    return commands.batch([may_be_made, removal(step.node.path), put])
+    return commands.batch([may_be_made, commands.delete(step.node.path), put])
 
 
 def conditional(step: Step, kept: KeepWhile | None) -> Operation:
@@ -141,14 +141,9 @@ def conditional(step: Step, kept: KeepWhile | None) -> Operation:
     return _put(step, options)
 
 
-def removal(path: Path) -> Operation:
-    """Give the command that removes a tree node that cannot live, with what is below it."""
-    return commands.delete(path)
-
-
 def removing(step: Step, _kept: KeepWhile | None) -> Operation:
-    """Give the command of the fourth step; arguments as for `standing`."""
-    return removal(step.node.path)
+    """Give the command that removes what cannot live, with what is below it."""
+    return commands.delete(step.node.path)
 
 
 def about_bytes(node: ExportedNode) -> int:

@@ -14,7 +14,6 @@ from .exporting import file_name
 from .import_commands import about_bytes, is_below, least_bytes
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Generator, Iterator
 
 
@@ -40,16 +39,8 @@ class ExportReader(Protocol):
         ...
 
 
-class FileSource:
+class FileSource(ExportFile):
     """A file. It is checked as a whole before it is read, and read once for each step."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open it.
-
-        Raises:
-            StorageError: it cannot be read.
-        """
-        self._file = ExportFile(path)
 
     def check(self, look: Callable[[int], object] = int) -> None:
         """Read all of it, so that what is damaged or foreign changes nothing.
@@ -69,12 +60,7 @@ class FileSource:
 
     def nodes(self) -> Iterator[list[ExportedNode]]:
         """Give all, from the beginning."""
-        _origin, nodes = self._file.read()
-        return nodes
-
-    def close(self) -> None:
-        """Close it."""
-        self._file.close()
+        return self.read()[1]
 
 
 class ReaderSource:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from khepri.actors.future import KhepriFuture
-    from khepri.machine.keep_while import KeepWhile
     from khepri.machine.paths import Path
 
     from .import_sources import ExportReader
@@ -96,6 +95,8 @@ def import_into(
 class StoreTarget:
     """A store of this process, for an `Import`."""
 
+    is_near = True
+
     def __init__(self, store: Importer, options: WriteOptions) -> None:
         """Write to a store as the options say.
 
@@ -116,11 +117,6 @@ class StoreTarget:
     def time_milliseconds(self) -> int:
         """Give the log's time."""
         return log_time_milliseconds(self.store.node, self.store.store_id)
-
-    def lifetime(self, path: Path) -> KeepWhile | None:
-        """Give what a tree node lives under, as the tree here is now."""
-        found = self.find(path)
-        return None if found is None else found.keep_while
 
     def find(self, path: Path) -> Found | None:
         """Give what is there, as the tree here is now."""

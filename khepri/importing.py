@@ -150,8 +150,6 @@ class Import:
         """Give how a tree node is to be written now; None if it has gone, or is about to."""
         if self._gone.has(node.path):
             return None
-        if node.expires_at_milliseconds is None:
-            return Step(node, None)
         left = time_left(node, self._target.time_milliseconds())
         if left is not None and left < least_milliseconds:
             self._gone.add(node.path)
@@ -261,16 +259,18 @@ class Import:
         """
         self._note_ends()
         others: list[Refusal] = []
+        lost: list[Step] = []
         for step, error in refused:
             if not self._gone.concerns(error.keep_while_reason[0]):
                 others.append((step, error))
                 continue
-            self._sending.remove(step.node.path)
+            lost.append(step)
             self._gone.add(step.node.path)
             if not step.node.is_waiting:  # those are counted with what is below them
                 self._nodes -= 1
                 self._left_out += 1
-        if len(others) == len(refused):
+        self._sending.write(lost, removing)
+        if not lost:
             _, error = others[0]
             raise KeepWhileConditionsNotMetError(
                 f"{error.message}, and nothing in the export makes it so", **error.facts

@@ -14,7 +14,7 @@ from khepri.encoding import pack, unpack
 from khepri.errors import KeepWhileConditionsNotMetError, KhepriError, MismatchingNodeError
 from khepri.exported_node import ExportedNode
 from khepri.exporting import nodes_of
-from khepri.import_commands import UNKNOWN, Found
+from khepri.import_commands import Found
 from khepri.import_sources import ReaderSource
 from khepri.importing import Import, Imported
 from khepri.machine import commands
@@ -36,7 +36,6 @@ from tests.machine.machine_helpers import Origin, nodes, path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from khepri.machine.keep_while import KeepWhile
     from khepri.machine.tree import Names
 
 NOTHING = object()
@@ -45,18 +44,14 @@ NOTHING = object()
 class MachineTarget:
     """A machine as the target of an import; each command is an entry."""
 
-    def __init__(self, origin: Origin, *, is_seen: bool = True) -> None:
+    def __init__(self, origin: Origin, *, is_near: bool = True) -> None:
         self.origin = origin
-        self.is_seen = is_seen
+        self.is_near = is_near
         self.commands: list[bytes] = []
         self.left_before_failure = -1
 
     def time_milliseconds(self) -> int:
         return self.origin.time_milliseconds
-
-    def lifetime(self, path: Path) -> KeepWhile | None:
-        found = self.find(path) if self.is_seen else Found(None, UNKNOWN)
-        return None if found is None else found.keep_while
 
     def find(self, path: Path) -> Found | None:
         node = nodes(self.origin.machine.view.root).get(path)
@@ -109,7 +104,7 @@ def export(origin: Origin, pattern: str | None = None) -> Listed:
 
 
 def import_(source: Listed, origin: Origin, *, is_seen: bool = True) -> Imported:
-    return Import(source, MachineTarget(origin, is_seen=is_seen)).run()
+    return Import(source, MachineTarget(origin, is_near=is_seen)).run()
 
 
 def shape(origin: Origin) -> dict[Names, tuple[Any, Any, Any]]:
