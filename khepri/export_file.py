@@ -70,9 +70,8 @@ class FileWriter:
         Raises:
             StorageError: the disk refuses.
         """
-        plain = node.to_plain()
-        self._waiting.append(plain)
-        self._waiting_bytes += _NODE_BYTES + len(node.payload or b"") + sum(map(len, node.path))
+        self._waiting.append(node.to_plain())
+        self._waiting_bytes += _NODE_BYTES + node.about_bytes()
         self._count += 1
         if self._waiting_bytes >= CHUNK_BYTES or len(self._waiting) >= CHUNK_NODES:
             self._put_waiting()

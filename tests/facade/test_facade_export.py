@@ -22,7 +22,7 @@ from khepri.errors import (
     NoSuchServerError,
     WrongTypeError,
 )
-from khepri.export_file import ExportFile
+from khepri.export_file import CHUNK_BYTES, ExportFile
 from khepri.testing import LocalCluster, memory_store
 
 if TYPE_CHECKING:
@@ -383,3 +383,15 @@ def test_two_exports_of_one_tree_are_equal_but_for_their_time() -> None:
         store.export(one)
         store.export(two)
         assert one.lines == two.lines
+
+
+def test_conditions_count_in_the_size_of_a_part_of_the_file(store: khepri.Store) -> None:
+    many = {f"/{'x' * 500}/{number}": khepri.IfNodeExists(exists=False) for number in range(40)}
+    for number in range(50):
+        store.put(["many", str(number)], 1, keep_while=many)
+    store.export("backup")
+    file = ExportFile("backup")
+    parts = [len(nodes) for nodes in file.read()[1]]
+    file.close()
+    assert sum(parts) == 50
+    assert max(parts) * 40 * 500 < 2 * CHUNK_BYTES
