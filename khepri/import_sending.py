@@ -10,6 +10,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from khepri.config import get_max_command_bytes
 from khepri.errors import KeepWhileConditionsNotMetError, ServerStoppedError
 from khepri.machine.batch_bytes import BatchBytes
 from khepri.machine.command_bytes import encode
@@ -82,6 +83,7 @@ class Sending:
         """Write tree nodes in batches; when it returns, all are on disk."""
         under_way: deque[tuple[int, KhepriFuture[Any]]] = deque()
         batch, size_bytes = BatchBytes(), 0
+        limit_bytes = min(BATCH_BYTES, get_max_command_bytes())
         only: Operation = []
 
         def send() -> None:
@@ -96,7 +98,7 @@ class Sending:
             for step in steps:
                 more_bytes = about_bytes(step.node)
                 if batch.count and (
-                    size_bytes + more_bytes > BATCH_BYTES or batch.count >= BATCH_OPERATIONS
+                    size_bytes + more_bytes > limit_bytes or batch.count >= BATCH_OPERATIONS
                 ):
                     send()
                     batch, size_bytes = BatchBytes(), 0

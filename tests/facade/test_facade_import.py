@@ -449,6 +449,21 @@ def test_what_is_too_large_here_is_told_before_anything_is_written(
     assert target.is_empty()
 
 
+def test_a_small_limit_of_commands_makes_small_batches(
+    store: khepri.Store, target: khepri.Store
+) -> None:
+    for number in range(300):
+        store.put(["many", str(number)], "x" * 1_000, async_=True)
+    store.put("/many", "the parent", ttl=600)
+    store.export("backup")
+    khepri.config.set_env("max_command_bytes", 70_000)
+    try:
+        assert target.import_("backup").nodes == 301
+    finally:
+        khepri.config.unset_env("max_command_bytes")
+    assert everything(target) == everything(store)
+
+
 def test_what_is_as_large_as_it_may_be_comes_back(
     store: khepri.Store, target: khepri.Store
 ) -> None:
