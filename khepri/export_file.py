@@ -45,7 +45,6 @@ class FileWriter:
             StorageError: the disk refuses.
         """
         self._path = os.fspath(path)
-        self._folder = os.path.dirname(self._path) or "."  # noqa: PTH120 - a text, as it came
         self._overwrites = overwrite
         self._chunks = ChunkWriter()
         self._waiting: list[list[Any]] = []
@@ -53,6 +52,8 @@ class FileWriter:
         if not overwrite and os.path.lexists(self._path):
             raise self._exists()
         with _translated(self._path):
+            self._place = _place_of(self._path)
+            self._folder = os.path.dirname(self._place) or "."  # noqa: PTH120 - a text, as it came
             descriptor, self._temporary = tempfile.mkstemp(
                 prefix=".khepri-export-", suffix=".new", dir=self._folder
             )  # with mode 0600
@@ -69,9 +70,8 @@ class FileWriter:
         Raises:
             StorageError: the disk refuses.
         """
-        plain = node.to_plain()
-        self._waiting.append(plain)
-        self._waiting_bytes += _NODE_BYTES + len(node.payload or b"") + sum(map(len, node.path))
+        self._waiting.append(node.to_plain())
+        self._waiting_bytes += _NODE_BYTES + node.about_bytes()
         self._count += 1
         if self._waiting_bytes >= CHUNK_BYTES or len(self._waiting) >= CHUNK_NODES:
             self._put_waiting()
@@ -86,15 +86,15 @@ class FileWriter:
         self._put_waiting()
         self._put(self._chunks.end(self._count))
         with _translated(self._path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            if self._overwrites:
-                os.replace(self._temporary, self._path)  # noqa: PTH105
-            else:
-                self._name_it()
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+                if self._overwrites:
+                    os.replace(self._temporary, self._place)  # noqa: PTH105
+                else:
+                    self._name_it()
                 os.fsync(folder)
             finally:
                 os.close(folder)
@@ -109,15 +109,15 @@ class FileWriter:
     def _name_it(self) -> None:
         """Rename, unless there is something of that name: no plain rename sees to that."""
         try:
-            os.link(self._temporary, self._path, follow_symlinks=False)
+            os.link(self._temporary, self._place, follow_symlinks=False)
         except FileExistsError:
             raise self._exists() from None
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            if os.path.lexists(self._path):
+            if os.path.lexists(self._place):
                 raise self._exists() from None
-            os.replace(self._temporary, self._path)  # noqa: PTH105
+            os.replace(self._temporary, self._place)  # noqa: PTH105
         else:
             os.unlink(self._temporary)  # noqa: PTH108
 
@@ -149,12 +149,7 @@ class ExportFile:
         """
         self.path = os.fspath(path)
         with _translated(self.path):
-            if not stat.S_ISREG(os.stat(self.path).st_mode):  # noqa: PTH116 - a pipe would block
-                raise DirectoryAccessError(
-                    f"{self.path} is no file that can be read twice",
-                    path=self.path,
-                    reason="it is no file",
-                )
+            _refuse_what_is_no_file(self.path)  # a pipe would block
             self._file = open(self.path, "rb")  # noqa: PTH123, SIM115 - closed by `close`
 
     def read(self) -> tuple[Origin, Iterator[list[ExportedNode]]]:
@@ -177,6 +172,20 @@ class ExportFile:
     def _nodes(self, chunks: ChunkReader) -> Iterator[list[ExportedNode]]:
         with _translated(self.path):
             yield from chunks.nodes()
+
+
+def _place_of(path: str) -> str:
+    """Give where the file itself is: a rename would replace a link to it, or a device."""
+    if not os.path.lexists(path):
+        return path
+    with suppress(FileNotFoundError):  # of a link to what is not there yet
+        _refuse_what_is_no_file(path)
+    return os.path.realpath(path)
+
+
+def _refuse_what_is_no_file(path: str) -> None:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - a text, as it came
+        raise DirectoryAccessError(f"{path} is no file", path=path, reason="it is no file")
 
 
 @contextmanager

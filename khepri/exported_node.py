@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from khepri.encoding import EncodingError
+from khepri.encoding import EncodingError, pack
 from khepri.errors import InvalidOptionError, WrongTypeError
 from khepri.machine.command_codes import keep_while_to_plain
 from khepri.machine.components import Condition
@@ -104,6 +104,12 @@ class ExportedNode(NamedTuple):
             for pattern, condition in self.keep_while
         ]
         return [list(self.path), self.payload, watches, *self[_PLAIN + 1 :]]
+
+    def about_bytes(self) -> int:
+        """Give how many bytes the packed plain values take, but for small change."""
+        if self.keep_while:  # may be larger than all the rest, and is rare
+            return len(pack(self.to_plain()))
+        return len(self.payload or b"") + sum(map(len, self.path))
 
     @classmethod
     def from_plain(cls, plain: object) -> Self:

@@ -113,14 +113,15 @@ class Exporter(Viewer):
             path_pattern: which tree nodes, as for `get_many`; left out, all, the root included.
             options: ``favor``, ``condition`` and ``timeout`` say which tree, and how long may be
                 waited for it, as for `get`; walking it and writing take the time they take.
-                ``overwrite`` allows to replace a file.
+                ``overwrite`` allows to replace a file, also one that a symbolic link leads to.
 
         Returns:
             how many tree nodes, and of which place in the log.
 
         Raises:
             InvalidPathError, InvalidOptionError, WrongTypeError: before anything is written.
-            DirectoryAccessError: the file exists already, or none can be made there.
+            DirectoryAccessError: the file exists already, or none can be made there, or it is a
+                device, a pipe or a folder.
             DiskFullError, DiskFailedError: the disk refuses; no file is left.
             BaseException: what the writer has raised.
             KhepriError: as `get`, while the tree is waited for.

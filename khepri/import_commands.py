@@ -4,12 +4,14 @@ A tree node may live under others that come behind it in the export (BUG-21 upst
 has several steps, each when the one before is done:
 
 1. what stands by itself: payloads and times to live. Conditions that the tree node has in the
-   store are taken away, so that nothing goes while half of the export is there;
-2. payloads of parents that were made on the way to a child: now they are there, and stay such;
-3. tree nodes whose conditions on themselves are not met yet (`ExportedNode.is_waiting`), with what
+   store are taken away, so that nothing goes while half of the export is there. Parents that were
+   made on the way to a child come behind the first child: it makes them, so they stay such;
+2. tree nodes whose conditions on themselves are not met yet (`ExportedNode.is_waiting`), with what
    is below them. They must be made with these conditions, before what is below them, and when what
    else they look at is there, since the next change of that would be their end;
-4. all other conditions: everything that is in the export can be looked at now.
+3. all other conditions: everything that is in the export can be looked at now;
+4. what was written below a tree node that had expired by then is removed: it stands there by
+   itself, and would never go.
 
 Pure: time and tree are given.
 """
@@ -25,9 +27,10 @@ from khepri.machine.condition_codec import component_to_plain
 from khepri.machine.conditions import IfAny, IfChildListLength, IfNodeExists
 from khepri.machine.keep_while import KeepWhile, literal_prefix
 from khepri.machine.paths import combine_with_conditions
+from khepri.machine.properties import known_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from khepri.machine.commands import Operation
     from khepri.machine.paths import Path
@@ -59,6 +62,13 @@ class Found(NamedTuple):
     payload: bytes | None
     keep_while: KeepWhile | None
 
+    @property
+    def is_made_on_the_way(self) -> bool:
+        """Whether it is there for what is below it and nothing else."""
+        kept = self.keep_while
+        has_more = self.payload is not None or kept is None or kept.watches or kept.expiry
+        return not has_more and kept is not None and kept.is_implicit
+
 
 def time_left(node: ExportedNode, now_milliseconds: int) -> int | None:
     """Give what is left of the time to live of a tree node, in milliseconds; not above 0 if none.
@@ -88,20 +98,15 @@ def standing(step: Step, kept: KeepWhile | None) -> Operation:
     """
     options: dict[int, object] = {}
     if kept is not None:
-        options = {commands.KEEP_WHILE: [], commands.TTL: commands.FOREVER}
+        options[commands.TTL] = commands.FOREVER
+        # To take conditions away would take away that it was made on the way.
+        if kept.watches or not step.node.is_implicit:
+            options[commands.KEEP_WHILE] = []
     return _put(step, options)
 
 
-def implicit(step: Step, kept: KeepWhile | None) -> Operation:
-    """Give the command of the second step; arguments as for `standing`."""
-    options: dict[int, object] = {}
-    if kept is not None and kept.expiry is not None:
-        options[commands.TTL] = commands.FOREVER
-    return _put(step, options)  # to take conditions away would take the mark away
-
-
 def waiting(step: Step, found: Found | None) -> Operation:
-    """Give the command of the third step for the one that waits.
+    """Give the command of the second step for the one that waits.
 
     Its conditions are not asked only where it is made, so it must not be there: another one is
     removed if it has no children, and stops the import if it has.
@@ -120,11 +125,11 @@ def waiting(step: Step, found: Found | None) -> Operation:
     put = conditional(step, None)
     alone = IfAny(IfNodeExists(exists=False), IfChildListLength(0))
     may_be_made = commands.require(combine_with_conditions(step.node.path, alone))
-    return commands.batch([may_be_made, removal(step.node.path), put])
+    return commands.batch([may_be_made, commands.delete(step.node.path), put])
 
 
 def conditional(step: Step, kept: KeepWhile | None) -> Operation:
-    """Give the command of the fourth step; arguments as for `standing`."""
+    """Give the command of the third step; arguments as for `standing`."""
     options: dict[int, object] = {commands.TTL: commands.FOREVER}
     watches = step.node.keep_while
     # Those that it has need not be met at this moment, and stay.
@@ -136,9 +141,9 @@ def conditional(step: Step, kept: KeepWhile | None) -> Operation:
     return _put(step, options)
 
 
-def removal(path: Path) -> Operation:
-    """Give the command that removes a tree node that cannot live, with what is below it."""
-    return commands.delete(path)
+def removing(step: Step, _kept: KeepWhile | None) -> Operation:
+    """Give the command that removes what cannot live, with what is below it."""
+    return commands.delete(step.node.path)
 
 
 def about_bytes(node: ExportedNode) -> int:
@@ -176,19 +181,29 @@ class Gone:
         self._paths.add(names)
         self._above.update(names[:length] for length in range(len(names)))
 
-    def has(self, path: Path) -> bool:
+    def copy(self) -> Gone:
+        """Give them as they are now."""
+        other = Gone()
+        other._paths, other._above = set(self._paths), set(self._above)
+        return other
+
+    def has(self, path: Sequence[str]) -> bool:
         """Tell whether a tree node is gone."""
-        return bool(self._paths) and self._is_below(tuple(path))
+        return self.highest(path) is not None
+
+    def highest(self, path: Sequence[str]) -> Path | None:
+        """Give the highest one that is gone at a path or above it, None if none is."""
+        names = tuple(path)
+        lengths = range(len(names) + 1) if self._paths else ()
+        found = next((length for length in lengths if names[:length] in self._paths), None)
+        return None if found is None else known_path(names[:found])
 
     def concerns(self, pattern: Iterable[object]) -> bool:
         """Tell whether a condition may be unmet since something that it looks at is gone."""
         if not self._paths:
             return False
         prefix = literal_prefix(tuple(pattern))  # type: ignore[arg-type]
-        return prefix in self._above or self._is_below(prefix)
-
-    def _is_below(self, names: Names) -> bool:
-        return any(names[:length] in self._paths for length in range(len(names) + 1))
+        return prefix in self._above or self.has(prefix)
 
 
 def _put(step: Step, options: dict[int, object]) -> Operation:

@@ -10,12 +10,13 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from khepri.config import get_max_command_bytes
 from khepri.errors import KeepWhileConditionsNotMetError, ServerStoppedError
 from khepri.machine.batch_bytes import BatchBytes
 from khepri.machine.command_bytes import encode
 from khepri.machine.command_codes import PUT
 
-from .import_commands import Step, about_bytes, conditional, removal, waiting
+from .import_commands import UNKNOWN, Step, about_bytes, conditional, removing, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -39,12 +40,13 @@ CONDITIONS_IN_FLIGHT: Final = 256
 class Target(Protocol):
     """The store that an import writes to."""
 
-    def time_milliseconds(self) -> int:
-        """Give the log's time."""
+    @property
+    def is_near(self) -> bool:
+        """Whether `find` answers at once."""
         ...
 
-    def lifetime(self, path: Path) -> KeepWhile | None:
-        """Give what a tree node lives under; `UNKNOWN` if that cannot be said at once."""
+    def time_milliseconds(self) -> int:
+        """Give the log's time."""
         ...
 
     def find(self, path: Path) -> Found | None:
@@ -81,12 +83,14 @@ class Sending:
         """Write tree nodes in batches; when it returns, all are on disk."""
         under_way: deque[tuple[int, KhepriFuture[Any]]] = deque()
         batch, size_bytes = BatchBytes(), 0
+        limit_bytes = min(BATCH_BYTES, get_max_command_bytes())
         only: Operation = []
 
         def send() -> None:
             # What comes alone may be as large as a command can be.
             command = batch.encode() if batch.count > 1 else encode(only)
-            under_way.append((batch.count, self._target.send(command)))
+            written = 0 if operation_of is removing else batch.count
+            under_way.append((written, self._target.send(command)))
             if len(under_way) >= BATCHES_IN_FLIGHT:
                 self._wait_for_oldest(under_way)
 
@@ -94,7 +98,7 @@ class Sending:
             for step in steps:
                 more_bytes = about_bytes(step.node)
                 if batch.count and (
-                    size_bytes + more_bytes > BATCH_BYTES or batch.count >= BATCH_OPERATIONS
+                    size_bytes + more_bytes > limit_bytes or batch.count >= BATCH_OPERATIONS
                 ):
                     send()
                     batch, size_bytes = BatchBytes(), 0
@@ -108,8 +112,9 @@ class Sending:
                 self._wait_for_oldest(under_way)
 
     def _lifetime(self, node: ExportedNode) -> KeepWhile | None:
-        if not node.is_implicit:
-            return self._target.lifetime(node.path)
+        """Give what a tree node lives under; `UNKNOWN` if to ask costs more than to say all."""
+        if not self._target.is_near and not node.is_implicit:
+            return UNKNOWN
         found = self._target.find(node.path)
         return None if found is None else found.keep_while
 
@@ -137,7 +142,7 @@ class Sending:
                 operation = (
                     waiting(step, self._target.find(node.path))
                     if node.is_waiting
-                    else conditional(step, self._target.lifetime(node.path))
+                    else conditional(step, self._lifetime(node))
                 )
                 under_way.append((step, self._target.send(encode(operation))))
                 if len(under_way) >= CONDITIONS_IN_FLIGHT:
@@ -146,10 +151,6 @@ class Sending:
             while under_way:
                 wait_for_oldest()
         return refused
-
-    def remove(self, path: Path) -> None:
-        """Remove a tree node that cannot live, with what is below it."""
-        self._target.wait(self._target.send(encode(removal(path))))
 
 
 @contextmanager

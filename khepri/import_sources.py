@@ -11,11 +11,10 @@ from khepri.errors import ValueTooLargeError, WrongTypeError
 from .export_file import ExportFile
 from .exported_node import ExportedNode, check
 from .exporting import file_name
-from .import_commands import about_bytes, least_bytes
+from .import_commands import about_bytes, is_below, least_bytes
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 
 @runtime_checkable
@@ -40,19 +39,14 @@ class ExportReader(Protocol):
         ...
 
 
-class FileSource:
+class FileSource(ExportFile):
     """A file. It is checked as a whole before it is read, and read once for each step."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open it.
-
-        Raises:
-            StorageError: it cannot be read.
-        """
-        self._file = ExportFile(path)
-
-    def check(self) -> None:
+    def check(self, look: Callable[[int], object] = int) -> None:
         """Read all of it, so that what is damaged or foreign changes nothing.
+
+        Args:
+            look: called now and then with 0; what it raises ends the reading.
 
         Raises:
             DataCorruptionError, UnknownFormatError: it is no whole export.
@@ -60,17 +54,13 @@ class FileSource:
         """
         limit = get_max_command_bytes()
         for nodes in self.nodes():
+            look(0)
             for node in nodes:
                 check_size_of(node, limit)
 
     def nodes(self) -> Iterator[list[ExportedNode]]:
         """Give all, from the beginning."""
-        _origin, nodes = self._file.read()
-        return nodes
-
-    def close(self) -> None:
-        """Close it."""
-        self._file.close()
+        return self.read()[1]
 
 
 class ReaderSource:
@@ -81,11 +71,11 @@ class ReaderSource:
         self._reader = reader
         self._kept: list[ExportedNode] | None = None
 
-    def check(self) -> None:
+    def check(self, look: Callable[[int], object] = int) -> None:
         """Check nothing: it is checked as it is read."""
 
     def nodes(self) -> Iterator[list[ExportedNode]]:
-        """Give all at the first time, and then what has conditions or marks.
+        """Give all at the first time, then what has conditions or an end, or is below an end.
 
         Raises:
             WrongTypeError: the reader gives something else than lists of tree nodes.
@@ -96,11 +86,15 @@ class ReaderSource:
             return
         self._kept = []
         limit = get_max_command_bytes()
+        ending: ExportedNode | None = None  # the last one, outside of others
         while nodes := _list_of(self._reader.read()):
             for node in nodes:
                 check(node)
                 check_size_of(node, limit)
-                if node.keep_while or node.is_implicit:
+                is_ending = ending is not None and is_below(node, ending)
+                if node.expires_at_milliseconds is not None and not is_ending:
+                    ending, is_ending = node, True
+                if is_ending or node.keep_while:
                     self._kept.append(node)
             yield nodes
 

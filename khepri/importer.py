@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from khepri.actors.future import KhepriFuture
-    from khepri.machine.keep_while import KeepWhile
     from khepri.machine.paths import Path
 
     from .import_sources import ExportReader
@@ -52,8 +51,8 @@ class Importer(Writer):
 
         Args:
             source: the name of a file that `export` has written; or an
-                `khepri.types.ExportReader`, for another format. It is not read ahead, and what has
-                conditions is kept in memory to the end.
+                `khepri.types.ExportReader`, for another format. It is not read ahead. What has
+                conditions or expires, and what is below that, is kept in memory to the end.
             options: as for `put`; ``timeout`` is for each of the writes.
 
         Returns:
@@ -69,32 +68,34 @@ class Importer(Writer):
             BaseException: what the reader has raised.
             KhepriError: as for every write.
         """
-        return self._import(source, options)
-
-    def _import(
-        self, source: object, options: WriteOptions, look: Callable[[int], object] = int
-    ) -> Imported:
-        """Do it, and call `look` with how many tree nodes were written since the last time."""
         check_options("import_", options, WRITE)
-        target = StoreTarget(self, options)
-        with opened(source) as (checkable, closed):
-            checkable.check()
-            # Afterwards everything acknowledged before is in the tree here, which is looked at.
-            self.fence(timeout=options.get("timeout", DEFAULT))
-            work = Import(checkable, target, look)
-            try:
-                imported = work.run()
-            except Exception as error:
-                error.add_note(
-                    f"at least {work.acknowledged} tree nodes were imported; to import again is"
-                    " safe and comes to the same"
-                )
-                raise
-        return replace(imported, closed=closed[0])
+        return import_into(StoreTarget(self, options), source)
+
+
+def import_into(
+    target: StoreTarget, source: object, look: Callable[[int], object] = int
+) -> Imported:
+    """Import, and call `look` with how many tree nodes were written since the last time."""
+    with opened(source) as (checkable, closed):
+        checkable.check(look)
+        # Afterwards everything acknowledged before is in the tree here, which is looked at.
+        target.fence()
+        work = Import(checkable, target, look)
+        try:
+            imported = work.run()
+        except Exception as error:
+            error.add_note(
+                f"at least {work.acknowledged} tree nodes were imported; to import again is"
+                " safe and comes to the same"
+            )
+            raise
+    return replace(imported, closed=closed[0])
 
 
 class StoreTarget:
     """A store of this process, for an `Import`."""
+
+    is_near = True
 
     def __init__(self, store: Importer, options: WriteOptions) -> None:
         """Write to a store as the options say.
@@ -103,24 +104,23 @@ class StoreTarget:
             InvalidOptionError, WrongTypeError: an impossible ``timeout``.
             NoSuchServerError: the store does not run here.
         """
-        self._store = store
+        self.store = store
         self._options = options
         self._timeout = options.get("timeout", DEFAULT)
         timeout_seconds(self._timeout)
         _ = store.access  # it runs here
 
+    def fence(self) -> None:
+        """Wait until everything acknowledged before is applied here."""
+        self.store.fence(timeout=self._timeout)
+
     def time_milliseconds(self) -> int:
         """Give the log's time."""
-        return log_time_milliseconds(self._store.node, self._store.store_id)
-
-    def lifetime(self, path: Path) -> KeepWhile | None:
-        """Give what a tree node lives under, as the tree here is now."""
-        found = self.find(path)
-        return None if found is None else found.keep_while
+        return log_time_milliseconds(self.store.node, self.store.store_id)
 
     def find(self, path: Path) -> Found | None:
         """Give what is there, as the tree here is now."""
-        view = self._store.access.view
+        view = self.store.access.view
         node = None if view is None else view.root
         for name in path:
             if node is None:
@@ -130,7 +130,7 @@ class StoreTarget:
 
     def send(self, command: bytes) -> KhepriFuture[Any]:
         """Send a command."""
-        sent: KhepriFuture[Any] = self._store._send(  # noqa: SLF001 - a part of it
+        sent: KhepriFuture[Any] = self.store._send(  # noqa: SLF001 - a part of it
             command,
             self._timeout,
             True,  # noqa: FBT003

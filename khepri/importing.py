@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from khepri.errors import KeepWhileConditionsNotMetError
 
-from .import_commands import Gone, Step, implicit, is_below, standing, time_left
+from .import_commands import Gone, Step, is_below, removing, standing, time_left
 from .import_sending import Sending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from khepri.machine.paths import Path
 
     from .exported_node import ExportedNode
     from .import_sending import Refusal, Target
+
+CLOCK_LAG_MILLISECONDS: Final = 250
+"""A log may be so much ahead of what is known of its time (`LogClock.look`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Source(Protocol):
     """Where the tree nodes of an import come from."""
 
     def nodes(self) -> Iterator[list[ExportedNode]]:
-        """Give all; at the second and third time those with conditions and marks are enough."""
+        """Give all; later what has conditions or an end, or is below an end, is enough."""
         ...
 
 
@@ -66,9 +69,10 @@ class Import:
         self._target = target
         self._sending = Sending(target, look)
         self._gone = Gone()
+        self._never_written = self._gone
         self._waiting: list[list[ExportedNode]] = []
         self._nodes = self._left_out = 0
-        self._has_implicit = self._has_conditions = False
+        self._has_conditions = self._has_ends = False
 
     @property
     def acknowledged(self) -> int:
@@ -85,12 +89,13 @@ class Import:
                 children in its place.
             KhepriError: the store refuses, or does not answer in time.
         """
-        self._sending.write(self._what_stands(), standing)
-        if self._has_implicit:
-            self._sending.write(self._steps(self._is_implicit_and_free), implicit)
+        self._sending.write(self._children_first(self._what_stands()), standing)
+        self._never_written = self._gone.copy()
         self._make_waiting()
         if self._has_conditions:
             self._set_conditions()
+        if self._has_ends:
+            self._sending.write(self._what_came_late(), removing)
         return Imported(self._nodes, self._left_out)
 
     # --- what is to be written
@@ -104,20 +109,29 @@ class Import:
                 self._left_out += 1
                 continue
             self._nodes += 1
+            self._has_ends |= step.ttl_milliseconds is not None
             self._has_conditions |= bool(node.keep_while) and not node.is_waiting
             if group and is_below(node, group[0]):
                 group.append(node)
             elif node.is_waiting:
                 group = [node]
                 self._waiting.append(group)
-            elif node.is_implicit and not self._has_conditions_now(node):
-                self._has_implicit = True
             else:
                 yield step
 
-    def _is_implicit_and_free(self, node: ExportedNode) -> bool:
-        """Tell whether one was made on the way to a child, and not below one that waits."""
-        return node.is_implicit and not any(is_below(node, group[0]) for group in self._waiting)
+    def _children_first(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Give what was made on the way to a child behind the first child, which so makes it."""
+        held: list[Step] = []
+        for step in steps:
+            while held and not is_below(step.node, held[-1].node):
+                yield held.pop()  # nothing is below it
+            if step.node.is_implicit and not self._has_conditions_now(step.node):
+                held.append(step)
+                continue
+            yield step
+            yield from reversed(held)
+            held.clear()
+        yield from reversed(held)
 
     def _has_conditions_now(self, node: ExportedNode) -> bool:
         """Tell whether a tree node has conditions in the store, under which it must not go now."""
@@ -132,17 +146,41 @@ class Import:
             if step is not None and is_meant(node):
                 yield step
 
-    def _step(self, node: ExportedNode) -> Step | None:
-        """Give how a tree node is to be written now; None if it has gone."""
+    def _step(self, node: ExportedNode, least_milliseconds: int = 1) -> Step | None:
+        """Give how a tree node is to be written now; None if it has gone, or is about to."""
         if self._gone.has(node.path):
             return None
-        if node.expires_at_milliseconds is None:
-            return Step(node, None)
         left = time_left(node, self._target.time_milliseconds())
-        if left is not None and left <= 0:
+        if left is not None and left < least_milliseconds:
             self._gone.add(node.path)
             return None
         return Step(node, left)
+
+    # --- with an end
+
+    def _note_ends(self) -> None:
+        """Note what has expired meanwhile, or does so now by the log's own time."""
+        if self._has_ends:
+            for node in chain.from_iterable(self._source.nodes()):
+                self._step(node, CLOCK_LAG_MILLISECONDS)
+
+    def _what_came_late(self) -> Iterator[Step]:
+        """Give what was written below something that had expired by then: it would never go.
+
+        Not what somebody else has made there meanwhile, as far as that can be told.
+        """
+        self._note_ends()
+        for node in chain.from_iterable(self._source.nodes()):
+            ended = self._gone.highest(node.path)
+            if ended is None or ended == node.path or self._never_written.has(node.path):
+                continue
+            above, found = self._target.find(ended), self._target.find(node.path)
+            if found is None or found.payload != node.payload:
+                continue
+            if above is None or above.is_made_on_the_way:  # else it still has an end, or another
+                self._nodes -= 1
+                self._left_out += 1
+                yield Step(node, None)
 
     # --- with conditions
 
@@ -196,8 +234,7 @@ class Import:
                 implicit_ones.append(step)
             else:
                 ready.append(step)
-        self._sending.write(ready, standing)
-        self._sending.write(implicit_ones, implicit)
+        self._sending.write(ready + implicit_ones, standing)
         return left
 
     def _set_conditions(self) -> None:
@@ -220,17 +257,20 @@ class Import:
         Raises:
             KeepWhileConditionsNotMetError: there is nothing but others.
         """
+        self._note_ends()
         others: list[Refusal] = []
+        lost: list[Step] = []
         for step, error in refused:
             if not self._gone.concerns(error.keep_while_reason[0]):
                 others.append((step, error))
                 continue
-            self._sending.remove(step.node.path)
+            lost.append(step)
             self._gone.add(step.node.path)
             if not step.node.is_waiting:  # those are counted with what is below them
                 self._nodes -= 1
                 self._left_out += 1
-        if len(others) == len(refused):
+        self._sending.write(lost, removing)
+        if not lost:
             _, error = others[0]
             raise KeepWhileConditionsNotMetError(
                 f"{error.message}, and nothing in the export makes it so", **error.facts

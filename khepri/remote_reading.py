@@ -163,7 +163,7 @@ class _Walk:
     def __init__(
         self, matches: Iterable[Any], row_of: Callable[[Any], tuple[list[Any], int]]
     ) -> None:
-        """Begin; what a match is to be sent as, and how many bytes its payload has, is given."""
+        """Begin; given is what a match is sent as, and how many bytes that has beside its path."""
         self._matches = map(row_of, matches)
         self._next = next(self._matches, None)
         self._number = 0
@@ -184,11 +184,11 @@ class _Walk:
             rows: list[Any] = []
             size = 0
             while self._next is not None and size < PAGE_BYTES:
-                row, payload_bytes = self._next
-                if rows and size + payload_bytes > PAGE_BYTES:
+                row, row_bytes = self._next
+                if rows and size + row_bytes > PAGE_BYTES:
                     break
                 rows.append(row)
-                size += TREE_NODE_BYTES + sum(map(len, row[0])) + payload_bytes
+                size += TREE_NODE_BYTES + sum(map(len, row[0])) + row_bytes
                 self._next = next(self._matches, None)
             return [None, rows, not self.is_over]
 
@@ -200,4 +200,4 @@ def _row(match: tuple[Names, TreeNode]) -> tuple[list[Any], int]:
 
 
 def _exported_row(node: ExportedNode) -> tuple[list[Any], int]:
-    return node.to_plain(), len(node.payload or b"")
+    return node.to_plain(), node.about_bytes()

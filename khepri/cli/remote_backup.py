@@ -10,9 +10,9 @@ from khepri.calls import check_size, result
 from khepri.errors import KhepriTimeoutError
 from khepri.export_format import Origin
 from khepri.exported_node import ExportedNode
-from khepri.import_commands import UNKNOWN, Found
+from khepri.import_commands import Found
 from khepri.machine.command_codes import pattern_to_plain
-from khepri.machine.keep_while import Expiry, KeepWhile, lifetime
+from khepri.machine.keep_while import Expiry, lifetime
 from khepri.machine.paths import Path, resolve_path
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def export_from(
 class GuestTarget:
     """A store on a running node, for an import. Each write is waited for."""
 
+    is_near = False
+
     def __init__(self, guest: Guest) -> None:
         """Write to the store that a guest asks about."""
         self._guest = guest
@@ -53,10 +55,6 @@ class GuestTarget:
     def time_milliseconds(self) -> int:
         """Give the log's time there."""
         return _now_milliseconds() + self._ahead_milliseconds
-
-    def lifetime(self, path: Path) -> KeepWhile | None:  # noqa: ARG002 - as a target has it
-        """Say that it is not known here."""
-        return UNKNOWN
 
     def find(self, path: Path) -> Found | None:
         """Ask what is there."""

@@ -22,7 +22,7 @@ from khepri.errors import (
     NoSuchServerError,
     WrongTypeError,
 )
-from khepri.export_file import ExportFile
+from khepri.export_file import CHUNK_BYTES, ExportFile
 from khepri.testing import LocalCluster, memory_store
 
 if TYPE_CHECKING:
@@ -133,6 +133,31 @@ def test_a_file_is_replaced_only_if_that_is_asked_for(filled: khepri.Store) -> N
     assert "/more" in paths_in("backup")
 
 
+def test_what_is_no_file_is_never_replaced(filled: khepri.Store) -> None:
+    """The superuser could replace even the devices that everybody writes to."""
+    os.mkfifo("pipe")
+    Path("link to it").symlink_to("pipe")
+    for target in ("pipe", "link to it"):
+        with pytest.raises(DirectoryAccessError, match="is no file") as error:
+            filled.export(target, overwrite=True)
+        assert error.value.path == target
+    assert Path("pipe").is_fifo()
+    assert Path("link to it").is_symlink()
+    assert sorted(os.listdir(".")) == ["data", "link to it", "pipe"]  # noqa: PTH208
+
+
+def test_a_link_stays_and_the_file_that_it_leads_to_is_replaced(filled: khepri.Store) -> None:
+    Path("folder").mkdir()
+    Path("latest").symlink_to("folder/backup")
+    with pytest.raises(DirectoryAccessError, match="exists already"):
+        filled.export("latest")
+    for _ in range(2):
+        filled.export("latest", overwrite=True)
+        assert Path("latest").is_symlink()
+        assert os.listdir("folder") == ["backup"]  # noqa: PTH208
+        assert "/" in paths_in("folder/backup")
+
+
 def test_a_file_that_comes_while_the_export_goes_on_is_not_replaced(
     filled: khepri.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +200,22 @@ def test_where_nothing_can_be_written_nothing_is(filled: khepri.Store, target: s
         filled.export(target, overwrite=True)
     assert error.value.path == target
     assert sorted(os.listdir(".")) == before  # noqa: PTH208
+
+
+def test_a_folder_that_cannot_be_opened_at_the_end_leaves_no_file(
+    filled: khepri.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_it = os.open
+
+    def refuse(path: Any, flags: int, *more: Any, **others: Any) -> int:
+        if flags & os.O_DIRECTORY:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        return open_it(path, flags, *more, **others)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(DirectoryAccessError):
+        filled.export("backup")
+    assert os.listdir(".") == ["data"]  # noqa: PTH208
 
 
 @pytest.mark.parametrize("name", ["fsync", "replace", "link"])
@@ -342,3 +383,15 @@ def test_two_exports_of_one_tree_are_equal_but_for_their_time() -> None:
         store.export(one)
         store.export(two)
         assert one.lines == two.lines
+
+
+def test_conditions_count_in_the_size_of_a_part_of_the_file(store: khepri.Store) -> None:
+    many = {f"/{'x' * 500}/{number}": khepri.IfNodeExists(exists=False) for number in range(40)}
+    for number in range(50):
+        store.put(["many", str(number)], 1, keep_while=many)
+    store.export("backup")
+    file = ExportFile("backup")
+    parts = [len(nodes) for nodes in file.read()[1]]
+    file.close()
+    assert sum(parts) == 50
+    assert max(parts) * 40 * 500 < 2 * CHUNK_BYTES

@@ -30,6 +30,7 @@ from khepri.errors import (
     WrongTypeError,
 )
 from khepri.export_format import MAGIC, ChunkWriter, Origin
+from khepri.import_sources import FileSource, ReaderSource
 from khepri.machine.keep_while import Watch
 from khepri.machine.tree import procedure_payload
 from khepri.machine.values import ProcedureName
@@ -448,6 +449,21 @@ def test_what_is_too_large_here_is_told_before_anything_is_written(
     assert target.is_empty()
 
 
+def test_a_small_limit_of_commands_makes_small_batches(
+    store: khepri.Store, target: khepri.Store
+) -> None:
+    for number in range(300):
+        store.put(["many", str(number)], "x" * 1_000, async_=True)
+    store.put("/many", "the parent", ttl=600)
+    store.export("backup")
+    khepri.config.set_env("max_command_bytes", 70_000)
+    try:
+        assert target.import_("backup").nodes == 301
+    finally:
+        khepri.config.unset_env("max_command_bytes")
+    assert everything(target) == everything(store)
+
+
 def test_what_is_as_large_as_it_may_be_comes_back(
     store: khepri.Store, target: khepri.Store
 ) -> None:
@@ -576,3 +592,58 @@ def test_a_task_that_is_cancelled_leaves_no_file(store: khepri.Store) -> None:
     asyncio.run(main())
     assert has_ended.wait(20)
     assert "nobody waits" in str(reasons[0])
+
+
+@pytest.mark.parametrize("waits_for", ["its turn", "a write"])
+def test_a_task_that_is_cancelled_while_no_majority_answers_ends_its_thread(
+    monkeypatch: pytest.MonkeyPatch, waits_for: str
+) -> None:
+    began, has_ended = threading.Event(), threading.Event()
+    with LocalCluster(3) as cluster:
+        leader = cluster.leader()
+        store = cluster.store(leader)
+
+        def cut(*_: object) -> None:
+            for number in set(cluster.running()) - {leader}:
+                cluster.pause(number)
+            began.set()
+
+        class Cutting(Listed):
+            def read(self) -> list[types.ExportedNode]:
+                given = super().read()
+                if not given:
+                    cut()
+                return given
+
+            def close(self) -> str:
+                has_ended.set()
+                return super().close()
+
+        async def main() -> None:
+            there = aio.Store(store.store_id, store.node)
+            reader = Cutting(types.ExportedNode.of("/a", 1))
+            if waits_for == "its turn":
+                monkeypatch.setattr(ReaderSource, "check", cut)
+            task = asyncio.create_task(there.import_(reader, timeout=600))
+            assert await asyncio.to_thread(began.wait, 20)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            try:
+                assert await asyncio.to_thread(has_ended.wait, 20)
+            finally:
+                cluster.heal()
+
+        asyncio.run(main())
+
+
+def test_a_file_is_not_read_on_once_nobody_waits(filled: khepri.Store) -> None:
+    filled.export("backup")
+
+    def look(_count: int) -> None:
+        raise LookupError("nobody waits")
+
+    source = FileSource("backup")
+    with pytest.raises(LookupError):
+        source.check(look)
+    source.close()

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from khepri.actors.node import Node
+from khepri.encoding import pack
 from khepri.errors import NodeNotFoundError, NoSuchServerError, NotDoneError, WrongTypeError
 from khepri.log.shared_file_system import SharedFileSystem
 from khepri.machine.command_codes import pattern_to_plain
+from khepri.machine.conditions import IfNodeExists
 from khepri.machine.paths import resolve_path
 from khepri.machine.values import decode_value
 from khepri.management import ClusterManager
@@ -70,6 +72,22 @@ def test_the_pages_fit_together_whatever_is_written_between_them(
     assert pages > 2
     assert [names for names, _ in rows] == [["many", str(number)] for number in range(10)]
     assert all(decode_value(payload)[0] == names[1] for names, payload in rows)
+
+
+def test_conditions_count_in_the_size_of_a_page_of_an_export(node: Node) -> None:
+    store = Store("khepri", node)
+    many = {f"/{'x' * 500}/{number}": IfNodeExists(exists=False) for number in range(40)}
+    for number in range(50):
+        store.put(["many", str(number)], 1, keep_while=many)
+    reader = Reader(node)
+    first = reader.reading.export_store("khepri", None, 60.0).get(timeout=DEADLINE_SECONDS)
+    walk_id, rows, goes_on, *_place = first
+    pages = [rows]
+    while goes_on:
+        _, rows, goes_on = reader.go_on(walk_id, len(pages))
+        pages.append(rows)
+    assert sum(map(len, pages)) == 50
+    assert all(len(pack(page)) < 1.1 * PAGE_BYTES for page in pages)
 
 
 def test_a_walk_that_is_over_is_forgotten(large: Reader) -> None:

@@ -14,7 +14,8 @@ from khepri.encoding import pack, unpack
 from khepri.errors import KeepWhileConditionsNotMetError, KhepriError, MismatchingNodeError
 from khepri.exported_node import ExportedNode
 from khepri.exporting import nodes_of
-from khepri.import_commands import UNKNOWN, Found
+from khepri.import_commands import Found
+from khepri.import_sources import ReaderSource
 from khepri.importing import Import, Imported
 from khepri.machine import commands
 from khepri.machine.comparisons import Ge, Gt
@@ -35,7 +36,6 @@ from tests.machine.machine_helpers import Origin, nodes, path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from khepri.machine.keep_while import KeepWhile
     from khepri.machine.tree import Names
 
 NOTHING = object()
@@ -44,18 +44,14 @@ NOTHING = object()
 class MachineTarget:
     """A machine as the target of an import; each command is an entry."""
 
-    def __init__(self, origin: Origin, *, is_seen: bool = True) -> None:
+    def __init__(self, origin: Origin, *, is_near: bool = True) -> None:
         self.origin = origin
-        self.is_seen = is_seen
+        self.is_near = is_near
         self.commands: list[bytes] = []
         self.left_before_failure = -1
 
     def time_milliseconds(self) -> int:
         return self.origin.time_milliseconds
-
-    def lifetime(self, path: Path) -> KeepWhile | None:
-        found = self.find(path) if self.is_seen else Found(None, UNKNOWN)
-        return None if found is None else found.keep_while
 
     def find(self, path: Path) -> Found | None:
         node = nodes(self.origin.machine.view.root).get(path)
@@ -88,13 +84,27 @@ class Listed:
             yield self.listed[start : start + 3]
 
 
+class Pages:
+    """A reader of an export in memory, three at a time."""
+
+    def __init__(self, listed: list[ExportedNode]) -> None:
+        self.rest = listed
+
+    def read(self) -> list[ExportedNode]:
+        given, self.rest = self.rest[:3], self.rest[3:]
+        return given
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
 def export(origin: Origin, pattern: str | None = None) -> Listed:
     resolved = None if pattern is None else path(pattern)
     return Listed(nodes_of(origin.machine.view.root, resolved))
 
 
 def import_(source: Listed, origin: Origin, *, is_seen: bool = True) -> Imported:
-    return Import(source, MachineTarget(origin, is_seen=is_seen)).run()
+    return Import(source, MachineTarget(origin, is_near=is_seen)).run()
 
 
 def shape(origin: Origin) -> dict[Names, tuple[Any, Any, Any]]:
@@ -278,6 +288,16 @@ def test_a_parent_that_was_made_on_the_way_goes_with_its_last_child_afterwards_t
         assert origin.tree() == {"/e": None}
 
 
+def test_parents_with_payloads_need_no_second_reading() -> None:
+    source, target = Origin(), Origin()
+    for at in ("/a/b/c", "/a/b", "/a", "/e/f", "/e", "/g"):
+        source.put(at, at)
+    reader = ReaderSource(Pages(export(source).listed))
+    Import(reader, MachineTarget(target)).run()
+    check_same(target, source)
+    assert list(reader.nodes()) == [[]]
+
+
 def test_what_waits_for_something_below_it_is_there_afterwards_and_waits() -> None:
     source = Origin()
     source.put("/queues/1", 1, keep_while={(THIS, "owner"): IfNodeExists()})
@@ -392,6 +412,62 @@ def test_what_expires_while_the_import_goes_on_takes_along_what_lives_under_it()
     assert Import(export(source), Slow(target)).run().nodes == 1
     target.put("/now")
     assert target.tree() == {"/now": None}
+
+
+class Late(MachineTarget):
+    """Has the time pass before one command."""
+
+    def __init__(self, origin: Origin, number: int) -> None:
+        super().__init__(origin)
+        self.number = number
+
+    def send(self, command: bytes) -> KhepriFuture[Any]:
+        if len(self.commands) + 1 == self.number:
+            self.origin.time_milliseconds += 10_000
+        return super().send(command)
+
+
+@pytest.mark.parametrize("is_read_once", [False, True])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_what_expires_at_any_moment_of_an_import_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, number: int, is_read_once: bool
+) -> None:
+    monkeypatch.setattr("khepri.import_sending.BATCH_OPERATIONS", 1)
+    source = Origin()
+    source.put("/z", 7)
+    source.run(commands.put(path("/a"), encode_value(1), ttl_milliseconds=10_000))
+    source.put("/a/seen", 2)
+    source.put("/a/lock", 3, keep_while={"/z": IfNodeExists()})
+    source.put("/made/on/the/way", 4)
+    source.run(commands.put(path("/made"), encode_value(5), ttl_milliseconds=10_000))
+    source.put("/under", 6, keep_while={"/a": IfNodeExists()})
+    target = Origin()
+    target.put("/z", 0)
+    listed = export(source).listed
+    nodes = ReaderSource(Pages(listed)) if is_read_once else Listed(listed)
+    imported = Import(nodes, Late(target, number)).run()
+    target.time_milliseconds += 20_000
+    target.put("/now")
+    assert target.tree() == {"/now": None, "/z": 7}
+    assert imported.nodes + imported.left_out == len(listed)
+
+
+def test_what_somebody_else_has_made_where_something_expired_stays() -> None:
+    source, target = Origin(), Origin()
+    source.run(commands.put(path("/a"), encode_value(1), ttl_milliseconds=10_000))
+    source.put("/a/b", 2)
+    source.put("/a/c", 2)
+    source.put("/z", 3, keep_while={"/a": IfNodeExists()})
+
+    class Shared(Late):
+        def send(self, command: bytes) -> KhepriFuture[Any]:
+            sent = super().send(command)
+            if len(self.commands) == self.number:
+                self.origin.put("/a/b", "new")
+            return sent
+
+    Import(export(source), Shared(target, 2)).run()
+    assert target.tree() == {"/a": None, "/a/b": "new"}
 
 
 def test_existing_tree_nodes_stay_and_those_of_the_export_are_as_they_were() -> None:
