@@ -38,12 +38,13 @@ if TYPE_CHECKING:
     from .calls import Timeout
     from .projections import Projection
 
-    Caught = type[BaseException] | tuple[type[BaseException], ...]
+    Caught = type[BaseException]
 
 _logger = logging.getLogger("khepri.projection")
 
-_RAISED_IN_THE_FEED: Final = (Exception, SystemExit)
-"""In the host's own thread an exit is meant for that."""
+_RAISED_IN_THE_FEED: Final = BaseException
+"""Whatever it is, it is the function's, as a `CancelledError`. In the host's own thread an exit or
+an interrupt is meant for that."""
 
 
 class ProjectionTable(Mapping[Any, Any]):

@@ -126,7 +126,7 @@ class Subscription(ChangeListener):
             elif not tell(self._actor, event):
                 self._is_over = True
                 _logger.debug("%r ends: its actor is dead", self)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the host's, and harms nobody
+        except BaseException as error:  # noqa: BLE001 - it is the host's, and harms nobody
             self._failures.note(f"{self!r}", error)
 
 

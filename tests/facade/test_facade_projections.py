@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from khepri.errors import (
     WrongTypeError,
 )
 from tests.facade.projection_helpers import by_owner, now, register, register_extended
+from tests.facade.subscription_helpers import feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -304,16 +306,22 @@ def test_a_function_that_raises_again_and_again_is_logged_once(
     assert len(now(other)) == 11
 
 
-def test_an_exit_raised_by_a_function_does_not_end_the_feed(store: khepri.Store) -> None:
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, KeyboardInterrupt])
+def test_whatever_a_function_raises_does_not_end_the_feed(
+    store: khepri.Store, error: type[BaseException]
+) -> None:
     def leave(_path: Path, data: Any) -> Any:
         if data == "exit":
-            raise SystemExit(1)
+            raise error(1)
         return (data, data)
 
     table = register(store, "/n", leave)
+    before = feed()
     store.put("/n", "exit")
+    table.wait_for()
     store.put("/n", 1)
     assert now(table) == {1: 1}
+    assert feed() is before
 
 
 # --- all of it
