@@ -38,6 +38,9 @@ MAX_WAITING_CHANGES: Final = 10_000
 """So many paths may wait to be told of. With each its former tree node is kept, some hundred bytes
 and its payload."""
 
+END_SECONDS = 5.0
+"""How long a stop waits for functions of the host's that it has to tell of it itself."""
+
 
 class _Waiting:
     """What was applied and not fetched yet."""
@@ -229,7 +232,16 @@ class ChangeOutlet:
             self._is_closed = True
             ring, self._is_rung = self._ring, True
         if ring is not None and not ring(self):
-            self._close_without_feed()
+            # A function that does not return must not hold up who stops the store, or its node.
+            closing = threading.Thread(
+                target=self._close_without_feed, name="khepri-change-outlet-end", daemon=True
+            )
+            try:
+                closing.start()
+            except RuntimeError:  # there is no thread to be had, as when the interpreter ends
+                self._close_without_feed()
+            else:
+                closing.join(END_SECONDS)
 
     def closes_for(self, ending: Ending) -> Sequence[ChangeListener]:
         """Say for what reason it is about to be closed, and take out who outlasts that.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from khepri.actors.change_listener import ChangeListener
@@ -41,7 +43,16 @@ _logger = logging.getLogger("khepri.subscription")
 class Subscription(ChangeListener):
     """What `Store.subscribe` gives. Any thread."""
 
-    __slots__ = ("_actor", "_failures", "_function", "_is_over", "_mask", "store_id")
+    __slots__ = (
+        "_actor",
+        "_events",
+        "_failures",
+        "_function",
+        "_is_over",
+        "_mask",
+        "_telling",
+        "store_id",
+    )
 
     def __init__(
         self, store_id: str, pattern: ConcretePattern, to: Recipient, mask: int, view: View
@@ -54,6 +65,8 @@ class Subscription(ChangeListener):
         self._mask = mask
         self._is_over = False
         self._failures = RepeatedFailures(_logger)
+        self._events: deque[Event] = deque()  # what is to be told by whoever is telling
+        self._telling = threading.Lock()
 
     def __repr__(self) -> str:
         """Show to what and of which store."""
@@ -120,6 +133,20 @@ class Subscription(ChangeListener):
         return None if node is None else properties_of(node, self._mask)
 
     def _tell(self, event: Event) -> None:
+        """Tell; by the thread in which the function has not returned yet, if there is one.
+
+        That is another one when the node stops and does not wait for it any longer.
+        """
+        events, telling = self._events, self._telling
+        events.append(event)
+        while events and telling.acquire(blocking=False):
+            try:
+                while events:
+                    self._call(events.popleft())
+            finally:
+                telling.release()
+
+    def _call(self, event: Event) -> None:
         try:
             if self._actor is None:
                 self._function(event)
