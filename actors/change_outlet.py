@@ -59,6 +59,8 @@ class ChangeOutlet:
     Attributes:
         listens: whether anybody is told; the server looks at it without a lock.
         wants_changes: whether the machine is to note changes; the same.
+        has_tree: whether the tree is one to begin with; False while the store joins a cluster and
+            has not got what that has.
     """
 
     __slots__ = (
@@ -71,6 +73,7 @@ class ChangeOutlet:
         "_lock",
         "_ring",
         "_waiting",
+        "has_tree",
         "listens",
         "wants_changes",
     )
@@ -83,6 +86,7 @@ class ChangeOutlet:
         """
         self.listens = False
         self.wants_changes = False
+        self.has_tree = True
         self._access = access
         # Held for a moment only. Again by the same thread if a finalizer that runs in it closes a
         # subscription.
@@ -265,12 +269,18 @@ class ChangeOutlet:
     ) -> None:
         """Go on telling those of the store's former life; they begin anew with its tree.
 
-        Nobody else has come to this outlet yet.
+        They do when `tree_has_come` says so. Nobody else has come to this outlet yet.
         """
+        self.has_tree = not lasting
         for listener in lasting:
             listener.view = None
             self.reserve(listener.name)
             self.add(listener, ring)
+
+    def tree_has_come(self) -> None:
+        """Have those begin who were waiting for the tree; nothing happens if nobody was."""
+        self.has_tree = True
+        self.ring()
 
     def forget_parent_process(self) -> None:
         """This is a forked child: nobody is told anything."""

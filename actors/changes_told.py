@@ -51,7 +51,8 @@ class ChangesTold:
         for number, listener in table.by_number.items():
             view = listener.view
             if view is None:
-                self._tell_one(listener, None, ())
+                if self._outlet.has_tree:
+                    self._tell_one(listener, None, ())
             elif not view.covers(newest.index, newest.term):
                 groups.setdefault((view.index, view.term), (view, []))[1].append(number)
         for place, (before, numbers) in groups.items():
