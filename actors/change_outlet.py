@@ -234,7 +234,13 @@ class ChangeOutlet:
         """Tell everybody, after what waits, that the store was stopped. Any thread."""
         with self._lock:
             self._is_closed = True
-            ring, self._is_rung = self._ring, True
+            at_once = [each for each in self._listeners.all() if each.ends_at_once]
+            for listener in at_once:
+                self._listeners.remove(listener)
+            self._look_who_listens()
+            ring, self._is_rung, ending = self._ring, True, self._ending
+        for listener in at_once:
+            listener.end(ending)
         if ring is not None and not ring(self):
             # A function that does not return must not hold up who stops the store, or its node.
             closing = threading.Thread(

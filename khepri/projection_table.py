@@ -131,6 +131,7 @@ class ProjectionKeeper(ChangeListener):
 
     wants_matches = True
     outlasts_the_tree = True
+    ends_at_once = True  # nobody is to read what stands still
 
     def __init__(self, store_id: str, pattern: ConcretePattern, projection: Projection) -> None:
         """Begin without records."""
