@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import ItemsView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any, Final, Never, cast
 
 from khepri.actors.change_feed import refuse_to_wait_for_the_feed
@@ -52,7 +52,8 @@ class ProjectionTable(Mapping[Any, Any]):
 
     It is read like a dict, without a lock and without asking anybody. It changes by whole steps:
     what was written together is seen together. To read several records of one moment, or to walk
-    it, take a `snapshot`; an iterator walks one of its own.
+    it, take a `snapshot`; an iterator, `items` and `values` walk one of their own. ``dict(table)``
+    does not: it asks for one value after the other, and may find that a key has gone.
 
     It follows this node's tree with a short delay; `wait_for` bridges it.
 
@@ -88,6 +89,16 @@ class ProjectionTable(Mapping[Any, Any]):
     def __len__(self) -> int:
         """Give the number of records."""
         return len(self._keeper.records)
+
+    # Of a snapshot: views of this table would ask for the value of a key that may have gone.
+
+    def items(self) -> ItemsView[Any, Any]:
+        """Give the records of this moment."""
+        return ItemsView(self.snapshot())
+
+    def values(self) -> ValuesView[Any]:
+        """Give the values of this moment."""
+        return ValuesView(self.snapshot())
 
     def __repr__(self) -> str:
         """Show its name, and of which store it is."""
