@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 from collections import deque
@@ -204,9 +205,9 @@ class Subscriber(Reader):
             ServerStoppedError: it was stopped, or has another tree, just now.
         """
         pattern = ConcretePattern(resolve_path(path_pattern))
-        if not is_host_actor(to) and not callable(to):
+        if not is_host_actor(to) and (not callable(to) or inspect.iscoroutinefunction(to)):
             raise WrongTypeError(
-                f"to is a reference to an actor, or a function, not {to!r:.100}",
+                f"to is a reference to an actor, or a plain function, not {to!r:.100}",
                 option="to",
                 value=to,
             )

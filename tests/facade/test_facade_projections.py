@@ -354,6 +354,10 @@ def test_misuse_is_told_at_once(store: khepri.Store) -> None:
         (lambda: store.register_projection("/a", "copy"), WrongTypeError),  # type: ignore[arg-type]
         (lambda: store.unregister_projections("table"), WrongTypeError),
         (lambda: store.unregister_projections(5), WrongTypeError),  # type: ignore[arg-type]
+        (lambda: store.unregister_projections([[]]), WrongTypeError),  # type: ignore[list-item]
+        (lambda: store.has_projection([]), WrongTypeError),  # type: ignore[arg-type]
+        (lambda: store.projection([]), WrongTypeError),  # type: ignore[arg-type]
+        (lambda: Projection("it", asyncio.sleep, extended=True), WrongTypeError),
         (lambda: table.wait_for(5), WrongTypeError),  # type: ignore[arg-type]
         (lambda: table.wait_for(timeout=-1), InvalidOptionError),
     ]
