@@ -1,7 +1,8 @@
 """Failures of a host's own function, logged once and not each time.
 
 A function that raises for every change would fill the log. The same failure is logged again
-after ten seconds at the earliest, with how often it happened meanwhile.
+after ten seconds at the earliest, with how often it happened meanwhile, also if others come in
+between.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
 
 MUTED_SECONDS: Final = 10.0
 
+MAX_KINDS: Final = 20
+"""So many different failures are known at once; of more, the one known longest is forgotten."""
+
 
 class RepeatedFailures:
     """The failures of one function. One thread at a time."""
 
-    __slots__ = ("_kind", "_logger", "_muted", "_until")
+    __slots__ = ("_known", "_logger")
 
     def __init__(self, logger: Logger) -> None:
         """Begin with none.
@@ -27,9 +31,8 @@ class RepeatedFailures:
             logger: where they are told.
         """
         self._logger = logger
-        self._kind: tuple[object, ...] = ()
-        self._until = 0.0
-        self._muted = 0
+        self._known: dict[tuple[object, ...], tuple[float, int]] = {}
+        """Until when a kind is muted, and how many were."""
 
     def note(self, what: str, error: BaseException) -> None:
         """Take note of one; it is logged with its traceback unless it repeats.
@@ -39,11 +42,15 @@ class RepeatedFailures:
             error: what was raised.
         """
         kind, now = _kind_of(error), time.monotonic()
-        if kind == self._kind and now < self._until:
-            self._muted += 1
+        until, muted = self._known.get(kind, (now, 0))
+        if now < until:
+            self._known[kind] = (until, muted + 1)
             return
-        more = f" (after {self._muted} more like the one before)" if self._muted else ""
-        self._kind, self._until, self._muted = kind, now + MUTED_SECONDS, 0
+        more = f" (after {muted} more like the one before)" if muted else ""
+        self._known.pop(kind, None)
+        if len(self._known) >= MAX_KINDS:
+            del self._known[next(iter(self._known))]
+        self._known[kind] = (now + MUTED_SECONDS, 0)
         self._logger.error("%s failed%s", what, more, exc_info=error)
 
 
