@@ -68,6 +68,7 @@ class ChangeOutlet:
         "_dealing",
         "_ending",
         "_is_closed",
+        "_is_closing",
         "_is_rung",
         "_listeners",
         "_lock",
@@ -97,6 +98,7 @@ class ChangeOutlet:
         self._ring: Callable[[ChangeOutlet], bool] | None = None
         self._is_rung = False
         self._is_closed = False
+        self._is_closing = False
         self._ending: Ending = "stopped"
 
     # --- the server
@@ -168,7 +170,7 @@ class ChangeOutlet:
             ServerStoppedError: the store was stopped, or has another tree since.
         """
         with self._lock:
-            if self._is_closed:
+            if self._is_closing or self._is_closed:
                 raise ServerStoppedError(
                     f"the store {self._access.store_id!r} was stopped, or has another tree since",
                     store_id=self._access.store_id,
@@ -260,7 +262,7 @@ class ChangeOutlet:
             those who go on in the next life of the store, if there is one.
         """
         with self._lock:
-            self._ending = ending
+            self._ending, self._is_closing = ending, True
             if ending != "joined":
                 return ()
             lasting = [each for each in self._listeners.all() if each.outlasts_the_tree]

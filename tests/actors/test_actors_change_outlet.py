@@ -376,6 +376,14 @@ def test_some_go_on_with_the_next_tree_of_the_store_and_begin_anew(served: Serve
     assert lasting.told == ["all", ["/y"]]
 
 
+def test_nobody_comes_any_more_once_it_is_known_that_the_tree_goes(served: Served) -> None:
+    served.outlet.closes_for("joined")
+    late = Lasting("late", served.access.view)
+    served.outlet.reserve("late")
+    with pytest.raises(ServerStoppedError):  # it would not go on with the next tree
+        served.outlet.add(late, served.ring)
+
+
 def test_nobody_outlasts_a_reset(served: Served) -> None:
     lasting = Lasting("one", served.access.view)
     served.outlet.reserve("one")
