@@ -205,6 +205,10 @@ def test_two_stores_tell_their_own(store: khepri.Store, told: Told) -> None:
         assert told.changes() == [("/n", "create", 2)]
 
 
+async def unawaited(*_told: object) -> None:
+    """What it would give nobody would await."""
+
+
 def test_misuse_is_told_at_once(store: khepri.Store, told: Told) -> None:
     with khepri.open("other", "other") as other:
         foreign = other.view()
@@ -212,7 +216,7 @@ def test_misuse_is_told_at_once(store: khepri.Store, told: Told) -> None:
         (lambda: store.subscribe(5, told), InvalidPathError),  # type: ignore[arg-type]
         (lambda: store.subscribe("/a", "told"), WrongTypeError),  # type: ignore[arg-type]
         (lambda: store.subscribe("/a", None), WrongTypeError),  # type: ignore[arg-type]
-        (lambda: store.subscribe("/a", asyncio.sleep), WrongTypeError),  # nobody would await it
+        (lambda: store.subscribe("/a", unawaited), WrongTypeError),
         (lambda: store.subscribe("/a", told, since=5), WrongTypeError),  # type: ignore[arg-type]
         (lambda: store.subscribe("/a", told, since=foreign), InvalidOptionError),
         (lambda: store.subscribe("/a", told, props_to_return=["x"]), InvalidOptionError),
