@@ -93,6 +93,7 @@ class Subscription(ChangeListener):
         outlet = self.outlet
         if outlet is not None:
             outlet.remove(self)
+        self._let_go()
 
     # --- the feed
 
@@ -102,9 +103,7 @@ class Subscription(ChangeListener):
         return self._is_over or (self._actor is not None and not self._actor.is_alive())
 
     def begin(self, outlet: ChangeOutlet, view: View) -> None:
-        """Begin with a view: it always has one, and ends with its tree."""
-        del outlet, view
-        raise AssertionError("a subscription begins with a view")
+        """Do nothing: it has a view until it has ended."""
 
     def take(
         self, outlet: ChangeOutlet, before: View, after: View, changes: Sequence[Change]
@@ -129,6 +128,11 @@ class Subscription(ChangeListener):
         was_open, self._is_over = not self._is_over, True
         if was_open and ending != "closed":
             self._tell(SubscriptionEnded(self.store_id, self, ending))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep no tree and no store, however long the host keeps this."""
+        self.outlet = self.view = None
 
     def _properties(self, node: TreeNode | None) -> NodeProperties | None:
         return None if node is None else properties_of(node, self._mask)

@@ -17,7 +17,7 @@ from khepri.errors import (
     ServerStoppedError,
 )
 from tests.facade.facade_helpers import PATIENCE_SECONDS, actors_of, eventually, standing_still
-from tests.facade.projection_helpers import now, register
+from tests.facade.projection_helpers import by_owner, now, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,6 +182,17 @@ def test_a_snapshot_does_not_change(store: khepri.Store) -> None:
     store.put("/a/y", 2)
     assert now(table) == {"x": 1, "y": 2}
     assert dict(snapshot) == {"x": 1}
+
+
+@pytest.mark.parametrize("function", ["copy", by_owner])
+def test_one_that_has_ended_keeps_no_tree(store: khepri.Store, function: Any) -> None:
+    store.put("/n", {"owner": "alice"})
+    keeper = register(store, "/n", function)._keeper
+    assert len(keeper._content.records()) == 1
+    store.unregister_projections(["it"])
+    assert keeper.view is None
+    assert keeper.outlet is None
+    assert len(keeper._content.records()) == 0
 
 
 def test_who_walks_a_table_walks_one_moment(store: khepri.Store) -> None:

@@ -41,6 +41,17 @@ def test_a_closed_one_tells_nothing_more(store: khepri.Store, told: Told) -> Non
     assert not store.access.outlet.listens
 
 
+def test_one_that_has_ended_keeps_no_tree(store: khepri.Store, told: Told) -> None:
+    closed, stopped = (store.subscribe("/n", told) for _ in range(2))
+    closed.close()
+    khepri.stop("orders")
+    assert isinstance(told.next(), messages.SubscriptionEnded)
+    eventually(lambda: stopped.view is None)
+    for one in (closed, stopped):
+        assert one.view is None
+        assert one.outlet is None
+
+
 def test_a_store_to_which_nobody_listens_notes_nothing(store: khepri.Store, told: Told) -> None:
     outlet = store.access.outlet
     assert not outlet.wants_changes
