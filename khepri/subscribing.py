@@ -111,11 +111,12 @@ class Subscription(ChangeListener):
         """Tell what of the changes it is about."""
         if self.is_over or outlet is not self.outlet:
             return
-        matches = self.pattern.matches
+        was = self.pattern.matching(before.root)
+        now = self.pattern.matching(after.root)
         differences = [
             Difference(known_path(path), self._properties(old), self._properties(new))
             for path, old, new, _reason in changes
-            if matches((before if new is None else after).root, path)
+            if (was if new is None else now)(path)
         ]
         self.view = after
         if differences:
