@@ -22,7 +22,7 @@ MAX_KINDS: Final = 20
 class RepeatedFailures:
     """The failures of one function. One thread at a time."""
 
-    __slots__ = ("_known", "_logger")
+    __slots__ = ("_known", "_logger", "_muted")
 
     def __init__(self, logger: Logger) -> None:
         """Begin with none.
@@ -31,8 +31,9 @@ class RepeatedFailures:
             logger: where they are told.
         """
         self._logger = logger
-        self._known: dict[tuple[object, ...], tuple[float, int]] = {}
-        """Until when a kind is muted, and how many were."""
+        self._known: dict[tuple[object, ...], float] = {}
+        """Until when a kind is muted."""
+        self._muted = 0
 
     def note(self, what: str, error: BaseException) -> None:
         """Take note of one; it is logged with its traceback unless it repeats.
@@ -42,15 +43,15 @@ class RepeatedFailures:
             error: what was raised.
         """
         kind, now = _kind_of(error), time.monotonic()
-        until, muted = self._known.get(kind, (now, 0))
-        if now < until:
-            self._known[kind] = (until, muted + 1)
+        if now < self._known.get(kind, now):
+            self._muted += 1
             return
-        more = f" (after {muted} more like the one before)" if muted else ""
+        more = f" (after {self._muted} more like those before)" if self._muted else ""
+        self._muted = 0
         self._known.pop(kind, None)
         if len(self._known) >= MAX_KINDS:
             del self._known[next(iter(self._known))]
-        self._known[kind] = (now + MUTED_SECONDS, 0)
+        self._known[kind] = now + MUTED_SECONDS
         self._logger.error("%s failed%s", what, more, exc_info=error)
 
 

@@ -38,7 +38,7 @@ def test_the_same_failure_is_muted_for_a_while_and_counted(
     assert caplog.records[0].exc_info is not None
     now += repeated_failures.MUTED_SECONDS
     failures.note("the function", raised(ValueError))
-    assert caplog.records[1].message == "the function failed (after 4 more like the one before)"
+    assert caplog.records[1].message == "the function failed (after 4 more like those before)"
 
 
 def test_another_failure_is_told_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -60,7 +60,7 @@ def test_failures_that_take_turns_are_muted_too(
     assert len(caplog.records) == 2
     now += repeated_failures.MUTED_SECONDS
     failures.note("the function", raised(TypeError))
-    assert caplog.records[2].message == "the function failed (after 4 more like the one before)"
+    assert caplog.records[2].message == "the function failed (after 8 more like those before)"
 
 
 def test_not_every_kind_of_failure_there_ever_was_is_known() -> None:

@@ -151,7 +151,7 @@ def test_what_a_procedure_raises_is_logged_once_and_then_counted(
     assert called == ["/stock/oak"] * 6
     told = [record.getMessage() for record in caplog.records if record.exc_info]
     who = "the trigger 'stock' of the store 'orders': the procedure 'log' for /stock/oak"
-    assert told == [f"{who} failed", f"{who} failed (after 4 more like the one before)"]
+    assert told == [f"{who} failed", f"{who} failed (after 4 more like those before)"]
     assert store.put("/stock/oak", 7) is None
 
 
