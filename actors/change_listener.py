@@ -32,6 +32,8 @@ class ChangeListener(ABC):
             also if that is for a change elsewhere (`ConcretePattern.looks_elsewhere`).
         name: what it is called in its store; empty if it has no name.
         outlasts_the_tree: whether it goes on with the tree of another cluster, after a join.
+        ends_at_once: whether it is to end with the store, and not after all that waits was told.
+            Nothing of the host's is called then.
     """
 
     __slots__ = ("outlet", "pattern", "view")
@@ -39,6 +41,7 @@ class ChangeListener(ABC):
     name: str = ""
     wants_matches = False
     outlasts_the_tree = False
+    ends_at_once = False
 
     def __init__(self, pattern: ConcretePattern, view: View | None) -> None:
         """Begin to listen nowhere.

@@ -38,6 +38,9 @@ MAX_WAITING_CHANGES: Final = 10_000
 """So many paths may wait to be told of. With each its former tree node is kept, some hundred bytes
 and its payload."""
 
+END_SECONDS = 5.0
+"""How long a stop waits for functions of the host's that it has to tell of it itself."""
+
 
 class _Waiting:
     """What was applied and not fetched yet."""
@@ -56,6 +59,8 @@ class ChangeOutlet:
     Attributes:
         listens: whether anybody is told; the server looks at it without a lock.
         wants_changes: whether the machine is to note changes; the same.
+        has_tree: whether the tree is one to begin with; False while the store joins a cluster and
+            has not got what that has.
     """
 
     __slots__ = (
@@ -63,11 +68,13 @@ class ChangeOutlet:
         "_dealing",
         "_ending",
         "_is_closed",
+        "_is_closing",
         "_is_rung",
         "_listeners",
         "_lock",
         "_ring",
         "_waiting",
+        "has_tree",
         "listens",
         "wants_changes",
     )
@@ -80,6 +87,7 @@ class ChangeOutlet:
         """
         self.listens = False
         self.wants_changes = False
+        self.has_tree = True
         self._access = access
         # Held for a moment only. Again by the same thread if a finalizer that runs in it closes a
         # subscription.
@@ -90,6 +98,7 @@ class ChangeOutlet:
         self._ring: Callable[[ChangeOutlet], bool] | None = None
         self._is_rung = False
         self._is_closed = False
+        self._is_closing = False
         self._ending: Ending = "stopped"
 
     # --- the server
@@ -161,7 +170,7 @@ class ChangeOutlet:
             ServerStoppedError: the store was stopped, or has another tree since.
         """
         with self._lock:
-            if self._is_closed:
+            if self._is_closing or self._is_closed:
                 raise ServerStoppedError(
                     f"the store {self._access.store_id!r} was stopped, or has another tree since",
                     store_id=self._access.store_id,
@@ -227,9 +236,24 @@ class ChangeOutlet:
         """Tell everybody, after what waits, that the store was stopped. Any thread."""
         with self._lock:
             self._is_closed = True
-            ring, self._is_rung = self._ring, True
+            at_once = [each for each in self._listeners.all() if each.ends_at_once]
+            for listener in at_once:
+                self._listeners.remove(listener)
+            self._look_who_listens()
+            ring, self._is_rung, ending = self._ring, True, self._ending
+        for listener in at_once:
+            listener.end(ending)
         if ring is not None and not ring(self):
-            self._close_without_feed()
+            # A function that does not return must not hold up who stops the store, or its node.
+            closing = threading.Thread(
+                target=self._close_without_feed, name="khepri-change-outlet-end", daemon=True
+            )
+            try:
+                closing.start()
+            except RuntimeError:  # there is no thread to be had, as when the interpreter ends
+                self._close_without_feed()
+            else:
+                closing.join(END_SECONDS)
 
     def closes_for(self, ending: Ending) -> Sequence[ChangeListener]:
         """Say for what reason it is about to be closed, and take out who outlasts that.
@@ -238,7 +262,7 @@ class ChangeOutlet:
             those who go on in the next life of the store, if there is one.
         """
         with self._lock:
-            self._ending = ending
+            self._ending, self._is_closing = ending, True
             if ending != "joined":
                 return ()
             lasting = [each for each in self._listeners.all() if each.outlasts_the_tree]
@@ -253,12 +277,18 @@ class ChangeOutlet:
     ) -> None:
         """Go on telling those of the store's former life; they begin anew with its tree.
 
-        Nobody else has come to this outlet yet.
+        They do when `tree_has_come` says so. Nobody else has come to this outlet yet.
         """
+        self.has_tree = not lasting
         for listener in lasting:
             listener.view = None
             self.reserve(listener.name)
             self.add(listener, ring)
+
+    def tree_has_come(self) -> None:
+        """Have those begin who were waiting for the tree; nothing happens if nobody was."""
+        self.has_tree = True
+        self.ring()
 
     def forget_parent_process(self) -> None:
         """This is a forked child: nobody is told anything."""

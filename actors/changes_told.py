@@ -47,17 +47,15 @@ class ChangesTold:
     def tell(self, table: ListenerTable) -> Iterator[ChangeListener]:
         """Tell all listeners; give those that are over, as they are met."""
         newest = self._newest
-        groups: defaultdict[_Place, list[int]] = defaultdict(list)
+        groups: dict[_Place, tuple[View, list[int]]] = {}
         for number, listener in table.by_number.items():
             view = listener.view
             if view is None:
-                self._tell_one(listener, None, ())
+                if self._outlet.has_tree:
+                    self._tell_one(listener, None, ())
             elif not view.covers(newest.index, newest.term):
-                groups[view.index, view.term].append(number)
-        for place, numbers in groups.items():
-            before = table.by_number[numbers[0]].view
-            if before is None:
-                continue  # all of them have left for the next life of the store just now
+                groups.setdefault((view.index, view.term), (view, []))[1].append(number)
+        for place, (before, numbers) in groups.items():
             wanted = self._sorted_out(table, set(numbers), self._changes(place, before))
             for number in numbers:
                 self._tell_one(table.by_number[number], before, wanted.get(number, ()))

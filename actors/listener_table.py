@@ -21,7 +21,7 @@ class ListenerTable:
         above: the same of those who must also be told of changes above their matches.
     """
 
-    __slots__ = ("_numbers", "_reserved", "above", "at", "by_number", "named")
+    __slots__ = ("_number_of", "_numbers", "_reserved", "above", "at", "by_number", "named")
 
     def __init__(self) -> None:
         """Begin with nobody."""
@@ -30,6 +30,7 @@ class ListenerTable:
         self.at: PatternIndex[int] = PatternIndex()
         self.above: PatternIndex[int] = PatternIndex()
         self._reserved: set[str] = set()
+        self._number_of: dict[ChangeListener, int] = {}
         self._numbers = itertools.count()
 
     def __bool__(self) -> bool:
@@ -59,6 +60,7 @@ class ListenerTable:
         """Add one, under a reserved name if it has one."""
         number = next(self._numbers)
         self.by_number[number] = listener
+        self._number_of[listener] = number
         if listener.name:
             self._reserved.discard(listener.name)
             self.named[listener.name] = listener
@@ -66,10 +68,9 @@ class ListenerTable:
 
     def remove(self, listener: ChangeListener) -> bool:
         """Take one out; whether it was there."""
-        found = [number for number, other in self.by_number.items() if other is listener]
-        if not found:
+        number = self._number_of.pop(listener, None)
+        if number is None:
             return False
-        number = found[0]
         del self.by_number[number]
         if listener.name:
             del self.named[listener.name]

@@ -450,6 +450,10 @@ class Node:
         """Give up what is published: this is a forked child, where nothing of it runs."""
         for access in self.stores.values():
             access.outlet.forget_parent_process()
+        for lasting in self._between_lives.values():
+            for listener in lasting:
+                listener.forget_parent_process()
+        self._between_lives.clear()
         running = (handle.stores for handle in self.running.systems.values())
         self.stores_of_parent = self.stores_of_parent.union(*running)
         self.stores.clear()

@@ -133,13 +133,18 @@ def join_cluster(
         raise NotAKhepriStoreError(f"no store {store_id!r} runs here", store_id=store_id)
     if remote == node.name:
         return
-    while not _try_to_join(node, store_id, remote, deadline, votes=votes):
-        pass
-    if votes:
-        call(node, store_id, WaitUntilVoter(), result, deadline.remaining())
-    # A voter may lack the newest entries; from here on local reads find all that was there.
-    call(node, store_id, ConsistentRead(), result, deadline.remaining())
-    node.access(store_id).joins_through = ()
+    try:
+        while not _try_to_join(node, store_id, remote, deadline, votes=votes):
+            pass
+        if votes:
+            call(node, store_id, WaitUntilVoter(), result, deadline.remaining())
+        # A voter may lack the newest entries; from here on local reads find all that was there.
+        call(node, store_id, ConsistentRead(), result, deadline.remaining())
+        node.access(store_id).joins_through = ()
+    finally:  # who has not come so far in time, follows from there
+        access = node.stores.get(store_id)
+        if access is not None:
+            access.outlet.tree_has_come()
 
 
 def _try_to_join(

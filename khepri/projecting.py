@@ -95,18 +95,20 @@ class Projector(Reader):
         """Tell whether the store has a projection of that name on this node, filled already.
 
         Raises:
+            WrongTypeError: not a name.
             NoSuchServerError: the store does not run here.
         """
-        return self.access.outlet.named(name) is not None
+        return self.access.outlet.named(*_checked_names([name])) is not None
 
     def projection(self, name: str) -> ProjectionTable:
         """Give the table of a projection, for any thread to read; keep it, it stays up to date.
 
         Raises:
             NoSuchProjectionError: there is none of that name.
+            WrongTypeError: not a name.
             NoSuchServerError: the store does not run here.
         """
-        keeper = self.access.outlet.named(name)
+        keeper = self.access.outlet.named(*_checked_names([name]))
         if not isinstance(keeper, ProjectionKeeper):
             raise no_such_projection(name, self._store_id)
         return ProjectionTable(keeper)
@@ -117,4 +119,8 @@ def _checked_names(names: Iterable[str]) -> list[str]:
         raise WrongTypeError(
             f"names are a list of names, or 'all', not {names!r:.100}", option="names", value=names
         )
-    return list(names)
+    checked = list(names)
+    for name in checked:
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise WrongTypeError(f"a name is text, not {name!r:.100}", option="name", value=name)
+    return checked

@@ -7,7 +7,7 @@ likes.)
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from khepri.machine.properties import known_path
@@ -109,8 +109,10 @@ class Simple:
         else:
             if isinstance(paths, tuple):
                 self._paths_of[key] = paths = [paths]
-            if path not in paths:
-                insort(paths, path)
+            # Searched by halves: many paths may have one key, and each is written at its time.
+            place = bisect_left(paths, path)
+            if paths[place : place + 1] != [path]:
+                paths.insert(place, path)
             if paths[-1] != path:
                 return
         self._draft[key] = value
@@ -120,7 +122,7 @@ class Simple:
         if isinstance(paths, tuple):
             del self._paths_of[key], self._draft[key]
             return
-        paths.remove(path)
+        del paths[bisect_left(paths, path)]
         if len(paths) == 1:
             self._paths_of[key] = paths[0]
         self._draft[key] = self._of_path[paths[-1]][key]

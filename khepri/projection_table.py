@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import ItemsView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any, Final, Never, cast
 
 from khepri.actors.change_feed import refuse_to_wait_for_the_feed
@@ -36,14 +36,16 @@ if TYPE_CHECKING:
     from khepri.machine.tree import Names, TreeNode
 
     from .calls import Timeout
+    from .projection_content import Content
     from .projections import Projection
 
-    Caught = type[BaseException] | tuple[type[BaseException], ...]
+    Caught = type[BaseException]
 
 _logger = logging.getLogger("khepri.projection")
 
-_RAISED_IN_THE_FEED: Final = (Exception, SystemExit)
-"""In the host's own thread an exit is meant for that."""
+_RAISED_IN_THE_FEED: Final = BaseException
+"""Whatever it is, it is the function's, as a `CancelledError`. In the host's own thread an exit or
+an interrupt is meant for that."""
 
 
 class ProjectionTable(Mapping[Any, Any]):
@@ -51,7 +53,8 @@ class ProjectionTable(Mapping[Any, Any]):
 
     It is read like a dict, without a lock and without asking anybody. It changes by whole steps:
     what was written together is seen together. To read several records of one moment, or to walk
-    it, take a `snapshot`; an iterator walks one of its own.
+    it, take a `snapshot`; an iterator, `items` and `values` walk one of their own. ``dict(table)``
+    does not: it asks for one value after the other, and may find that a key has gone.
 
     It follows this node's tree with a short delay; `wait_for` bridges it.
 
@@ -87,6 +90,16 @@ class ProjectionTable(Mapping[Any, Any]):
     def __len__(self) -> int:
         """Give the number of records."""
         return len(self._keeper.records)
+
+    # Of a snapshot: views of this table would ask for the value of a key that may have gone.
+
+    def items(self) -> ItemsView[Any, Any]:
+        """Give the records of this moment."""
+        return ItemsView(self.snapshot())
+
+    def values(self) -> ValuesView[Any]:
+        """Give the values of this moment."""
+        return ValuesView(self.snapshot())
 
     def __repr__(self) -> str:
         """Show its name, and of which store it is."""
@@ -130,6 +143,7 @@ class ProjectionKeeper(ChangeListener):
 
     wants_matches = True
     outlasts_the_tree = True
+    ends_at_once = True  # nobody is to read what stands still
 
     def __init__(self, store_id: str, pattern: ConcretePattern, projection: Projection) -> None:
         """Begin without records."""
@@ -176,25 +190,25 @@ class ProjectionKeeper(ChangeListener):
 
     def fill(self, view: View) -> None:
         """Make the records anew, of a whole tree; nobody listens yet."""
-        self._fill(view, Exception)
+        self._content = self._filled(view, Exception)
         self.records, self.view = self._content.records(), view
 
     def begin(self, outlet: ChangeOutlet, view: View) -> None:
         """Make the records anew, of a whole tree; until then the former ones are seen."""
         if outlet is self.outlet:
-            self._fill(view, _RAISED_IN_THE_FEED)
-            self._publish(outlet, view)
+            self._publish(outlet, view, self._filled(view, _RAISED_IN_THE_FEED))
 
     def take(
         self, outlet: ChangeOutlet, before: View, after: View, changes: Sequence[Change]
     ) -> None:
         """Have the records follow the tree."""
+        content = self._content  # it may end meanwhile, and give this up
         if outlet is not self.outlet:
             return
         if changes:
             for path, old, new, _reason in self.pattern.changes(before.root, after.root, changes):
-                self._change(path, old, new, _RAISED_IN_THE_FEED)
-        self._publish(outlet, after)
+                self._change(content, path, old, new, _RAISED_IN_THE_FEED)
+        self._publish(outlet, after, content)
 
     def end(self, ending: Ending) -> None:
         """Let nobody read any more what is not kept any more."""
@@ -210,8 +224,9 @@ class ProjectionKeeper(ChangeListener):
             )
 
         with self._changed:
-            self.outlet = None
+            self.outlet = self.view = None  # no tree is kept, however long the table is
             self.records = _Ended(make_error)
+            self._content = self._projection.new_content()
             self._changed.notify_all()
 
     def forget_parent_process(self) -> None:
@@ -221,27 +236,33 @@ class ProjectionKeeper(ChangeListener):
             lambda: ForkedProcessError("this process was forked; the store belongs to its parent")
         )
 
-    def _fill(self, view: View, caught: Caught) -> None:
-        self._content = self._projection.new_content()
+    def _filled(self, view: View, caught: Caught) -> Content:
+        content = self._projection.new_content()
         for path, node in self.pattern.all(view.root):
-            self._change(path, None, node, caught)
+            self._change(content, path, None, node, caught)
+        return content
 
     def _change(
-        self, path: Names, old: TreeNode | None, new: TreeNode | None, caught: Caught
+        self,
+        content: Content,
+        path: Names,
+        old: TreeNode | None,
+        new: TreeNode | None,
+        caught: Caught,
     ) -> None:
         try:
-            self._content.change(path, old, new)
+            content.change(path, old, new)
         except caught as error:  # it is the host's, and harms nobody
             self._failures.note(
                 f"the projection {self.name!r} of {self.store_id!r} at {Path.of_valid(path)}",
                 error,
             )
 
-    def _publish(self, outlet: ChangeOutlet, view: View) -> None:
-        records = self._content.records()
+    def _publish(self, outlet: ChangeOutlet, view: View, content: Content) -> None:
+        records = content.records()
         with self._changed:
             if outlet is self.outlet:  # it may have ended, or be between two lives of the store
-                self.records, self.view = records, view
+                self.records, self.view, self._content = records, view, content
                 self._changed.notify_all()
 
 

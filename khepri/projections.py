@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from khepri.errors import InvalidOptionError, WrongTypeError
@@ -81,9 +82,11 @@ class Projection:
             raise WrongTypeError(f"a name is text, not {name!r:.100}", option="name", value=name)
         if not name:
             raise InvalidOptionError("a projection has a name", option="name", value=name)
-        if function != "copy" and not callable(function):
+        if function != "copy" and (
+            not callable(function) or inspect.iscoroutinefunction(function)
+        ):
             raise WrongTypeError(
-                f"function is 'copy' or a function, not {function!r:.100}",
+                f"function is 'copy' or a plain function, not {function!r:.100}",
                 option="function",
                 value=function,
             )

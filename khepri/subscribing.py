@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from khepri.actors.change_listener import ChangeListener
@@ -41,7 +44,16 @@ _logger = logging.getLogger("khepri.subscription")
 class Subscription(ChangeListener):
     """What `Store.subscribe` gives. Any thread."""
 
-    __slots__ = ("_actor", "_failures", "_function", "_is_over", "_mask", "store_id")
+    __slots__ = (
+        "_actor",
+        "_events",
+        "_failures",
+        "_function",
+        "_is_over",
+        "_mask",
+        "_telling",
+        "store_id",
+    )
 
     def __init__(
         self, store_id: str, pattern: ConcretePattern, to: Recipient, mask: int, view: View
@@ -54,6 +66,8 @@ class Subscription(ChangeListener):
         self._mask = mask
         self._is_over = False
         self._failures = RepeatedFailures(_logger)
+        self._events: deque[Event] = deque()  # what is to be told by whoever is telling
+        self._telling = threading.Lock()
 
     def __repr__(self) -> str:
         """Show to what and of which store."""
@@ -79,6 +93,7 @@ class Subscription(ChangeListener):
         outlet = self.outlet
         if outlet is not None:
             outlet.remove(self)
+        self._let_go()
 
     # --- the feed
 
@@ -88,9 +103,7 @@ class Subscription(ChangeListener):
         return self._is_over or (self._actor is not None and not self._actor.is_alive())
 
     def begin(self, outlet: ChangeOutlet, view: View) -> None:
-        """Begin with a view: it always has one, and ends with its tree."""
-        del outlet, view
-        raise AssertionError("a subscription begins with a view")
+        """Do nothing: it has a view until it has ended."""
 
     def take(
         self, outlet: ChangeOutlet, before: View, after: View, changes: Sequence[Change]
@@ -98,11 +111,12 @@ class Subscription(ChangeListener):
         """Tell what of the changes it is about."""
         if self.is_over or outlet is not self.outlet:
             return
-        matches = self.pattern.matches
+        was = self.pattern.matching(before.root)
+        now = self.pattern.matching(after.root)
         differences = [
             Difference(known_path(path), self._properties(old), self._properties(new))
             for path, old, new, _reason in changes
-            if matches((before if new is None else after).root, path)
+            if (was if new is None else now)(path)
         ]
         self.view = after
         if differences:
@@ -115,18 +129,37 @@ class Subscription(ChangeListener):
         was_open, self._is_over = not self._is_over, True
         if was_open and ending != "closed":
             self._tell(SubscriptionEnded(self.store_id, self, ending))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep no tree and no store, however long the host keeps this."""
+        self.outlet = self.view = None
 
     def _properties(self, node: TreeNode | None) -> NodeProperties | None:
         return None if node is None else properties_of(node, self._mask)
 
     def _tell(self, event: Event) -> None:
+        """Tell; by the thread in which the function has not returned yet, if there is one.
+
+        That is another one when the node stops and does not wait for it any longer.
+        """
+        events, telling = self._events, self._telling
+        events.append(event)
+        while events and telling.acquire(blocking=False):
+            try:
+                while events:
+                    self._call(events.popleft())
+            finally:
+                telling.release()
+
+    def _call(self, event: Event) -> None:
         try:
             if self._actor is None:
                 self._function(event)
             elif not tell(self._actor, event):
                 self._is_over = True
                 _logger.debug("%r ends: its actor is dead", self)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the host's, and harms nobody
+        except BaseException as error:  # noqa: BLE001 - it is the host's, and harms nobody
             self._failures.note(f"{self!r}", error)
 
 
@@ -177,9 +210,9 @@ class Subscriber(Reader):
             ServerStoppedError: it was stopped, or has another tree, just now.
         """
         pattern = ConcretePattern(resolve_path(path_pattern))
-        if not is_host_actor(to) and not callable(to):
+        if not is_host_actor(to) and (not callable(to) or inspect.iscoroutinefunction(to)):
             raise WrongTypeError(
-                f"to is a reference to an actor, or a function, not {to!r:.100}",
+                f"to is a reference to an actor, or a plain function, not {to!r:.100}",
                 option="to",
                 value=to,
             )

@@ -8,6 +8,7 @@ is asked of others than itself.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .automaton import Automaton, visit
@@ -19,7 +20,7 @@ from .patterns import find_many
 from .state import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .components import Component
     from .patterns import Pattern
@@ -60,6 +61,22 @@ class ConcretePattern:
             node = child
             state = automaton.following(state, name, node)
         return state is not None and state.matches
+
+    def matching(self, root: TreeNode) -> Callable[[Names], bool]:
+        """Give `matches` for many questions about one tree.
+
+        A pattern with steps up can only be walked: that is done once, at the first question.
+        """
+        if self._automaton is not None:
+            return partial(self.matches, root)
+        found: list[set[Names]] = []
+
+        def is_found(path: Names) -> bool:
+            if not found:
+                found.append({match for match, _node in self.all(root)})
+            return path in found[0]
+
+        return is_found
 
     def all(self, root: TreeNode) -> Iterator[tuple[Names, TreeNode]]:
         """Give all matches of a tree, in path order."""

@@ -18,8 +18,10 @@ from tests.actors.outlet_helpers import Listener, Served
 from tests.machine.machine_helpers import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from khepri.actors.change_listener import Ending
+    from khepri.actors.change_outlet import ChangeOutlet
     from khepri.machine.state import Change
     from khepri.machine.tree import TreeNode
 
@@ -287,6 +289,52 @@ def test_they_are_told_so_even_if_a_function_does_not_return(served: Served) -> 
     thread.join()
 
 
+def test_a_function_that_does_not_return_when_it_is_told_so_holds_up_no_stop(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    class Stuck(Listener):
+        __slots__ = ()
+
+        def end(self, ending: Ending) -> None:
+            super().end(ending)
+            begun.set()
+            gate.wait(WAIT_SECONDS)
+
+    monkeypatch.setattr(change_outlet, "END_SECONDS", 0.0)
+    served.outlet.add(Stuck("/**", served.access.view), lambda _outlet: False)
+    stopping = threading.Thread(target=served.access.close)
+    stopping.start()
+    assert begun.wait(WAIT_SECONDS)
+    stopping.join(WAIT_SECONDS / 2)
+    has_stopped = not stopping.is_alive()
+    gate.set()
+    stopping.join()
+    assert has_stopped
+
+
+def test_one_that_leaves_while_others_are_told_keeps_nothing_from_them(served: Served) -> None:
+    class First(Listener):
+        __slots__ = ()
+
+        def take(
+            self, outlet: ChangeOutlet, before: View, after: View, changes: Sequence[Change]
+        ) -> None:
+            super().take(outlet, before, after, changes)
+            leaving.view = None  # as when the store begins its next life
+
+    first = First("/**", served.access.view)
+    served.put("/a")
+    leaving, other = (Listener("/**", served.access.view) for _ in range(2))
+    for listener in (first, leaving, other):
+        served.outlet.add(listener, served.ring)
+    served.put("/b")
+    served.outlet.deal()
+    assert first.told == [["/a", "/b"]]
+    assert other.told == [["/b"]]
+
+
 class Lasting(Listener):
     """Goes on with another tree."""
 
@@ -313,11 +361,27 @@ def test_some_go_on_with_the_next_tree_of_the_store_and_begin_anew(served: Serve
     after.put("/x")
     after.outlet.adopt(left, after.ring)
     after.outlet.deal()
+    assert lasting.told == []  # the tree may not be all that the cluster has
+    after.put("/w")
+    after.outlet.deal()
+    assert lasting.told == []
+    rings = after.rings
+    after.outlet.tree_has_come()
+    assert after.rings == rings + 1
+    after.outlet.deal()
     assert lasting.told == ["all"]
     assert after.outlet.named("one") is lasting
     after.put("/y")
     after.outlet.deal()
     assert lasting.told == ["all", ["/y"]]
+
+
+def test_nobody_comes_any_more_once_it_is_known_that_the_tree_goes(served: Served) -> None:
+    served.outlet.closes_for("joined")
+    late = Lasting("late", served.access.view)
+    served.outlet.reserve("late")
+    with pytest.raises(ServerStoppedError):  # it would not go on with the next tree
+        served.outlet.add(late, served.ring)
 
 
 def test_nobody_outlasts_a_reset(served: Served) -> None:

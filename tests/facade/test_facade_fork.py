@@ -51,6 +51,23 @@ def test_the_child_is_refused_the_parents_store_and_the_parent_goes_on(tmp_path:
     )
 
 
+def test_one_of_a_store_that_is_just_joining_is_not_read_there_either(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        """
+        from khepri.actors.default_node import default_node
+        khepri.register_projection("/*", khepri.Projection("it", "copy"))
+        table = khepri.projection("it")
+        default_node().delete_store("khepri", will_return=True)
+        def child():
+            refused(lambda: table["/who"])
+            refused(table.wait_for)
+        in_child(child)
+        assert table["/who"] == "parent"
+        """,
+    )
+
+
 def test_a_projection_is_not_read_in_the_child_where_it_would_stand_still(tmp_path: Path) -> None:
     run(
         tmp_path,

@@ -17,7 +17,7 @@ from khepri.errors import (
     ServerStoppedError,
 )
 from tests.facade.facade_helpers import PATIENCE_SECONDS, actors_of, eventually, standing_still
-from tests.facade.projection_helpers import now, register
+from tests.facade.projection_helpers import by_owner, now, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,18 +120,22 @@ def test_one_of_a_store_that_was_stopped_or_reset_is_not_read_any_more(
 ) -> None:
     store.put("/a", 1)
     table = register(store, "/a")
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(_event: object) -> None:
+        begun.set()
+        gate.wait(PATIENCE_SECONDS)
+
+    store.subscribe("/a", slow)
+    store.put("/a", 2)
+    assert begun.wait(PATIENCE_SECONDS)
     end("orders")
-
-    def has_ended() -> bool:
-        try:
-            return len(table) < 0
-        except ServerStoppedError:
-            return True
-
-    eventually(has_ended, "the end of the projection")
-    for read in readings(table):
-        with pytest.raises(ServerStoppedError, match="has ended"):
-            read()
+    try:
+        for read in readings(table):
+            with pytest.raises(ServerStoppedError, match="has ended"):
+                read()
+    finally:
+        gate.set()
     khepri.start(store_id_or_config="orders")
     assert not store.has_projection("it")
 
@@ -178,6 +182,32 @@ def test_a_snapshot_does_not_change(store: khepri.Store) -> None:
     store.put("/a/y", 2)
     assert now(table) == {"x": 1, "y": 2}
     assert dict(snapshot) == {"x": 1}
+
+
+@pytest.mark.parametrize("function", ["copy", by_owner])
+def test_one_that_has_ended_keeps_no_tree(store: khepri.Store, function: Any) -> None:
+    store.put("/n", {"owner": "alice"})
+    keeper = register(store, "/n", function)._keeper
+    assert len(keeper._content.records()) == 1
+    store.unregister_projections(["it"])
+    assert keeper.view is None
+    assert keeper.outlet is None
+    assert len(keeper._content.records()) == 0
+
+
+def test_who_walks_a_table_walks_one_moment(store: khepri.Store) -> None:
+    for number in range(5):
+        store.put(f"/q/{number}", number)
+    table = register(store, "/q/*", lambda path, data: (path.name, data))
+    items, values, keys = iter(table.items()), iter(table.values()), iter(table)
+    store.delete_many("/q/*")
+    assert now(table) == {}
+    expected = {str(number): number for number in range(5)}
+    assert dict(items) == expected
+    assert sorted(values) == sorted(expected.values())
+    assert set(keys) == set(expected)
+    assert table == {}
+    assert table != expected
 
 
 def test_what_is_written_together_is_seen_together(store: khepri.Store) -> None:

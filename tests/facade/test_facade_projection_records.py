@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from math import log2
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from khepri.machine.tree import NO_CHILDREN, TreeNode
+from khepri.machine.values import encode_value
+from khepri.projection_content import Simple
 from khepri.projection_records import Draft
 
 if TYPE_CHECKING:
@@ -50,3 +54,31 @@ def test_it_goes_back_to_what_it_has_given() -> None:
         del draft["b"]
     assert "b" not in draft
     assert len(draft) == 1
+
+
+class Counted(str):
+    """A name that counts how often names are compared."""
+
+    __slots__ = ()
+    compared: ClassVar[int] = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_that_many_paths_have_one_key_makes_none_of_them_slow() -> None:
+    content, many = Simple(lambda path, data: ("all", (path.name, data))), 1000
+    one, other = (TreeNode(encode_value(data), 1, 1, NO_CHILDREN) for data in (1, 2))
+    paths = [(Counted(f"{number:04}"),) for number in range(many)]
+    for path in paths:
+        content.change(path, None, one)
+    for path in paths:
+        content.change(path, one, other)
+    assert dict(content.records()) == {"all": ("0999", 2)}
+    for path in paths[1:]:
+        content.change(path, other, None)
+    assert dict(content.records()) == {"all": ("0000", 2)}
+    assert Counted.compared < 3 * many * (log2(many) + 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from khepri.errors import (
     WrongTypeError,
 )
 from tests.facade.projection_helpers import by_owner, now, register, register_extended
+from tests.facade.subscription_helpers import feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -280,6 +282,7 @@ def test_what_is_no_record_is_logged_and_skipped(
 ) -> None:
     table = register(store, "/n", lambda _path, data: ("good", data) if data == 1 else result)
     store.put("/n", 1)
+    table.wait_for()  # or the feed may find both as one
     store.put("/n", 2)
     assert now(table) == {"good": 1}  # what the path had put in stays as it was
     (record,) = caplog.records
@@ -304,16 +307,22 @@ def test_a_function_that_raises_again_and_again_is_logged_once(
     assert len(now(other)) == 11
 
 
-def test_an_exit_raised_by_a_function_does_not_end_the_feed(store: khepri.Store) -> None:
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, KeyboardInterrupt])
+def test_whatever_a_function_raises_does_not_end_the_feed(
+    store: khepri.Store, error: type[BaseException]
+) -> None:
     def leave(_path: Path, data: Any) -> Any:
         if data == "exit":
-            raise SystemExit(1)
+            raise error(1)
         return (data, data)
 
     table = register(store, "/n", leave)
+    before = feed()
     store.put("/n", "exit")
+    table.wait_for()
     store.put("/n", 1)
     assert now(table) == {1: 1}
+    assert feed() is before
 
 
 # --- all of it
@@ -327,6 +336,10 @@ def test_the_module_has_the_same_functions(store: khepri.Store) -> None:
     assert repr(khepri.projection("it", store_id="orders")) == "<projection 'it' of 'orders'>"
     assert list(khepri.unregister_projections("all", store_id="orders")) == ["it"]
     assert repr(Projection("it", "copy")) == "<projection 'it'>"
+
+
+async def unawaited(*_told: object) -> None:
+    """What it would give nobody would await."""
 
 
 def test_misuse_is_told_at_once(store: khepri.Store) -> None:
@@ -346,6 +359,10 @@ def test_misuse_is_told_at_once(store: khepri.Store) -> None:
         (lambda: store.register_projection("/a", "copy"), WrongTypeError),  # type: ignore[arg-type]
         (lambda: store.unregister_projections("table"), WrongTypeError),
         (lambda: store.unregister_projections(5), WrongTypeError),  # type: ignore[arg-type]
+        (lambda: store.unregister_projections([[]]), WrongTypeError),  # type: ignore[list-item]
+        (lambda: store.has_projection([]), WrongTypeError),  # type: ignore[arg-type]
+        (lambda: store.projection([]), WrongTypeError),  # type: ignore[arg-type]
+        (lambda: Projection("it", unawaited, extended=True), WrongTypeError),
         (lambda: table.wait_for(5), WrongTypeError),  # type: ignore[arg-type]
         (lambda: table.wait_for(timeout=-1), InvalidOptionError),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -153,16 +154,21 @@ def test_a_function_that_raises_harms_nobody_and_is_logged_once(
     def exits(_event: object) -> None:
         raise SystemExit(1)
 
+    def cancelled(_event: object) -> None:
+        raise asyncio.CancelledError
+
     store.subscribe("/n", broken)
     store.subscribe("/n", exits)
+    store.subscribe("/n", cancelled)
+    before = feed()
     store.subscribe("/n", told)
     for number in range(5):
         store.put("/n", number)
         told.next()
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == [
         "<subscription to /n of 'orders'> failed"
-    ] * 2
-    assert feed().is_alive()
+    ] * 3
+    assert feed() is before
 
 
 def test_a_function_may_write_and_close_its_subscription(store: khepri.Store) -> None:
@@ -199,6 +205,10 @@ def test_two_stores_tell_their_own(store: khepri.Store, told: Told) -> None:
         assert told.changes() == [("/n", "create", 2)]
 
 
+async def unawaited(*_told: object) -> None:
+    """What it would give nobody would await."""
+
+
 def test_misuse_is_told_at_once(store: khepri.Store, told: Told) -> None:
     with khepri.open("other", "other") as other:
         foreign = other.view()
@@ -206,6 +216,7 @@ def test_misuse_is_told_at_once(store: khepri.Store, told: Told) -> None:
         (lambda: store.subscribe(5, told), InvalidPathError),  # type: ignore[arg-type]
         (lambda: store.subscribe("/a", "told"), WrongTypeError),  # type: ignore[arg-type]
         (lambda: store.subscribe("/a", None), WrongTypeError),  # type: ignore[arg-type]
+        (lambda: store.subscribe("/a", unawaited), WrongTypeError),
         (lambda: store.subscribe("/a", told, since=5), WrongTypeError),  # type: ignore[arg-type]
         (lambda: store.subscribe("/a", told, since=foreign), InvalidOptionError),
         (lambda: store.subscribe("/a", told, props_to_return=["x"]), InvalidOptionError),

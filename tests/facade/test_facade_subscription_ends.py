@@ -41,6 +41,17 @@ def test_a_closed_one_tells_nothing_more(store: khepri.Store, told: Told) -> Non
     assert not store.access.outlet.listens
 
 
+def test_one_that_has_ended_keeps_no_tree(store: khepri.Store, told: Told) -> None:
+    closed, stopped = (store.subscribe("/n", told) for _ in range(2))
+    closed.close()
+    khepri.stop("orders")
+    assert isinstance(told.next(), messages.SubscriptionEnded)
+    eventually(lambda: stopped.view is None)
+    for one in (closed, stopped):
+        assert one.view is None
+        assert one.outlet is None
+
+
 def test_a_store_to_which_nobody_listens_notes_nothing(store: khepri.Store, told: Told) -> None:
     outlet = store.access.outlet
     assert not outlet.wants_changes
@@ -102,6 +113,36 @@ def test_a_stop_of_the_node_does_not_wait_for_a_function_that_does_not_return(
     default_node().stop()
     assert isinstance(told.next(), messages.SubscriptionEnded)
     gate.set()
+
+
+def test_a_stop_of_the_node_does_not_wait_for_one_that_never_returns_whatever_it_is_told(
+    store: khepri.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, gate, begun = Told(), threading.Event(), threading.Event()
+    calls: list[object] = []
+
+    def stuck(event: object) -> None:
+        calls.append(event)
+        begun.set()
+        gate.wait(60)
+        if isinstance(event, messages.SubscriptionEnded):
+            told(event)
+
+    monkeypatch.setattr(node_supervision, "FEED_STOP_SECONDS", 0.2)
+    subscription = store.subscribe("/n", stuck)
+    other = store.subscribe("/n", told)
+    store.put("/n", 1)
+    assert begun.wait(PATIENCE_SECONDS)
+    stopping = threading.Thread(target=default_node().stop, daemon=True)
+    stopping.start()
+    stopping.join(PATIENCE_SECONDS)
+    try:
+        assert not stopping.is_alive()
+        assert told.next() == messages.SubscriptionEnded("orders", other, "stopped")
+        assert len(calls) == 1  # it is never called twice at once
+    finally:
+        gate.set()
+    assert told.next() == messages.SubscriptionEnded("orders", subscription, "stopped")
 
 
 def test_it_outlives_a_crash_of_the_server(store: khepri.Store, told: Told) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from khepri.machine import concrete_pattern
 from khepri.machine.concrete_pattern import ConcretePattern
 from khepri.machine.conditions import (
     IfAll,
@@ -23,13 +24,18 @@ from khepri.machine.edit import subtree
 from khepri.machine.names import PARENT
 from khepri.machine.paths import resolve_path
 from khepri.machine.pattern_index import PatternIndex
-from khepri.machine.patterns import path_matches
+from khepri.machine.patterns import find_many, path_matches
+from khepri.machine.tree import NO_CHILDREN, TreeNode
+from khepri.machine.unix_paths import STAR
 from tests.machine import pattern_helpers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from khepri.machine.components import Component
     from khepri.machine.paths import PathLike
-    from khepri.machine.tree import TreeNode
+    from khepri.machine.patterns import Pattern
+    from khepri.machine.tree import Names
 
 
 def prepared(path: PathLike) -> ConcretePattern:
@@ -43,7 +49,26 @@ def test_it_matches_what_path_matches_says(root: TreeNode, components: Any) -> N
     paths = [path for path, _ in subtree((), root)]
     expected = [path for path in paths if path_matches(root, pattern, path)]
     assert [path for path in paths if concrete.matches(root, path)] == expected
+    assert list(filter(concrete.matching(root), paths)) == expected
     assert sorted(path for path, _ in concrete.all(root)) == sorted(expected)
+
+
+def test_many_questions_about_one_tree_walk_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    walks: list[TreeNode] = []
+
+    def walked(root: TreeNode, pattern: Pattern) -> Iterator[tuple[Names, TreeNode]]:
+        walks.append(root)
+        return find_many(root, pattern)
+
+    monkeypatch.setattr(concrete_pattern, "find_many", walked)
+    names = [f"{number}" for number in range(100)]
+    children = {name: TreeNode(None, 1, 1, NO_CHILDREN) for name in names}
+    root = TreeNode(None, 1, 1, children)
+    is_match = prepared((STAR, PARENT, STAR)).matching(root)
+    assert walks == []
+    assert all(is_match((name,)) for name in names)
+    assert not is_match(("other",))
+    assert walks == [root]
 
 
 @given(pattern_helpers.trees(), pattern_helpers.trees(), pattern_helpers.patterns)
