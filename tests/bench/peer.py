@@ -99,7 +99,10 @@ def put_for_a_while(
             self.values[path] = data
 
     workload = BY_NAME[workload_name]
-    with tempfile.TemporaryDirectory(dir=directory, prefix="peer-") as temporary:
+    # Its journal's thread may still write while what it has written is removed.
+    with tempfile.TemporaryDirectory(
+        dir=directory, prefix="peer-", ignore_cleanup_errors=True
+    ) as temporary:
         conf = pysyncobj.SyncObjConf(
             journalFile=str(Path(temporary) / "journal"),
             fullDumpFile=str(Path(temporary) / "dump"),
