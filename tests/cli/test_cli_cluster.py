@@ -141,7 +141,11 @@ def test_a_signal_ends_a_daemon_whichever_thread_takes_it(site: Site) -> None:
 
 
 def test_a_daemon_whose_terminal_is_closed_stops_in_order(site: Site) -> None:
-    alice = site.serve(site.name("alice"))
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else it is inherited, as after nohup
+    try:
+        alice = site.serve(site.name("alice"))
+    finally:
+        signal.signal(signal.SIGHUP, before)
     alice.wait_for("ready: ")
     assert alice.end(signal.SIGHUP) == 0
     assert "has stopped" in alice.wait_for("has stopped")
