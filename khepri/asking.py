@@ -111,10 +111,7 @@ def ask_cluster(  # noqa: PLR0917 - who asks whom for what, and until when
             elif reason not in _TRANSIENT:
                 raise
             else:
-                leader = error.facts.get("leader")
-                # Who asks others about itself, as to join them, is not the one to decide it.
-                is_itself = leader == node.name != asked
-                silent, target = 0, candidates[0] if is_itself else leader or candidates[0]
+                silent, target = 0, error.facts.get("leader") or candidates[0]
         except ClusterChangeNotPermittedError as error:
             silent, refusal = 0, error
         except (JoinError, NoSuchServerError, ServerStoppedError, KhepriTimeoutError) as error:

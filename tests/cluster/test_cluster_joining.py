@@ -391,25 +391,6 @@ def test_a_join_that_goes_on_ends_as_the_kind_of_member_it_is_to_be(
         await_equal_trees(cluster)
 
 
-def test_who_joins_is_not_asked_to_decide_about_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one that was made the only member by force, whose higher term the others have seen."""
-    with Apart(2) as cluster:
-        node = cluster.node(1)
-        asked: list[str] = []
-        call = node.call
-
-        def call_and_be_misled(target: str, function: str, *rest: Any) -> object:
-            if function == "remove_member":
-                asked.append(target)
-                if len(asked) == 1:
-                    raise NotDoneError("no", reason="not_leader", leader=node.name)
-            return call(target, function, *rest)
-
-        monkeypatch.setattr(node, "call", call_and_be_misled)
-        cluster.join(1, 0)
-        assert asked == ["node0", "node0"]
-
-
 def test_a_newcomer_that_was_made_the_only_member_by_force_does_not_go_on_with_its_join(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
