@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import khepri
+from khepri import types
 from khepri.errors import KhepriTimeoutError
 from khepri.management import ClusterManager
 from khepri.testing.local_cluster import DIRECTORY, LocalCluster
@@ -51,14 +52,31 @@ def writes(store: khepri.Store, wait: float) -> Calls:
         "create": lambda: store.create("/p", 1, timeout=wait),
         "delete": lambda: store.delete("/known", timeout=wait),
         "delete_many": lambda: store.delete_many("/known", timeout=wait),
+        "import_": lambda: store.import_(OneTreeNode(), timeout=wait),
         "increment": lambda: store.increment("/n", timeout=wait),
         "move": lambda: store.move("/known", "/other", timeout=wait),
         "put": lambda: store.put("/p", 1, timeout=wait),
         "put_many": lambda: store.put_many("/known", 2, timeout=wait),
+        "register_trigger": lambda: store.register_trigger("t", "/p", "/known", timeout=wait),
         "touch": lambda: store.touch("/known", timeout=wait),
         "transaction": lambda: store.transaction(lambda it: it.put("/p", 1), timeout=wait),
+        "unregister_trigger": lambda: store.unregister_trigger("t", timeout=wait),
         "update": lambda: store.update("/known", 2, timeout=wait),
     }
+
+
+class OneTreeNode:
+    """A backup of one tree node."""
+
+    def __init__(self) -> None:
+        self.nodes = [types.ExportedNode.of("/p", 1)]
+
+    def read(self) -> list[types.ExportedNode]:
+        nodes, self.nodes = self.nodes, []
+        return nodes
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def advanced(store: khepri.Store, wait: float) -> Calls:
@@ -92,6 +110,7 @@ def consistent_reads(store: khepri.Store, wait: float) -> Calls:
         "count": lambda: store.count("/*", favor="consistency", timeout=wait),
         "diff": lambda: store.diff("/", since, favor="consistency", timeout=wait),
         "exists": lambda: store.exists("/known", favor="consistency", timeout=wait),
+        "export": lambda: store.export("backup", favor="consistency", timeout=wait),
         "fence": lambda: store.fence(timeout=wait),
         "filter": lambda: store.filter("/*", nothing, favor="consistency", timeout=wait),
         "follow": lambda: next(store.follow("/", timeout=wait)),
@@ -105,6 +124,8 @@ def consistent_reads(store: khepri.Store, wait: float) -> Calls:
         "is_empty": lambda: store.is_empty(favor="consistency", timeout=wait),
         "is_sproc": lambda: store.is_sproc("/known", favor="consistency", timeout=wait),
         "map": lambda: store.map("/*", nothing, favor="consistency", timeout=wait),
+        "run_sproc": lambda: store.run_sproc("/known", favor="consistency", timeout=wait),
+        "triggers": lambda: store.triggers(favor="consistency", timeout=wait),
         "view": lambda: store.view(favor="consistency", timeout=wait),
     }
 
@@ -190,6 +211,9 @@ def test_no_function_is_missing_here(cluster: LocalCluster) -> None:
     of_a_store = set(writes(store, 1)) | set(consistent_reads(store, 1))
     # `change` is what `adv` is made of; `access` and `node` only say where the store is.
     of_others = {"access", "adv", "change", "node", "store_id"}
+    # What is derived here asks nobody else.
+    of_others |= {"subscribe", "unsubscribe", "projection", "has_projection"}
+    of_others |= {"register_projection", "unregister_projections"}
     assert of_a_store == public(khepri.Store) - of_others
     assert set(advanced(store, 1)) == public(type(store.adv)) - {"of"}
     of_the_cluster = set(local_management(cluster, 0, 1)) | {
