@@ -39,6 +39,13 @@ MAX_UNWRITTEN_APPENDS = 2
 MAX_COMMANDS_WRITTEN_HERE = 64
 """Up to so many commands in flight, a server that is alone writes them in its own thread."""
 
+MAX_COMMANDS_PREPARED = 32
+"""Up to so many commands in flight, a server that writes them works out meanwhile what they do.
+
+One caller has 6 % more puts by it and 16 have 5 %, 64 had 2 % fewer: all of them want the
+interpreter that is free while the disk writes.
+"""
+
 MAX_BYTES_WRITTEN_HERE = 64 * 1024
 """Up to so many bytes of data a follower writes in its own thread."""
 
@@ -197,6 +204,14 @@ class CommandFlow:
             is_small = self.pump.origin.commands_in_flight <= MAX_COMMANDS_WRITTEN_HERE
             return is_small and len(core.configuration.members) == 1
         return sum([len(entry.data) for entry in append.entries]) <= MAX_BYTES_WRITTEN_HERE
+
+    def may_prepare(self, append: AppendEntries, core: RaftCore) -> bool:
+        """Tell whether to work out what is being written here, for as long as the disk has it."""
+        return (
+            core.role is Role.LEADER
+            and len(append.entries) == 1
+            and self.pump.origin.commands_in_flight <= MAX_COMMANDS_PREPARED
+        )
 
     def written(self, sequence: int) -> bool:
         """Note that an append is durable, and thereby that the disk works.

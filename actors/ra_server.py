@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -313,7 +314,10 @@ class RaServer(KhepriActor):
             owes = self._to_apply or self._replies or self._waiters.are_there
             if owes and core.role is Role.LEADER:
                 self._conclude()  # who waits has the reply before this thread waits for the disk
-            written = log.write(append, self.reference)
+            meanwhile = None
+            if flow.may_prepare(append, core):
+                meanwhile = partial(self._prepare, append.entries[0])
+            written = log.write(append, self.reference, meanwhile)
             if written is not None:
                 now = self.clock()
                 self._decide([written], now, is_due=flow.due(core) <= now)
@@ -417,6 +421,13 @@ class RaServer(KhepriActor):
                 self._snapshots.pass_on(one)
             case _:
                 assert_never(one)
+
+    def _prepare(self, entry: Entry) -> None:
+        """Work out what an entry will do, while the disk has it."""
+        machine = self._machine
+        if entry.index == machine.view.index + 1 and entry.kind is EntryKind.COMMANDS:
+            self._changes.begin(machine)
+            machine.prepare(entry.data)
 
     def _apply_all(self) -> None:
         entries, self._to_apply = self._to_apply, []

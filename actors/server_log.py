@@ -13,6 +13,8 @@ from .wal_writer import WriteEntries
 from .written_notice import WrittenNotice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from khepri.raft.core import RaftCore
     from khepri.raft.effects import AppendEntries
     from khepri.raft.events import Event
@@ -45,9 +47,21 @@ class ServerLog:
         self._flow.written(written.sequence)
         return [written]
 
-    def write(self, append: AppendEntries, server: ActorReference) -> LogWritten | None:
-        """Make entries durable here and now; None if the WalWriter will do it after all."""
-        if not self._setup.storage.shared_log.write_now(self._setup.uid, append.entries):
+    def write(
+        self,
+        append: AppendEntries,
+        server: ActorReference,
+        meanwhile: Callable[[], object] | None,
+    ) -> LogWritten | None:
+        """Make entries durable here and now; None if the WalWriter will do it after all.
+
+        Args:
+            append: what to write.
+            server: told when the WalWriter has done it.
+            meanwhile: called while the disk writes, or not at all; must not raise.
+        """
+        shared_log = self._setup.storage.shared_log
+        if not shared_log.write_now(self._setup.uid, append.entries, meanwhile):
             self.hand_on(append, server)
             return None
         self._has_written = True

@@ -74,11 +74,21 @@ class SharedLog:
             yield log
             log.confirm()
 
-    def write_now(self, uid: str, entries: Sequence[Entry]) -> bool:
+    def write_now(
+        self,
+        uid: str,
+        entries: Sequence[Entry],
+        meanwhile: Callable[[], object] | None = None,
+    ) -> bool:
         """Write entries in this thread if nobody else wants the log; a server.
 
         Only with all that this store had written before confirmed: nothing of it may be on its
         way to the WalWriter. To be followed by `confirm`, after all that others wait for.
+
+        Args:
+            uid: the store's.
+            entries: what to write, at least one.
+            meanwhile: as for `khepri.log.interface.WriteAheadLog.write`.
 
         Returns:
             whether they are durable. If not, the WalWriter is to write them: it will see what is
@@ -94,7 +104,7 @@ class SharedLog:
         try:
             log = self._log
             append = Append(uid, entries[0].index, entries)
-            if log is None or log.write([append], confirm=False):
+            if log is None or log.write([append], confirm=False, meanwhile=meanwhile):
                 return False
             ended = self._clock()
             if ended - started > SLOW_WRITE_SECONDS:

@@ -56,6 +56,13 @@ class File(Protocol):
         """Write all of `data`, not yet durably. After an error any part of it may be there."""
         ...
 
+    def begin_writing(self, offset: int, size_bytes: int) -> None:
+        """Have the disk begin with what was written there, without waiting for it. A hint.
+
+        It promises nothing, and never raises: errors are those of the next `fdatasync`.
+        """
+        ...
+
     def fdatasync(self) -> None:
         """Make everything written so far durable.
 

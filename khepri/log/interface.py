@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from khepri.raft.types import Entry, HardState, Index, SnapshotMeta
 
@@ -83,7 +83,13 @@ class RecoveredStore:
 class WriteAheadLog(Protocol):
     """The one log of a Ra system, shared by its stores. Owner: the WalWriter actor."""
 
-    def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
+    def write(
+        self,
+        appends: Sequence[Append],
+        *,
+        confirm: bool = True,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Gap]:
         """Make one batch durable: one pwrite and one fdatasync for all stores in it.
 
         On return every append is on disk, except those of the returned gaps, of which nothing
@@ -96,6 +102,8 @@ class WriteAheadLog(Protocol):
         Args:
             appends: of any stores, oldest first.
             confirm: whether to call `confirm` at once.
+            meanwhile: called once the disk has begun, before anything is durable, or not at all;
+                must not raise. The batch waits for it, so it should be short.
 
         Raises:
             DiskFullError: no space. Nothing changed; a later call works when there is space.

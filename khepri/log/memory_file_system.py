@@ -89,6 +89,9 @@ class MemoryFile:
         if len(fits) < len(data):
             raise _posix_error(errno.ENOSPC, self.path)
 
+    def begin_writing(self, offset: int, size_bytes: int) -> None:
+        """See `File.begin_writing`: here, too, a power loss may take it or leave it."""
+
     def fdatasync(self) -> None:
         """See `File.fdatasync`."""
         node = self._alive()

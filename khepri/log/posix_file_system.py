@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .file_system import DirectoryLock, File
 
 
+_ADVICE: Final[int | None] = getattr(os, "POSIX_FADV_DONTNEED", None)
+"""Where there is this advice, the kernel follows it by beginning to write what is dirty."""
+
+
 class _Translated:
     """``with _Translated(path):`` turns OSErrors into StorageErrors."""
 
@@ -70,6 +74,12 @@ class PosixFile:
                 written += os.pwrite(self._descriptor, rest, offset + written)
         except OSError as error:
             raise storage_error(error, self.path) from error
+
+    def begin_writing(self, offset: int, size_bytes: int) -> None:
+        """See `File.begin_writing`."""
+        if _ADVICE is not None:
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(self._descriptor, offset, size_bytes, _ADVICE)
 
     def fdatasync(self) -> None:
         """See `File.fdatasync`."""

@@ -36,6 +36,11 @@ class SharedFile:
         with self._lock:
             self._inner.pwrite(data, offset)
 
+    def begin_writing(self, offset: int, size_bytes: int) -> None:
+        """See `file_system.File.begin_writing`."""
+        with self._lock:
+            self._inner.begin_writing(offset, size_bytes)
+
     def fdatasync(self) -> None:
         """See `file_system.File.fdatasync`."""
         with self._lock:

@@ -32,7 +32,7 @@ from .interface import ClosedFile, Gap
 from .log_file import DATA_OFFSET, encode_batch, encode_confirmation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .interface import Append
     from .log_folder import LogFolder, NewLogFile
@@ -79,7 +79,13 @@ class WriteAheadLog:
         self._is_confirmed = True
         self._closed: list[ClosedFile] = []
 
-    def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
+    def write(
+        self,
+        appends: Sequence[Append],
+        *,
+        confirm: bool = True,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Gap]:
         """See `interface.WriteAheadLog.write`."""
         accepted: list[Append] = []
         gaps: list[Gap] = []
@@ -98,7 +104,7 @@ class WriteAheadLog:
                 reached[uid] = min(last, Index(first_index - 1))
             accepted.append(append)
         if accepted:
-            self._write_batch(accepted)
+            self._write_batch(accepted, meanwhile)
             self._last_indexes.update(reached)
             if confirm:
                 self.confirm()
@@ -146,13 +152,15 @@ class WriteAheadLog:
             with suppress(StorageError):
                 current.file.close()
 
-    def _write_batch(self, appends: Sequence[Append]) -> None:
+    def _write_batch(
+        self, appends: Sequence[Append], meanwhile: Callable[[], object] | None
+    ) -> None:
         current, file_bytes = self._current, self._file_bytes
         if current is not None:
             frame = encode_batch(self._folder.next_batch, current.header.salt, appends)
             if self._offset + len(frame) + HEADER_BYTES <= current.header.size_bytes:
                 try:
-                    self._write_frame(current, frame)
+                    self._write_frame(current, frame, meanwhile)
                 except StorageError as error:
                     _logger.warning(
                         "%s is given up, trying with a new file: %s", current.path, error
@@ -193,11 +201,19 @@ class WriteAheadLog:
     def _prepare(self, size_bytes: int) -> NewLogFile:
         return self._folder.prepare(self._next_sequence, self._folder.next_batch, size_bytes)
 
-    def _write_frame(self, current: NewLogFile, frame: bytes) -> None:
+    def _write_frame(
+        self,
+        current: NewLogFile,
+        frame: bytes,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
         """Write and sync. A file that fails once is never written again."""
         file = current.file
         try:
             file.pwrite(frame, self._offset)
+            if meanwhile is not None:
+                file.begin_writing(self._offset, len(frame))
+                meanwhile()
             file.fdatasync()
         except StorageError:
             self._retire_current()

@@ -27,6 +27,7 @@ from .entries import decode_entry
 from .expiry import expire
 from .names import MAX_PATH_COMPONENTS
 from .operations import OPERATIONS
+from .prepared import Prepared
 from .replies import (
     DONE,
     batch_failed,
@@ -140,6 +141,7 @@ class Machine:
 
     __slots__ = (
         "_changes",
+        "_prepared",
         "_sessions",
         "_settings",
         "_time_milliseconds",
@@ -153,8 +155,9 @@ class Machine:
         self._settings = settings or MachineSettings()
         self._sessions = SessionTable(self._settings.session_expiry_milliseconds)
         self._working = WorkingTree(EMPTY_STATE)
-        self._time_milliseconds = 0
+        self._time_milliseconds: int = 0
         self._changes: list[Change] = []
+        self._prepared: Prepared | None = None
         self.view = View(EMPTY_STATE, 0, 0)
         self.wants_changes = False
 
@@ -185,6 +188,13 @@ class Machine:
             data: its payload (``entries.encode_entry``).
         """
         assert index > self.view.index, "entries are applied once, in order"
+        prepared, self._prepared = self._prepared, None
+        if (
+            prepared is not None
+            and prepared.data is data
+            and prepared.lists_changes == self.wants_changes
+        ):
+            return self._take_prepared(prepared, index, term)
         try:
             time_milliseconds, groups = decode_entry(data)
         except EncodingError:
@@ -209,15 +219,67 @@ class Machine:
                     )
                 )
         self.view = View(self._working.seal(), index, term)
-        changes: Sequence[Change] = ()
-        if self._changes:
-            changes = self._changes
-            self._changes = []
-        return Applied(results, changes, expired)
+        return Applied(results, self._take_changes(), expired)
+
+    def prepare(self, data: bytes) -> None:
+        """Work out what an entry will do if it is the next one to be applied (`prepared.py`).
+
+        Nothing is changed by it, whatever comes of the entry. Never raises.
+
+        Args:
+            data: its payload; `apply` has to be given the same object.
+        """
+        self._prepared = None
+        try:
+            time_milliseconds, groups = decode_entry(data)
+            session_id, first, _acknowledged, encoded = groups[0]
+        except (EncodingError, IndexError, MemoryError, RecursionError):
+            return  # `apply` will say so
+        working, time_before = self._working, self._time_milliseconds
+        now = max(time_before, time_milliseconds)
+        before = working.seal()
+        next_expiry = before.watch_index.expiries.next_milliseconds
+        if (
+            len(groups) != 1
+            or (next_expiry is not None and next_expiry <= now)
+            or not self._sessions.goes_on(session_id, first, now)
+        ):
+            return
+        self._time_milliseconds = now
+        try:
+            replies = self._execute(encoded)
+            state = working.seal()
+        except (MemoryError, RecursionError):
+            return  # of no consequence yet
+        finally:
+            self._time_milliseconds = time_before
+            working.go_back(before)
+            changes = self._take_changes()
+        self._prepared = Prepared(
+            data, groups[0], now, replies, state, changes, self.wants_changes
+        )
+
+    def _take_prepared(self, prepared: Prepared, index: int, term: int) -> Applied:
+        """Make true what was prepared: since then nothing was applied, or it would be gone."""
+        now = self._time_milliseconds = prepared.time_milliseconds
+        self._working.replace(prepared.state)
+        session_id, first, acknowledged, encoded = prepared.group
+        result = self._sessions.apply(
+            session_id, first, acknowledged, encoded, prepared.execute, now
+        )
+        self.view = View(prepared.state, index, term)
+        return Applied((result,), prepared.changes)
+
+    def _take_changes(self) -> Sequence[Change]:
+        if not self._changes:
+            return ()
+        changes, self._changes = self._changes, []
+        return changes
 
     def skip(self, index: int, term: int) -> None:
         """Take note of a committed entry without commands: a no-op or a membership change."""
         assert index > self.view.index, "entries are applied once, in order"
+        self._prepared = None
         self.view = View(self.view.state, index, term)
 
     def snapshot_chunks(self) -> Iterator[bytes]:

@@ -157,6 +157,18 @@ class SessionTable:
         self._next_expiry = oldest + self._expiry
         return dead
 
+    def goes_on(self, session_id: int, first: int, now_milliseconds: int) -> bool:
+        """Tell whether a group that begins with `first` is what a session is to apply next.
+
+        Not so if some session may expire with it.
+        """
+        session = self.sessions.get(session_id)
+        return (
+            session is not None
+            and first == session.last_sequence + 1
+            and now_milliseconds <= self._next_expiry
+        )
+
     def open(self, session_id: int, now_milliseconds: int) -> None:
         """Begin a session; its id comes from the place in the log, so it is new."""
         assert session_id not in self.sessions

@@ -330,6 +330,11 @@ class SimulatedServer:
 
     def _append_entries(self, one: effect.AppendEntries) -> None:
         self._append_sequence = one.sequence
+        # A real server prepares only while it leads and is alone. Here all do: what was prepared
+        # is also to be thrown away where another leader's entry takes the place.
+        first = one.entries[0]
+        if first.kind is EntryKind.COMMANDS and first.index == self.machine.view.index + 1:
+            self.machine.prepare(first.data)
         self.node.wal_writer.append(Write(one.entries, one.sequence, self))
 
     def _apply(self, one: effect.ApplyEntries) -> None:

@@ -15,7 +15,7 @@ from tests.actors.actors_helpers import SetClock
 from tests.facade.facade_helpers import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _ENTRIES = (Entry(Index(1), Term(1), EntryKind.COMMANDS, b"data"),)
 
@@ -31,10 +31,18 @@ class _Log:
         self.is_closed = False
         self.is_confirmed = True
 
-    def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
+    def write(
+        self,
+        appends: Sequence[Append],
+        *,
+        confirm: bool = True,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Gap]:
         if self.error is not None:
             raise self.error
         self.written += appends
+        if meanwhile is not None:
+            meanwhile()
         self.is_confirmed = confirm
         return self.gaps
 
@@ -58,6 +66,12 @@ def test_a_server_writes_while_nobody_else_does() -> None:
     log = _Log()
     assert _shared(log).write_now("uid", _ENTRIES)
     assert log.written == [Append("uid", Index(1), _ENTRIES)]
+
+
+def test_a_server_does_something_else_while_it_writes() -> None:
+    done: list[str] = []
+    assert _shared(_Log()).write_now("uid", _ENTRIES, lambda: done.append("it"))
+    assert done == ["it"]
 
 
 def test_what_a_server_has_written_is_confirmed_when_it_says_so_or_when_a_turn_ends() -> None:
@@ -94,10 +108,10 @@ def test_a_wal_writer_that_waits_goes_before_the_next_server() -> None:
     wal_writer = threading.Thread(target=take_a_turn)
 
     class _SlowLog(_Log):
-        def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
+        def write(self, appends: Sequence[Append], **how: Any) -> list[Gap]:
             wal_writer.start()
             eventually(lambda: shared._is_wanted, "the WalWriter waits")
-            return super().write(appends, confirm=confirm)
+            return super().write(appends, **how)
 
     slow_log = _SlowLog()
     shared._log = cast("Any", slow_log)
@@ -135,9 +149,9 @@ def test_after_a_slow_write_no_server_waits_for_the_disk_for_a_while() -> None:
     class _Stalling(_Log):
         stall_seconds = 2 * SLOW_WRITE_SECONDS
 
-        def write(self, appends: Sequence[Append], *, confirm: bool = True) -> list[Gap]:
+        def write(self, appends: Sequence[Append], **how: Any) -> list[Gap]:
             clock.now += self.stall_seconds
-            return super().write(appends, confirm=confirm)
+            return super().write(appends, **how)
 
     log = _Stalling()
     shared = SharedLog(cast("Any", log), lambda: cast("Any", None), clock)

@@ -71,6 +71,7 @@ class ForgetfulFile:
         self.path = file.path
         self.pread, self.pwrite = file.pread, file.pwrite
         self.size, self.close = file.size, file.close
+        self.begin_writing = file.begin_writing
 
     def fdatasync(self) -> None:
         if not self._file_system.forgets("fdatasync", self.path):
@@ -128,7 +129,13 @@ def test_a_sync_left_out_is_found(omission: Omission) -> None:
 class HastyLog(WriteAheadLog):
     """Acknowledges before the sync."""
 
-    def _write_frame(self, current: NewLogFile, frame: bytes) -> None:
+    def _write_frame(
+        self,
+        current: NewLogFile,
+        frame: bytes,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
+        del meanwhile
         current.file.pwrite(frame, self._offset)
         self._offset += len(frame)
         self._folder.next_batch += 1

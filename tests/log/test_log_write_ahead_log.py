@@ -57,6 +57,30 @@ def test_what_was_written_is_recovered(file_system: FileSystem, folder: str) -> 
     harness.close()
 
 
+def test_what_is_done_meanwhile_is_done_before_anything_is_durable() -> None:
+    memory = MemoryFileSystem()
+    harness, uid = opened(memory)
+    harness.write(append(uid, entries(1, 1)))  # the first one makes the file
+    seen: list[str] = []
+    memory.hook = lambda operation: seen.append(operation.name)
+    log = harness.system.write_ahead_log
+    log.write([append(uid, entries(2, 2))], meanwhile=lambda: seen.append("meanwhile"))
+    assert seen == ["pwrite", "meanwhile", "fdatasync", "pwrite"]
+    assert lose_power(memory).store().entries == entries(1, 2)
+
+
+def test_what_the_disk_refuses_is_written_elsewhere_with_nothing_done_meanwhile() -> None:
+    memory = MemoryFileSystem()
+    harness, uid = opened(memory)
+    harness.write(append(uid, entries(1, 1)))
+    memory.hook = fail(errno.EIO, "pwrite", times=1)
+    done: list[int] = []
+    log = harness.system.write_ahead_log
+    log.write([append(uid, entries(2, 2))], meanwhile=lambda: done.append(1))
+    assert not done
+    assert lose_power(memory).store().entries == entries(1, 2)
+
+
 def test_an_empty_log_is_recovered(file_system: FileSystem, folder: str) -> None:
     harness = LogHarness(file_system, folder)
     harness.register()

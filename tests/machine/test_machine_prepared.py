@@ -1,0 +1,214 @@
+"""What is worked out ahead: the same as without, taken over or thrown away, and never seen."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from khepri.machine import commands
+from khepri.machine.entries import Group, decode_entry, encode_entry
+from khepri.machine.machine import Machine
+from khepri.machine.operations import OPERATIONS
+from khepri.machine.paths import Path
+from khepri.machine.working_tree import WorkingTree
+from tests.machine.machine_helpers import Origin, path, snapshot_bytes, value
+from tests.machine.test_machine_snapshots import random_operation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from khepri.machine.machine import Applied
+    from khepri.machine.tree import TreeNode
+
+
+def told(applied: Applied) -> tuple[object, ...]:
+    """What came of an entry, to be compared."""
+    groups = [
+        (one.session_id, one.first_sequence, [*one.replies], one.status) for one in applied.groups
+    ]
+    changes = [(one.path, seen(one.old), seen(one.new), one.reason) for one in applied.changes]
+    return groups, changes, [*applied.expired_sessions], applied.garbled
+
+
+def seen(node: TreeNode | None) -> tuple[object, ...] | None:
+    if node is None:
+        return None
+    return node.payload, node.payload_version, node.child_list_version, node.size
+
+
+def next_entry(origin: Origin, *operations: commands.Operation) -> bytes:
+    """Give an entry that the origin could send now, without sending it."""
+    encoded = [commands.encode(operation) for operation in operations]
+    group = Group(origin.session_id, origin.next_sequence, origin.next_sequence, encoded)
+    return encode_entry(origin.time_milliseconds, [group])
+
+
+def put(unix: str, something: object) -> commands.Operation:
+    return commands.put(path(unix), value(something))
+
+
+def compare(seed: int, prepared_type: type[Machine] = Machine) -> int:
+    """Apply one log with and without preparing, often preparing what is not to come.
+
+    Returns:
+        how often something was prepared.
+    """
+    chance = random.Random(seed)
+    origin, plain, preparing = Origin(), Machine(), prepared_type()
+    opening = origin.log[0]
+    assert told(plain.apply(1, 1, opening)) == told(preparing.apply(1, 1, opening))
+    index, how_often = 1, 0
+    for _ in range(120):
+        origin.time_milliseconds += chance.choice([0, 1, 5, 5, 5, 1_000])
+        planned = [
+            next_entry(origin, *(random_operation(chance) for _ in range(chance.randint(1, 4))))
+            for _ in range(2)
+        ]
+        plain.wants_changes = chance.random() < 0.5
+        preparing.wants_changes = plain.wants_changes or chance.random() < 0.2
+        before = snapshot_bytes(preparing), preparing.view
+        for _ in range(chance.randint(0, 2)):
+            preparing.prepare(chance.choice(planned))
+        assert (snapshot_bytes(preparing), preparing.view) == before
+        how_often += preparing._prepared is not None
+        preparing.wants_changes = plain.wants_changes
+        index += 1
+        if chance.random() < 0.1:  # another leader had nothing for this place
+            plain.skip(index, 1)
+            preparing.skip(index, 1)
+            continue
+        data = chance.choice(planned)
+        origin.next_sequence += len(decode_entry(data)[1][0][3])
+        assert told(plain.apply(index, 1, data)) == told(preparing.apply(index, 1, data))
+        assert snapshot_bytes(plain) == snapshot_bytes(preparing)
+    return how_often
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_was_prepared_is_what_is_done(seed: int) -> None:
+    assert compare(seed) > 40
+
+
+class _Forgetless(Machine):
+    """Takes over what was prepared whatever is committed."""
+
+    def apply(self, index: int, term: int, data: bytes) -> Applied:
+        prepared = self._prepared
+        return super().apply(index, term, data if prepared is None else prepared.data)
+
+
+class _Leaky(Machine):
+    """Leaves the tree that it has worked out."""
+
+    def prepare(self, data: bytes) -> None:
+        super().prepare(data)
+        if self._prepared is not None:
+            self._working.replace(self._prepared.state)
+
+
+@pytest.mark.parametrize("planted", [_Forgetless, _Leaky])
+def test_a_machine_that_mixes_it_up_is_found(planted: type[Machine]) -> None:
+    with pytest.raises(AssertionError):
+        compare(1, planted)
+
+
+def test_what_was_prepared_is_taken_over_without_being_worked_out_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    origin = Origin()
+    origin.put("/a/b", 1)
+    data = next_entry(origin, put("/a/b", 2), commands.increment(Path(["n"]), 5))
+    origin.machine.prepare(data)
+
+    def fail(*_: object) -> Sequence[object]:
+        raise AssertionError("it was executed a second time")
+
+    monkeypatch.setattr(Machine, "_execute", fail)
+    applied = origin.machine.apply(len(origin.log) + 1, 1, data)
+    assert len(applied.groups[0].replies) == 2
+    assert origin.tree() == {"/a": None, "/a/b": 2, "/n": 5}
+
+
+def test_nobody_sees_what_was_prepared_and_another_entry_may_come_in_its_place() -> None:
+    origin = Origin()
+    origin.put("/a", 1)
+    origin.machine.prepare(next_entry(origin, put("/a", "lost"), put("/lost", 1)))
+    assert origin.tree() == {"/a": 1}
+    origin.put("/b", 2)
+    assert origin.tree() == {"/a": 1, "/b": 2}
+
+
+def test_what_was_prepared_is_void_once_anything_else_is_applied() -> None:
+    origin = Origin()
+    data = next_entry(origin, commands.increment(Path(["n"]), 1))
+    origin.machine.prepare(data)
+    other = encode_entry(1_000, [Group(77, 1, 1, [])])
+    origin.machine.apply(8, 1, other)
+    origin.machine.prepare(other)
+    origin.machine.apply(9, 1, data)
+    assert origin.tree() == {"/n": 1}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"garbage",
+        encode_entry(2_000, []),
+        encode_entry(2_000, [Group(77, 1, 1, [])]),
+        encode_entry(2_000, [Group(0, 0, 0, [commands.encode(commands.open_session(b"t"))])]),
+    ],
+    ids=["garbled", "no group", "a session that is not there", "a new session"],
+)
+def test_what_is_not_simple_is_left_to_be_applied(data: bytes) -> None:
+    plain, preparing = Origin(), Origin()
+    preparing.machine.prepare(data)
+    assert told(preparing.machine.apply(9, 1, data)) == told(plain.machine.apply(9, 1, data))
+    assert snapshot_bytes(preparing.machine) == snapshot_bytes(plain.machine)
+
+
+def test_what_expires_with_an_entry_expires_when_it_is_applied() -> None:
+    origin = Origin()
+    origin.run(commands.put(path("/short"), value(1), ttl_milliseconds=10))
+    origin.time_milliseconds += 20
+    data = next_entry(origin, commands.update(path("/short"), value(2)))
+    origin.machine.prepare(data)
+    assert origin.tree() == {"/short": 1}
+    origin.machine.apply(9, 1, data)
+    assert origin.tree() == {}
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_running_out_of_memory_or_stack_ahead_of_time_is_of_no_consequence(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = Origin()
+    data = next_entry(origin, put("/a", 1), commands.increment(Path(["n"]), 1))
+
+    def run_out(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setitem(OPERATIONS, commands.INCREMENT, run_out)
+        origin.machine.prepare(data)
+    assert origin.tree() == {}
+    origin.machine.apply(9, 1, data)
+    assert origin.tree() == {"/a": 1, "/n": 1}
+
+
+def test_a_put_that_raises_half_way_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    origin = Origin()
+    origin.put("/a/b", 1)
+    data = next_entry(origin, put("/a/b", 2), put("/a/c", 3))
+
+    def half_done(self: WorkingTree, *_: object) -> bool:
+        self._own_nothing()
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkingTree, "put", half_done)
+        origin.machine.prepare(data)
+    assert origin.tree() == {"/a": None, "/a/b": 1}
+    origin.machine.apply(9, 1, data)
+    assert origin.tree() == {"/a": None, "/a/b": 2, "/a/c": 3}
