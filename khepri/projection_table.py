@@ -17,6 +17,7 @@ from khepri.errors import (
     ServerStoppedError,
     WrongTypeError,
 )
+from khepri.machine.match_changes import match_changes
 from khepri.machine.paths import Path
 
 from .calls import DEFAULT, Deadline
@@ -206,7 +207,8 @@ class ProjectionKeeper(ChangeListener):
         if outlet is not self.outlet:
             return
         if changes:
-            for path, old, new, _reason in self.pattern.changes(before.root, after.root, changes):
+            found = match_changes(self.pattern, before.root, after.root, changes)
+            for path, old, new, _reason in found:
                 self._change(content, path, old, new, _RAISED_IN_THE_FEED)
         self._publish(outlet, after, content)
 

@@ -1,9 +1,9 @@
 """One pattern asked again and again, about one path after the other: for who is told of changes.
 
-The rule is that of ``patterns.path_matches``; here its automaton is kept, so that a question costs
-no more than the way to the tree node. Beyond that question: what of a pattern's *matches* is
-another one in a later tree. A tree node that is as it was can come or go there, if a condition
-is asked of others than itself.
+For triggers, subscriptions and projections. The rule for conditions that reach deeper is theirs
+and narrower than that of ``patterns.find_many``: such a condition may take in several levels, but
+every level it takes in must meet it. For ``**`` there is no difference. The pattern's automaton
+is kept, so that a question costs no more than the way to the tree node.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 from .automaton import Automaton, visit
 from .components import Condition, NameCondition
 from .condition_rules import reaches_deeper
-from .diff import differs
 from .names import PARENT
 from .patterns import find_many
-from .state import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from .components import Component
     from .patterns import Pattern
@@ -84,36 +82,6 @@ class ConcretePattern:
             return find_many(root, self.pattern)
         visited = visit({(): root}, self._automaton)
         return ((path, node) for path, node, state in visited if state.matches)
-
-    def changes(
-        self, old_root: TreeNode, new_root: TreeNode, changes: Iterable[Change]
-    ) -> Iterator[Change]:
-        """Give what of the matches is another one: what matches now, and what did before.
-
-        A tree node that does not match any more is told as gone, one that matches now and did not
-        before as new, though both are there before and after.
-
-        Args:
-            old_root: the tree before.
-            new_root: the tree after.
-            changes: what is different between the two, at least where the pattern may match; in
-                path order. If the pattern looks elsewhere it is walked in both trees instead.
-        """
-        if self.looks_elsewhere:
-            yield from self._compared(old_root, new_root)
-            return
-        for path, old, new, reason in changes:
-            was = old if old is not None and self.matches(old_root, path) else None
-            now = new if new is not None and self.matches(new_root, path) else None
-            if was is not None or now is not None:
-                yield Change(path, was, now, reason)
-
-    def _compared(self, old_root: TreeNode, new_root: TreeNode) -> Iterator[Change]:
-        before, after = dict(self.all(old_root)), dict(self.all(new_root))
-        for path in sorted({*before, *after}):
-            was, now = before.get(path), after.get(path)
-            if differs(was, now):
-                yield Change(path, was, now)
 
 
 def _looks_at_names(component: Component) -> bool:

@@ -3,7 +3,7 @@
 For subscriptions, projections and whatever else waits for changes. Patterns are filed in a trie by
 their components, and a path is led through all of them at once. The answer may hold too much,
 never too little: what only the tree knows (data, versions, whose parent a step up means) counts
-as met, so each pattern found has still to be tried with ``patterns.path_matches``.
+as met, so each pattern found has still to be tried (``concrete_pattern``).
 
 The index is immutable, as the tree is: a change gives a new index that shares what stayed the
 same, and any thread may read any index. Answers are sorted, so that all members agree.

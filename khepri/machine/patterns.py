@@ -7,8 +7,8 @@ Four questions, all answered on one immutable root:
 - `find_many`: which tree nodes match?
 - `place_many`: which match, and which could a put create?
 
-and `path_matches`: does this path match, without looking at others? Patterns come resolved from
-``paths.realpath``: of the specials only PARENT is left, and only after a condition.
+Whether one path matches, without looking at others, is asked of a `ConcretePattern`. Patterns come
+resolved from ``paths.realpath``: of the specials only PARENT is left, and only after a condition.
 
 Several nodes come in the order of their paths (parents first, siblings by name), each once,
 lazily. How a pattern is followed down the tree is in ``automaton.py``. No function here recurses,
@@ -247,33 +247,6 @@ def _place_below(parent: Names, steps: Sequence[Component]) -> Missing | NodeNot
         if not allows_creation(component):
             return _not_found(path, component, is_target=position == len(steps) - 1)
     return Missing(path, len(parent))
-
-
-def path_matches(root: TreeNode, pattern: Pattern, path: Names) -> bool:
-    """Tell whether the tree node at a path matches a pattern, looking only at that path.
-
-    For triggers and projections. The rule for conditions that reach deeper is theirs and narrower
-    than that of `find_many`: such a condition may take in several levels, but every level it takes
-    in must meet it. For ``**`` there is no difference.
-
-    Args:
-        root: the tree to look at; for a deleted tree node the tree as it was.
-        pattern: a resolved pattern.
-        path: where; False if nothing is there.
-    """
-    if PARENT in pattern:
-        # Whose parent is meant can depend on any sibling, so here the others have to be looked at.
-        return any(path == found for found, _node in find_many(root, pattern))
-    automaton = Automaton(pattern, every_level=True)
-    state = automaton.start("", root)
-    node = root
-    for name in path:
-        child = node.children.get(name)
-        if child is None or state is None:
-            return False
-        node = child
-        state = automaton.following(state, name, node)
-    return state is not None and state.matches
 
 
 def _path_of(item: tuple[Names, TreeNode]) -> Names:

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import immutables
 
+from .concrete_pattern import ConcretePattern
 from .conditions import IfNameMatches
-from .names import PARENT
 from .pattern_index import PatternIndex
-from .patterns import find_many, path_matches
 from .tree import is_procedure, procedure_name
 from .unix_paths import STAR_STAR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from .patterns import Pattern
     from .state import Change
@@ -50,10 +49,7 @@ class Trigger(NamedTuple):
 
     @property
     def is_by_name(self) -> bool:
-        """Whether the names on the way to a tree node say all, so the tree need not be asked.
-
-        That saves two thirds of the cost of a change that a trigger is for.
-        """
+        """Whether the names on the way to a tree node say all, so the tree need not be asked."""
         return all(
             isinstance(part, (str, IfNameMatches)) or part == STAR_STAR for part in self.pattern
         )
@@ -81,12 +77,15 @@ class Triggers(NamedTuple):
     Attributes:
         by_id: the triggers.
         patterns: theirs, to be found by path.
+        to_be_asked: theirs, prepared, of those for which the tree has to be asked. To ask is for
+            the thread that applies entries.
         actions: what is owed, by numbers that rise in the order in which it was asked for.
         next_number: of the next action; no number comes twice.
     """
 
     by_id: immutables.Map[str, Trigger]
     patterns: PatternIndex[str]
+    to_be_asked: immutables.Map[str, ConcretePattern]
     actions: immutables.Map[int, Action]
     next_number: int
 
@@ -98,9 +97,13 @@ class Triggers(NamedTuple):
     def with_trigger(self, trigger_id: str, trigger: Trigger) -> Triggers:
         """Add a trigger, instead of the one of that id if there is one."""
         without = self._without_pattern(trigger_id)
+        to_be_asked = without.to_be_asked
+        if not trigger.is_by_name:
+            to_be_asked = to_be_asked.set(trigger_id, ConcretePattern(trigger.pattern))
         return without._replace(
             by_id=without.by_id.set(trigger_id, trigger),
             patterns=without.patterns.with_pattern(trigger.pattern, trigger_id),
+            to_be_asked=to_be_asked,
         )
 
     def without_trigger(self, trigger_id: str) -> Triggers:
@@ -143,9 +146,8 @@ class Triggers(NamedTuple):
             tree = was if new is None else is_now
             for trigger_id in self.patterns.matching(path):
                 trigger = self.by_id[trigger_id]
-                if trigger.kinds >> kind & 1 and (
-                    trigger.is_by_name or tree.matches(trigger.pattern, path)
-                ):
+                pattern = self.to_be_asked.get(trigger_id)
+                if trigger.kinds >> kind & 1 and (pattern is None or tree.matches(pattern, path)):
                     procedure = _procedure_at(after, trigger.procedure_path)
                     if procedure is not None:
                         action = Action(trigger_id, procedure, path, KINDS[kind])
@@ -162,30 +164,30 @@ class Triggers(NamedTuple):
         known = self.by_id.get(trigger_id)
         if known is None:
             return self
-        return self._replace(patterns=self.patterns.without_pattern(known.pattern, trigger_id))
+        to_be_asked = self.to_be_asked
+        if trigger_id in to_be_asked:
+            to_be_asked = to_be_asked.delete(trigger_id)
+        return self._replace(
+            patterns=self.patterns.without_pattern(known.pattern, trigger_id),
+            to_be_asked=to_be_asked,
+        )
 
 
 class _Tree:
     """The tree before or after an operation, of which many paths are asked."""
 
-    __slots__ = ("_found", "_root")
+    __slots__ = ("_asked", "_root")
 
     def __init__(self, root: TreeNode) -> None:
         self._root = root
-        self._found: dict[Pattern, set[Names]] = {}
+        self._asked: dict[ConcretePattern, Callable[[Names], bool]] = {}
 
-    def matches(self, pattern: Pattern, path: Names) -> bool:
-        """Do as `path_matches`; a pattern with a step up is looked for once for all paths.
-
-        For each of them the whole family would have to be looked at, so that a deletion of a
-        large one took minutes.
-        """
-        if PARENT not in pattern:
-            return path_matches(self._root, pattern, path)
-        found = self._found.get(pattern)
-        if found is None:
-            found = self._found[pattern] = {at for at, _ in find_many(self._root, pattern)}
-        return path in found
+    def matches(self, pattern: ConcretePattern, path: Names) -> bool:
+        """Tell whether a path matches; what can only be walked is walked once for all paths."""
+        is_match = self._asked.get(pattern)
+        if is_match is None:
+            is_match = self._asked[pattern] = pattern.matching(self._root)
+        return is_match(path)
 
 
 def _procedure_at(root: TreeNode, path: Names) -> str | None:
@@ -199,4 +201,6 @@ def _procedure_at(root: TreeNode, path: Names) -> str | None:
     return procedure_name(payload) if payload and is_procedure(payload) else None
 
 
-NO_TRIGGERS: Final = Triggers(immutables.Map(), PatternIndex(), immutables.Map(), 1)
+NO_TRIGGERS: Final = Triggers(
+    immutables.Map(), PatternIndex(), immutables.Map(), immutables.Map(), 1
+)

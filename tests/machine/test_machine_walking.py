@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 
 from khepri.errors import ManyNodesDeniedError
+from khepri.machine.concrete_pattern import ConcretePattern
 from khepri.machine.condition_rules import named_target
 from khepri.machine.conditions import (
     Component,
@@ -24,7 +25,7 @@ from khepri.machine.conditions import (
 from khepri.machine.names import PARENT, ROOT, THIS
 from khepri.machine.outcomes import Found, MismatchingNode, NodeNotFound
 from khepri.machine.paths import Path, PathLike, resolve_path, targets_specific_node
-from khepri.machine.patterns import find_many, find_one, path_matches
+from khepri.machine.patterns import find_many, find_one
 from khepri.machine.unix_paths import STAR, STAR_STAR
 from tests.machine import walking_model
 from tests.machine.pattern_helpers import chain, leaf, one_node_patterns, patterns, tree, trees
@@ -32,7 +33,7 @@ from tests.machine.pattern_helpers import chain, leaf, one_node_patterns, patter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from khepri.machine.tree import Names, TreeNode
+    from khepri.machine.tree import TreeNode
 
 ABC = tree({"a": {"b": {"c": {}}}})
 SIBLINGS = tree({"a": {"x": {}}, "b": {"x": {}}, "c": {}}, {"/a": 1, "/b": 2})
@@ -167,7 +168,7 @@ def test_a_tree_deeper_than_the_stack_is_walked() -> None:
     assert sum(1 for _ in find_many(root, (STAR_STAR, IfHasData()))) == 1
     assert sum(1 for _ in find_many(root, (STAR_STAR, PARENT))) == 1500
     assert isinstance(find_one(root, ("x",) * 1500), Found)
-    assert path_matches(root, (STAR_STAR, "x"), ("x",) * 1500)
+    assert ConcretePattern((STAR_STAR, "x")).matches(root, ("x",) * 1500)
 
 
 def test_many_deep_wildcards_cost_no_more_than_their_number() -> None:
@@ -264,54 +265,3 @@ def test_what_is_found_as_one_is_what_is_found_as_many(
         assert matches == [(outcome.path, outcome.node)]
     else:
         assert matches == []
-
-
-# --- one path ----
-
-
-@pytest.mark.parametrize(
-    ("pattern", "path", "expected"),
-    [
-        ("**", "/a/b/c", True),
-        ("/a/*/c", "/a/b/c", True),
-        ("/a/*", "/a/b/c", False),
-        ("/a/b/c/*", "/a/b/c", False),
-        ("**/b", "/a/b", True),
-        ("/", "/", True),
-        ("**", "/", False),
-        ("**/x", "/a/b/x", False),
-        ("**/..", "/a/b", True),
-        ("**/..", "/a/b/c", False),
-    ],
-)
-def test_a_path_matches_a_pattern_or_not(pattern: str, path: str, expected: bool) -> None:
-    assert path_matches(ABC, resolve_path(pattern), Path(path)) is expected
-
-
-def test_on_a_path_every_level_a_path_condition_takes_in_must_meet_it() -> None:
-    """The walk finds /a/b by the same pattern; triggers and projections ask more (spec §3.2)."""
-    assert not path_matches(ABC, (IfPathMatches("b"),), ("a", "b"))
-    assert path_matches(ABC, (IfPathMatches("[ab]"),), ("a", "b"))
-
-
-@given(trees(), patterns)
-def test_paths_match_as_the_model_says(root: TreeNode, components: list[Component]) -> None:
-    pattern = resolve_path(components)
-    assume(PARENT not in pattern)
-    for path in walking_model.all_paths(root):
-        assert path_matches(root, pattern, path) == walking_model.covers(root, pattern, path)
-    assert not path_matches(root, pattern, ("no such name",))
-
-
-def _names(root: TreeNode, pattern: PathLike) -> list[Names]:
-    return [path for path, _node in find_many(root, resolve_path(pattern))]
-
-
-@given(trees(), patterns)
-def test_a_path_that_matches_is_one_the_walk_finds(
-    root: TreeNode, components: list[Component]
-) -> None:
-    matches = _names(root, components)
-    for path in walking_model.all_paths(root):
-        if path_matches(root, resolve_path(components), path):
-            assert path in matches
