@@ -14,6 +14,8 @@ from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from khepri.machine.machine_version import FIRST_VERSION
+
 from .change_outlet import ChangeOutlet
 from .own_threads import refuse_to_wait_here
 from .server_clock import server_clock
@@ -61,6 +63,7 @@ class StoreAccess:
         "joins_through",
         "joins_with_vote",
         "lease",
+        "machine_version",
         "membership",
         "outlet",
         "server",
@@ -91,6 +94,8 @@ class StoreAccess:
         self._is_closed = False
         self.view: View | None = None
         """The tree as of the last applied entry; None until recovery is done."""
+        self.machine_version = FIRST_VERSION
+        """The version of the machine that applies the log here."""
         self.lease = NO_LEASE
         """The leader's lease, while the server here leads; see `leased_view`."""
         self.transaction_turns = TransactionTurns()

@@ -30,6 +30,7 @@ from khepri.errors import DiskFullError
 from khepri.machine.commands import actions_done, encode
 from khepri.raft import effects as effect
 from khepri.raft import events as event
+from khepri.raft.machine_versions import decode_version
 from khepri.raft.types import EntryKind, Role
 
 from .actor import KhepriActor
@@ -56,6 +57,7 @@ from .server_messages import (
     SnapshotWorkerStarted,
     TakeSnapshotNow,
     WaitForLeader,
+    WaitForMachineVersion,
     WaitUntilApplied,
     WaitUntilVoter,
 )
@@ -122,6 +124,7 @@ class RaServer(KhepriActor):
         self._commit_note = recovered.commit_note
         self._machine = recovered.machine
         self._core = recovered.core
+        self._access.machine_version = self._machine.version
         try:
             self._start_with(recovered)
         except BaseException:  # an actor whose start fails is not asked to terminate
@@ -253,6 +256,8 @@ class RaServer(KhepriActor):
                 return message.make_event(ticket)
             case WaitForLeader():
                 self._waiters.wait_for_leader(ticket)
+            case WaitForMachineVersion():
+                self._waiters.wait_for_machine_version(message.version, ticket)
             case WaitUntilApplied():
                 self._waiters.wait_for_place(message, ticket)
             case WaitUntilVoter():
@@ -292,6 +297,7 @@ class RaServer(KhepriActor):
 
     def _install(self, ready: SnapshotReady) -> Event:
         self._machine = ready.machine
+        self._access.machine_version = self._machine.version
         self._changes.publish(self._machine.view)
         self._snapshots.installed(ready.meta, ready.size_bytes)
         self._flow.installed(self._machine)
@@ -442,9 +448,16 @@ class RaServer(KhepriActor):
                 if applied.changes:
                     self._changes.applied(applied.changes)
                 self._flow.applied(applied, now)
+            elif entry.kind is EntryKind.NOOP and entry.data:
+                machine.skip(entry.index, entry.term, decode_version(entry.data))
+                self._note_machine_version()
             else:
                 machine.skip(entry.index, entry.term)
             self._snapshots.grown(len(entry.data))  # the log is no shorter for what is no command
+
+    def _note_machine_version(self) -> None:
+        self._access.machine_version = version = self._machine.version
+        _logger.info("%s applies the log by version %d of the machine", self.label, version)
 
     def _note_committed(self) -> None:
         """Remember, for a restart without a leader, what is applied and also durable here."""

@@ -13,6 +13,7 @@ from khepri.errors import (
     NoSuchServerError,
     NotDoneError,
 )
+from khepri.machine.machine_version import FIRST_VERSION
 from khepri.raft.events import AddMember, ForceSingleMember, RemoveMember, TransferLeadership
 from khepri.raft.plain import as_natural
 from khepri.raft.types import Member, MemberKind, ServerId
@@ -67,9 +68,15 @@ class RemoteFunctions:
         return _answered(self._name)
 
     def cluster_of(self, store_id: object) -> KhepriFuture[Any]:
-        """Give the cluster id of a store and the nodes of its members, as known here."""
+        """Give the cluster id of a store and the nodes of its members, as known here.
+
+        And the version of its machine, if that is not the first: older releases do not know it.
+        """
         access = self._access(store_id)
-        return _answered([access.cluster_id, [m.node for m in access.known_members()]])
+        answer: list[object] = [access.cluster_id, [m.node for m in access.known_members()]]
+        if access.machine_version > FIRST_VERSION:
+            answer.append(access.machine_version)
+        return _answered(answer)
 
     def has_quorum(self, store_id: object) -> KhepriFuture[Any]:
         """Answer once a majority has confirmed who leads; asked by who is about to join.
@@ -200,6 +207,7 @@ def _plain_status(status: ServerStatus) -> dict[str, Any]:
         "snapshot_index": status.snapshot_index,
         "snapshot_bytes": status.snapshot_bytes,
         "tree_nodes": status.tree_nodes,
+        "machine_version": status.machine_version,
         "peers": [_plain_peer(peer) for peer in status.peers],
     }
 
@@ -212,6 +220,7 @@ def _plain_peer(peer: PeerStatus) -> dict[str, Any]:
         "state": peer.state,
         "is_reachable": peer.is_reachable,
         "has_forgotten": peer.has_forgotten,
+        "machine_version": peer.machine_version,
     }
 
 

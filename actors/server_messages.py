@@ -90,6 +90,13 @@ class WaitUntilVoter:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitForMachineVersion:
+    """Reply once the machine here applies the log by this version, or by a higher one."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessageFrom:
     """Unpacked: a Raft message from another member; the envelope was checked."""
 

@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from khepri.errors import UnknownFormatError
+from khepri.machine import machine_version
 from khepri.machine.machine import Machine
 from khepri.raft.core import RaftCore
 from khepri.raft.types import UNDISTRIBUTED, Member, MemberKind, ServerId
@@ -46,6 +48,7 @@ def recover_server(setup: ServerSetup) -> RecoveredServer:
 
     Raises:
         StorageError: the files cannot be read, or are not what was written; none is open.
+        UnknownFormatError: the log needs a later release.
     """
     stored: RecoveredStore = setup.wal_writer.request(ReadStore(setup.store_id)).get(
         timeout=RECOVERY_PATIENCE_SECONDS
@@ -65,7 +68,9 @@ def recover_server(setup: ServerSetup) -> RecoveredServer:
             settings=setup.config.raft_settings(),
             random=setup.random,
             committed=commit_note.found,
+            machine_version=machine_version.MACHINE_VERSION,
         )
+        check_machine_version(core.needed_machine_version, setup.store_id)
         meta_file = directory.meta(setup.uid)
         undo.pop_all()
     return RecoveredServer(
@@ -80,6 +85,22 @@ def recover_server(setup: ServerSetup) -> RecoveredServer:
     )
 
 
+def check_machine_version(needed: int, store_id: str) -> None:
+    """Refuse a store that a later release has gone over to a version unknown here.
+
+    Raises:
+        UnknownFormatError: it is one.
+    """
+    newest = machine_version.MACHINE_VERSION
+    if needed > newest:
+        raise UnknownFormatError(
+            f"the store {store_id!r} is of machine version {needed}, and this release of khepri"
+            f" knows {newest}: use the release that has written it, or a later one",
+            store_id=store_id,
+            version=needed,
+        )
+
+
 def _nameless(setup: ServerSetup) -> Member:
     """Give this member as it was while its node had no name."""
     return Member(ServerId(setup.store_id, UNDISTRIBUTED), setup.uid, MemberKind.VOTER)
@@ -90,7 +111,9 @@ def restore_machine(snapshots: Snapshots) -> tuple[Machine, int]:
     if snapshots.current is None:
         return Machine(), 0
     with closing(snapshots.open_reader()) as reader, no_garbage_collection():
-        return Machine.restore(reader.chunks(), index=reader.meta.index), reader.size_bytes
+        meta = reader.meta
+        machine = Machine.restore(reader.chunks(), index=meta.index, version=meta.machine_version)
+        return machine, reader.size_bytes
 
 
 @contextmanager

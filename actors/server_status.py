@@ -29,6 +29,8 @@ class PeerStatus:
         is_reachable: whether it has answered within the longest election timeout.
         has_forgotten: whether it lacks what it has confirmed, as when an old copy of its
             directory was put back. Delete the directory and let the node join again.
+        machine_version: the highest version of the machine that its release knows, 0 until it has
+            said so. The lowest of all members is the store's.
     """
 
     server_id: ServerId
@@ -37,6 +39,7 @@ class PeerStatus:
     state: str
     is_reachable: bool
     has_forgotten: bool
+    machine_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class ServerStatus:
         snapshot_index: the index of its newest snapshot, 0 without.
         snapshot_bytes: the size of that snapshot's file.
         tree_nodes: how many tree nodes there are, the root included.
+        machine_version: the version of the machine that applies the log here; it rises when all
+            members run a release that knows a higher one.
         peers: the other members, sorted, with how far they are; the leader alone knows, so it is
             empty elsewhere.
     """
@@ -74,6 +79,7 @@ class ServerStatus:
     snapshot_index: int
     snapshot_bytes: int
     tree_nodes: int
+    machine_version: int
     peers: tuple[PeerStatus, ...]
 
 
@@ -95,6 +101,7 @@ def server_status(access: StoreAccess, core: RaftCore, snapshots: ServerSnapshot
         snapshot_index=snapshots.last_index,
         snapshot_bytes=snapshots.last_bytes,
         tree_nodes=view.root.size,
+        machine_version=core.machine_version,
         peers=_peers(core),
     )
 
@@ -109,6 +116,7 @@ def _peers(core: RaftCore) -> tuple[PeerStatus, ...]:
             peer.state,
             peer.is_reachable,
             peer.has_forgotten,
+            peer.machine_version,
         )
         for member in core.configuration.members
         if (peer := known.get(member.server_id)) is not None

@@ -51,6 +51,7 @@ class ServerWaiters:
         self._reads_without_leader: list[Read] = []
         self._for_leader: list[KhepriFuture[Any]] = []
         self._to_be_voter: list[KhepriFuture[Any]] = []
+        self._for_version: list[tuple[int, KhepriFuture[Any]]] = []
         self._for_a_place = ReadersOfAPlace()
 
     def futures(self) -> list[KhepriFuture[Any]]:
@@ -59,6 +60,7 @@ class ServerWaiters:
         return [
             *self._for_leader,
             *self._to_be_voter,
+            *(future for _, future in self._for_version),
             *(read.future for read in reads),
             *self._for_a_place.futures(),
         ]
@@ -72,6 +74,11 @@ class ServerWaiters:
         """Reply once this member is a voter that knows its leader."""
         self.are_there = True
         self._to_be_voter.append(future)
+
+    def wait_for_machine_version(self, version: int, future: KhepriFuture[Any]) -> None:
+        """Reply once the machine is of a version."""
+        self.are_there = True
+        self._for_version.append((version, future))
 
     def wait_for_place(self, place: WaitUntilApplied, future: KhepriFuture[Any]) -> None:
         """Reply once the published tree covers a place; at once if too many wait already."""
@@ -113,6 +120,7 @@ class ServerWaiters:
         ]
         self._for_leader = [it for it in self._for_leader if not it.done()]
         self._to_be_voter = [it for it in self._to_be_voter if not it.done()]
+        self._for_version = [it for it in self._for_version if not it[1].done()]
         self._for_a_place.drop_late(now)
 
     def take_answerable(self, core: RaftCore, settled: float, view: View | None) -> Replies:
@@ -135,6 +143,12 @@ class ServerWaiters:
         if self._to_be_voter and leader is not None and core.membership is MemberKind.VOTER:
             replies += [(future, None) for future in self._to_be_voter]
             self._to_be_voter = []
+        if self._for_version:
+            current = core.machine_version
+            replies += [
+                (future, None) for version, future in self._for_version if version <= current
+            ]
+            self._for_version = [it for it in self._for_version if it[0] > current]
         if self._for_a_place and view is not None:
             replies += self._for_a_place.take_answerable(view)
         self.are_there = bool(
@@ -142,6 +156,7 @@ class ServerWaiters:
             or self._reads_without_leader
             or self._for_leader
             or self._to_be_voter
+            or self._for_version
             or self._for_a_place
         )
         return replies

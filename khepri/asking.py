@@ -20,6 +20,7 @@ from khepri.errors import (
     NotDoneError,
     ServerStoppedError,
 )
+from khepri.machine.machine_version import FIRST_VERSION
 
 from .calls import Deadline
 
@@ -146,8 +147,10 @@ def _gone(error: KhepriError, target: str) -> KhepriError:
 
 def cluster_of(
     node: Node, store_id: str, asked: str, deadline: Deadline
-) -> tuple[bytes, list[str]]:
+) -> tuple[bytes, list[str], int]:
     """Give the cluster id of a store on another node, and the nodes of the members it knows.
+
+    And the version of its machine.
 
     Raises:
         KhepriTimeoutError: the budget is spent.
@@ -158,12 +161,12 @@ def cluster_of(
         rest = deadline.remaining()
         seconds = ATTEMPT_SECONDS if rest is None else min(rest, ATTEMPT_SECONDS)
         try:
-            cluster_id, members = node.call(asked, "cluster_of", (store_id,), seconds)
+            cluster_id, members, *version = node.call(asked, "cluster_of", (store_id,), seconds)
         except KhepriTimeoutError as error:
             if deadline.is_over():
                 raise deadline.error(f"asking {asked} for its cluster", "not_applied") from error
         else:
-            return cluster_id, members
+            return cluster_id, members, version[0] if version else FIRST_VERSION
 
 
 def remove(  # noqa: PLR0917 - as `ask_cluster`

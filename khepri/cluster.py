@@ -27,6 +27,7 @@ __all__ = [
     "status",
     "stop",
     "transfer_leadership",
+    "wait_for_effective_machine_version",
     "wait_for_leader",
 ]
 
@@ -42,6 +43,7 @@ members = _default.members
 nodes = _default.nodes
 locally_known_members = _default.locally_known_members
 locally_known_nodes = _default.locally_known_nodes
+wait_for_effective_machine_version = _default.wait_for_effective_machine_version
 wait_for_leader = _default.wait_for_leader
 get_store_ids = _default.get_store_ids
 is_store_running = _default.is_store_running

@@ -7,6 +7,8 @@ from typing import Any
 
 from khepri.config import RaSystemName, StoreId, check_store_id, get_default_store_id
 from khepri.errors import DirectoryAccessError, InvalidOptionError, WrongTypeError
+from khepri.machine import machine_version
+from khepri.machine.machine_version import FIRST_VERSION
 from khepri.raft.types import ServerId
 
 
@@ -88,3 +90,26 @@ def checked_member(member: object, store_id: str | None) -> tuple[StoreId, str]:
             f"{member} is not a member of {store_id!r}", option="store_id", value=store_id
         )
     return checked_store_id(member.store_id), checked_node_name(member.node)
+
+
+def checked_machine_version(version: int | None) -> int:
+    """Give a version of the machine, the highest that this release knows for None.
+
+    Raises:
+        WrongTypeError: it is no integer.
+        InvalidOptionError: this release knows no such version.
+    """
+    if version is None:
+        return machine_version.MACHINE_VERSION
+    if type(version) is not int:
+        raise WrongTypeError(
+            f"a version is an integer, not {version!r}", option="version", value=version
+        )
+    newest = machine_version.MACHINE_VERSION
+    if not FIRST_VERSION <= version <= newest:
+        raise InvalidOptionError(
+            f"this release knows the versions {FIRST_VERSION} to {newest}, not {version}",
+            option="version",
+            value=version,
+        )
+    return version

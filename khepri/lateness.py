@@ -14,6 +14,7 @@ from khepri.actors.server_messages import (
     GetStatus,
     LowPriority,
     WaitForLeader,
+    WaitForMachineVersion,
     WaitUntilApplied,
     WaitUntilVoter,
 )
@@ -29,6 +30,7 @@ _OPERATIONS: Final[dict[type, str]] = {
     WaitUntilApplied: "the wait for a place in the log",
     WaitForLeader: "the wait for a leader",
     WaitUntilVoter: "the wait to become a voter",
+    WaitForMachineVersion: "the wait for a version of the machine",
     GetStatus: "the question for the status",
 }
 
@@ -44,9 +46,14 @@ def late_error(
         timeout_seconds: that there were.
     """
     operation = _OPERATIONS.get(type(message), "the call")
+    why = _who_leads(access)
+    if isinstance(message, WaitForMachineVersion):
+        why = (
+            f"the store is of version {access.machine_version}, and not all members are known to"
+            f" run a release that knows version {message.version}; {why}"
+        )
     return ReplyTimeoutError(
-        f"{operation} was not answered within {round(timeout_seconds or 0.0, 3)} seconds:"
-        f" {_who_leads(access)}",
+        f"{operation} was not answered within {round(timeout_seconds or 0.0, 3)} seconds: {why}",
         operation=operation,
         timeout_seconds=timeout_seconds,
         outcome="unknown",

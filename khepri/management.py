@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from khepri.actors.ra_server_config import complete_config
 from khepri.actors.registry import GetStoreIds, IsStoreRunning
 from khepri.actors.running_stores import runs_elsewhere
-from khepri.actors.server_messages import AskCore, ConsistentRead, GetStatus, WaitForLeader
+from khepri.actors.server_messages import (
+    AskCore,
+    ConsistentRead,
+    GetStatus,
+    WaitForLeader,
+    WaitForMachineVersion,
+)
 from khepri.config import RaSystemName, StoreId, get_default_store_id, get_env
 from khepri.errors import (
     NotAKhepriStoreError,
@@ -27,7 +33,13 @@ from khepri.raft.types import ServerId
 
 from .asking import TRANSFER_ATTEMPT_SECONDS, ask_cluster, remove
 from .calls import DEFAULT, Deadline, Timeout, call, check_node, node_or_default, result
-from .cluster_arguments import absolute_path, checked_member, checked_place, checked_store_id
+from .cluster_arguments import (
+    absolute_path,
+    checked_machine_version,
+    checked_member,
+    checked_place,
+    checked_store_id,
+)
 from .membership import changing, join_cluster, leave, locally_known
 from .options import Favor, is_consistent
 
@@ -285,6 +297,33 @@ class ClusterManager:
             call(self._node, store_id, WaitForLeader(), result, timeout)
         else:
             ask_cluster(self._node, store_id, asked, "has_quorum", (), Deadline(timeout))
+
+    def wait_for_effective_machine_version(
+        self,
+        version: int | None = None,
+        store_id: str | None = None,
+        timeout: Timeout = DEFAULT,
+    ) -> None:
+        """Wait until the store uses what a release has brought (Khepri's function of that name).
+
+        After an upgrade the commands of the new release can be used once every member runs it:
+        then the leader raises the version of the machine, for all from the same log entry on.
+
+        Args:
+            version: of the machine, 1 or more; the highest that this release knows if left out.
+            store_id: the default store if left out.
+            timeout: for everything. A member that is down, or runs an older release, is waited
+                for: `status` of the leader names it, `remove_member` does without it.
+
+        Raises:
+            NoSuchServerError: the store does not run here.
+            KhepriTimeoutError: not all members know the version yet.
+            WrongTypeError, InvalidOptionError: impossible arguments, or a version that this
+                release does not know.
+        """
+        wanted, store_id = checked_machine_version(version), checked_store_id(store_id)
+        if self._node.access(store_id).machine_version < wanted:
+            call(self._node, store_id, WaitForMachineVersion(wanted), result, timeout)
 
     def get_store_ids(self) -> list[StoreId]:
         """Give the ids of the stores that run here, sorted; answered by the registry."""

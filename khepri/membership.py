@@ -26,6 +26,7 @@ from khepri.errors import (
     ServerStoppedError,
     StorageError,
 )
+from khepri.machine import machine_version
 from khepri.raft.effects import RejectReason
 
 from .asking import ATTEMPT_SECONDS, PAUSE_SECONDS, ask_cluster, cluster_of, ping, remove
@@ -231,17 +232,39 @@ def _become_member(
 def _cluster_to_join(
     node: Node, store_id: str, remote: str, deadline: Deadline
 ) -> tuple[bytes, list[str]]:
-    """Do as `cluster_of`; but a store that is just joining or resetting itself is waited for."""
+    """Give its cluster id and the nodes of its members.
+
+    A store that is just joining or resetting itself is waited for.
+
+    Raises:
+        JoinError: a member here could not apply its log.
+        KhepriError: as `cluster_of`.
+    """
     rest = deadline.remaining()
     patience = Deadline(
         BETWEEN_LIVES_SECONDS if rest is None else min(rest, BETWEEN_LIVES_SECONDS)
     )
     while True:
         try:
-            return cluster_of(node, store_id, remote, deadline)
+            cluster_id, members, version = cluster_of(node, store_id, remote, deadline)
         except NoSuchServerError:
             if patience.is_over():
                 raise
+        else:
+            newest = machine_version.MACHINE_VERSION
+            if version > newest:
+                why = (
+                    f"it is of machine version {version}, and the release of khepri here knows"
+                    f" {newest}: install a later one"
+                )
+                raise JoinError(
+                    f"the store {store_id!r} on {remote} cannot be joined: {why}; the one here is"
+                    " as it was",
+                    store_id=store_id,
+                    node=remote,
+                    reason=why,
+                )
+            return cluster_id, members
         threading.Event().wait(PAUSE_SECONDS)
 
 

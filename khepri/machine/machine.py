@@ -25,6 +25,7 @@ from .command_codes import PUT, PUT_FAMILY
 from .edit import Edit
 from .entries import decode_entry
 from .expiry import expire
+from .machine_version import FIRST_VERSION, SINCE
 from .names import MAX_PATH_COMPONENTS
 from .operations import OPERATIONS
 from .prepared import Prepared
@@ -134,6 +135,7 @@ class Machine:
     it is replaced as a whole, once per entry.
 
     Attributes:
+        version: of the machine, in effect for the next entry (``machine_version.py``).
         view: the published tree.
         wants_changes: whether `Applied.changes` is filled; local, not replicated. Filling it makes
             plain puts about twice as dear.
@@ -146,6 +148,7 @@ class Machine:
         "_settings",
         "_time_milliseconds",
         "_working",
+        "version",
         "view",
         "wants_changes",
     )
@@ -158,6 +161,7 @@ class Machine:
         self._time_milliseconds: int = 0
         self._changes: list[Change] = []
         self._prepared: Prepared | None = None
+        self.version = FIRST_VERSION
         self.view = View(EMPTY_STATE, 0, 0)
         self.wants_changes = False
 
@@ -276,10 +280,18 @@ class Machine:
         changes, self._changes = self._changes, []
         return changes
 
-    def skip(self, index: int, term: int) -> None:
-        """Take note of a committed entry without commands: a no-op or a membership change."""
+    def skip(self, index: int, term: int, raised_to: int | None = None) -> None:
+        """Take note of a committed entry without commands: a no-op or a membership change.
+
+        Args:
+            index: its log index.
+            term: its term.
+            raised_to: the version of the machine that is in effect behind it, if it says one.
+        """
         assert index > self.view.index, "entries are applied once, in order"
         self._prepared = None
+        if raised_to is not None:
+            self.version = max(self.version, raised_to)
         self.view = View(self.view.state, index, term)
 
     def snapshot_chunks(self) -> Iterator[bytes]:
@@ -306,6 +318,7 @@ class Machine:
         chunks: Iterable[bytes],
         settings: MachineSettings | None = None,
         index: int | None = None,
+        version: int = FIRST_VERSION,
     ) -> Machine:
         """Make a machine from a snapshot.
 
@@ -313,6 +326,7 @@ class Machine:
             chunks: what `snapshot_chunks` gave, on this or on another member.
             settings: as for a new machine.
             index: the log index that it is said to stand for, if anything says so.
+            version: the version of the machine there.
 
         Raises:
             DataCorruptionError: the chunks are not a whole snapshot.
@@ -320,6 +334,7 @@ class Machine:
         """
         snapshot = read_chunks(chunks, index)
         machine = cls(settings)
+        machine.version = version
         machine._sessions.load_plain(snapshot.sessions)
         machine._working = WorkingTree(snapshot.state)
         machine._time_milliseconds = snapshot.time_milliseconds
@@ -394,7 +409,8 @@ class Machine:
         if operation[0] == commands.BATCH:
             return self._run_batch(state, operation)
         run = OPERATIONS.get(operation[0])
-        if run is None:
+        # Before its version is in effect, a command is to this release what it is to older ones.
+        if run is None or SINCE.get(operation[0], FIRST_VERSION) > self.version:
             return command_failed(f"unknown command {operation[0]!a:.40}")
         edit = self._edit(state)
         reply = run(edit, *operation[1:])

@@ -37,6 +37,7 @@ from .events import (
 from .follower import Follower
 from .inbox import receive
 from .leader import Leader
+from .machine_versions import FIRST_VERSION
 from .server import Server
 from .types import HardState, Index, SnapshotMeta
 
@@ -72,6 +73,7 @@ class RaftCore:
         settings: RaftSettings,
         random: Callable[[], float],
         committed: tuple[Index, Term] | None = None,
+        machine_version: int = FIRST_VERSION,
     ) -> None:
         """Start from what is on disk.
 
@@ -90,6 +92,7 @@ class RaftCore:
             committed: index and term of an entry that this member once knew to be committed, if
                 the shell remembers one. It counts if the log holds that very entry, and then all
                 up to it is applied at once, without waiting for a leader to say so again.
+            machine_version: the highest version of the machine that this member knows.
         """
         self._server = Server(
             server_id=server_id,
@@ -100,6 +103,7 @@ class RaftCore:
             configuration=configuration,
             settings=settings,
             random=random,
+            machine_version=machine_version,
         )
         if committed is not None:
             self._server.remember_committed(*committed)
@@ -151,7 +155,7 @@ class RaftCore:
         self._started = True
         server = self._server
         if server.is_only_voter:
-            server.become_pre_candidate()
+            self._trigger_election()
         elif not server.is_fresh:
             server.heard_at = server.now
             server.role.deadline = server.election_deadline()
@@ -174,7 +178,7 @@ class RaftCore:
     def _apply(self) -> None:
         """Hand out for applying what is committed, some thousand entries at a time."""
         server = self._server
-        first, last = server.last_applied + 1, server.commit_index
+        first, last = server.last_applied + 1, server.applicable_index
         if first > last or server.receiver.installing:
             return
         last = min(last, Index(server.last_applied + server.settings.max_apply_entries))
@@ -193,7 +197,7 @@ class RaftCore:
         server = self._server
         if not self._started:
             return -math.inf
-        if server.last_applied < server.commit_index and not server.receiver.installing:
+        if server.last_applied < server.applicable_index and not server.receiver.installing:
             return -math.inf
         return min(server.role.deadline, server.receiver.deadline)
 
@@ -258,7 +262,7 @@ class RaftCore:
         if isinstance(event, ForceSingleMember):
             if server.disk_failure is not None:
                 server.reject(event.ticket, RejectReason.DISK_FAILED, server.disk_failure)
-            elif server.receiver.installing:
+            elif server.receiver.installing or server.is_outdated:
                 server.reject(event.ticket, RejectReason.CLUSTER_CHANGE_NOT_PERMITTED)
             else:
                 server.become_only_member(event.ticket)
@@ -309,7 +313,9 @@ class RaftCore:
         assert index <= server.last_applied, "a snapshot holds what is applied"
         term = server.log.term_at(index)
         assert term is not None, "the index is covered by a newer snapshot"
-        return SnapshotMeta(index, term, server.configurations.at(index))
+        return SnapshotMeta(
+            index, term, server.configurations.at(index), server.versions.at(index)
+        )
 
     def tickets(self) -> list[object]:
         """Give the tickets of all requests that have no answer yet, but for proposals."""
@@ -334,6 +340,16 @@ class RaftCore:
     def commit_index(self) -> Index:
         """The highest index known to be committed."""
         return self._server.commit_index
+
+    @property
+    def machine_version(self) -> int:
+        """The version of the machine that has applied the last applied entry."""
+        return self._server.versions.at(self._server.last_applied)
+
+    @property
+    def needed_machine_version(self) -> int:
+        """The version that the whole log needs, committed or not; a lower one is no candidate."""
+        return self._server.versions.current
 
     @property
     def lease_until(self) -> float:

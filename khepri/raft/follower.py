@@ -145,7 +145,13 @@ class Follower(RoleState):
         index, term = self._confirmed()
         promise = promise_milliseconds(server.settings)
         answer = HeartbeatResponse(
-            server.term, heartbeat.round, self.validated_index, index, term, promise
+            server.term,
+            heartbeat.round,
+            self.validated_index,
+            index,
+            term,
+            promise,
+            server.machine_version,
         )
         server.send(server.leader, answer)
         overdue = server.now - server.settings.heartbeat_interval_seconds

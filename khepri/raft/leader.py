@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from .effects import Completed, RejectReason
 from .events import AddMember, Propose, RemoveMember, TransferLeadership
 from .lease import Lease
+from .machine_versions import encode_version
 from .membership import plan_addition, plan_promotion, plan_removal
 from .messages import ReadIndexResponse, TimeoutNow
 from .peers import Peers
@@ -217,6 +218,8 @@ class Leader(RoleState):
             self._advance_commit_index()
         if self.peers.promotable:
             self._promote()
+        if self._server.machine_version > self._server.versions.current:
+            self._raise_machine_version()
         if self._reads.are_there:
             self._decide_about_reads()
 
@@ -255,10 +258,24 @@ class Leader(RoleState):
             server.commit_index - server.settings.promotion_lag_entries,
         )
         for progress in self.peers.promotable:
-            if progress.match_index >= enough and progress.last_contact >= self.peers.heard_since:
+            if (
+                progress.match_index >= enough
+                and progress.last_contact >= self.peers.heard_since
+                and progress.knows(server.versions.current)
+            ):
                 planned = plan_promotion(server.configuration, progress.server_id)
                 self._append(EntryKind.MEMBERSHIP, planned.encode())
                 return
+
+    def _raise_machine_version(self) -> None:
+        """Go over to the highest version of the machine that all members know (Ra §4.4)."""
+        server = self._server
+        is_settled = self._own_term_committed and server.versions.index <= server.commit_index
+        if not is_settled or self._not_now() is not None:
+            return
+        version = self.peers.lowest_machine_version()
+        if version > server.versions.current:
+            self._append(EntryKind.NOOP, encode_version(version))
 
     def _start_read_round(self) -> None:
         """Ask the voters whether we still lead, on behalf of all reads that wait."""
@@ -306,13 +323,14 @@ class Leader(RoleState):
             self._snapshots.tick(progress)
         self.peers.follow_out()
         self._send_heartbeats()
+        # Not wherever heartbeats are sent: reads that come all the time would put it off for ever.
+        interval_seconds = server.settings.heartbeat_interval_seconds
+        self.deadline = server.now + interval_seconds if self.peers.all else math.inf
 
     def _send_heartbeats(self) -> None:
         """Begin another round."""
         self._round += 1
         self._lease.round_sent(self._round, self._server.now)
-        interval_seconds = self._server.settings.heartbeat_interval_seconds
-        self.deadline = self._server.now + interval_seconds if self.peers.all else math.inf
         for progress in self.peers.all.values():
             self._replication.send_heartbeat(progress, self._round)
 

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from khepri.encoding import EncodingError
 
-from .plain import as_bool, as_bytes, as_list, as_natural, as_sequence
+from .machine_versions import FIRST_VERSION, as_machine_version
+from .plain import as_bool, as_bytes, as_extended_list, as_list, as_natural, as_sequence
 from .types import Entry, Index, SnapshotMeta, Term
 
 NO_ANSWER = 0
@@ -161,6 +162,7 @@ class HeartbeatResponse:
         last_term: as there.
         promise_milliseconds: so long the follower helps nobody against the leader, from when the
             heartbeat reached it (`lease.py`).
+        machine_version: the highest that the follower knows.
     """
 
     tag: ClassVar[int] = 8
@@ -170,10 +172,11 @@ class HeartbeatResponse:
     last_index: Index
     last_term: Term
     promise_milliseconds: int
+    machine_version: int = FIRST_VERSION
 
     def to_plain(self) -> list[object]:
-        """Give the fields as a list behind the tag."""
-        return [
+        """Give the fields as a list behind the tag; the first version is that of who says none."""
+        plain: list[object] = [
             self.tag,
             self.term,
             self.round,
@@ -182,12 +185,15 @@ class HeartbeatResponse:
             self.last_term,
             self.promise_milliseconds,
         ]
+        if self.machine_version != FIRST_VERSION:
+            plain.append(self.machine_version)
+        return plain
 
     @classmethod
     def from_plain(cls, plain: object) -> HeartbeatResponse:
         """Give back what `to_plain` was called on; `EncodingError` if it is something else."""
-        _, term, number, validated, index, last_term, promise = as_list(
-            plain, 7, "HeartbeatResponse"
+        _, term, number, validated, index, last_term, promise, version = as_extended_list(
+            plain, 7, [FIRST_VERSION], "HeartbeatResponse"
         )
         return cls(
             Term(as_natural(term, "term")),
@@ -196,6 +202,7 @@ class HeartbeatResponse:
             Index(as_natural(index, "last_index")),
             Term(as_natural(last_term, "last_term")),
             as_natural(promise, "promise_milliseconds"),
+            as_machine_version(version),
         )
 
 

@@ -154,6 +154,7 @@ class Peers:
         if progress is not None:
             validated_index = min(response.validated_index, self._server.log.last_index)
             progress.answered(response.round, validated_index)
+            progress.machine_version = response.machine_version
             self._snapshots.heartbeat_answered(progress, response.round)
             self._lease.answered(progress, response.round, response.promise_milliseconds)
             self._lease.recount(self.voters, counts_itself=self.counts_itself)
@@ -238,9 +239,17 @@ class Peers:
                 progress.state.value,
                 self.reachable(progress),
                 progress.has_forgotten,
+                progress.machine_version,
             )
             for server_id, progress in self.all.items()
         }
+
+    def lowest_machine_version(self) -> int:
+        """Give the highest version of the machine that all members know; 0 if one has not said."""
+        return min(
+            [self._server.machine_version]
+            + [it.machine_version for it in self.all.values() if it.departure_index is None]
+        )
 
     # --- majorities ------------------------------------------------------------------------
 

@@ -35,6 +35,27 @@ def as_list(value: object, length: int, name: str) -> list[object]:
     return list(value)
 
 
+def as_extended_list(
+    value: object, length: int, defaults: list[object], name: str
+) -> list[object]:
+    """Give `value` as a list of `length` items and of those that a later release has added.
+
+    Args:
+        value: as for `as_list`.
+        length: how many items it must have.
+        defaults: of the items behind those, which may be left out.
+        name: what it is, for the error.
+
+    Raises:
+        EncodingError: it is something else.
+    """
+    items = as_sequence(value, name)
+    missing = length + len(defaults) - len(items)
+    if not 0 <= missing <= len(defaults):
+        raise EncodingError(f"{name} is not a list of {length} items")
+    return [*items, *defaults[len(defaults) - missing :]]
+
+
 def as_sequence(value: object, name: str) -> list[object]:
     """Give `value` as a list of any length.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from .machine_versions import FIRST_VERSION
 from .types import Index
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ class PeerState:
         state: ``probe``, ``replicate`` or ``snapshot``, see `ProgressState`.
         is_reachable: whether it has answered within the longest election timeout.
         has_forgotten: whether it lacks what it has confirmed, see `Progress`.
+        machine_version: the highest that it knows; 0 until it has said so.
     """
 
     match_index: Index
     state: str
     is_reachable: bool
     has_forgotten: bool
+    machine_version: int
 
 
 class Progress:
@@ -65,6 +68,7 @@ class Progress:
         read_round: the newest heartbeat round it has answered in this term.
         trusted_until: so long its promise to elect nobody else can be trusted; see `lease.py`.
         commit_sent: the commit index it was last told.
+        machine_version: the highest version of the machine that it knows; 0 until it has said so.
         transfer: the snapshot on its way; set exactly in SNAPSHOT.
         catch_up_bytes: how much data of the log may be kept for it since it is sent a snapshot:
             what followed that when it was begun, and as much as has arrived of it.
@@ -91,6 +95,7 @@ class Progress:
         self.read_round = 0
         self.trusted_until = -math.inf
         self.commit_sent = Index(0)
+        self.machine_version = 0
         self.transfer: SnapshotTransfer | None = None
         self.catch_up_bytes = 0
         self.backoff_seconds = 0.0
@@ -103,6 +108,10 @@ class Progress:
         # that had been sent when it went out.
         self._loss_check_round = 0
         self._loss_check_index = Index(0)
+
+    def knows(self, machine_version: int) -> bool:
+        """Tell whether it is known to apply entries by a version of the machine."""
+        return max(self.machine_version, FIRST_VERSION) >= machine_version
 
     def become_probe(self, next_index: Index) -> None:
         """Go back to guessing, from `next_index` on."""

@@ -23,6 +23,7 @@ from .effects import (
 from .follower import Follower
 from .leader import Leader
 from .log_view import LogView
+from .machine_versions import VersionHistory, decode_version
 from .membership import ConfigurationHistory, kind_of
 from .messages import AppendEntriesRequest, Heartbeat, InstallSnapshotRequest
 from .reads import ConfirmedReads
@@ -69,6 +70,8 @@ class Server:
             Invariant: log.base_index <= last_applied <= commit_index <= log.last_index.
         last_applied: *volatile.* The highest index handed out for applying; only grows.
         configurations: *volatile*, found in snapshot and log. Those in effect since the snapshot.
+        versions: *volatile*, likewise. Those of the machine.
+        machine_version: the highest version of the machine that this member knows.
         kind: *volatile.* How this member takes part in the one in effect; None if it does not.
         leader: *volatile.* The leader of `term`, where known.
         heard_at: *volatile.* When a leader was heard last, in whatever role and term; only grows.
@@ -91,11 +94,13 @@ class Server:
         configuration: Configuration,
         settings: RaftSettings,
         random: Callable[[], float],
+        machine_version: int,
     ) -> None:
         """Start as a follower with what is on disk; see `RaftCore`."""
         self.server_id = server_id
         self.uid = uid
         self.settings = settings
+        self.machine_version = machine_version
         self.random = random
         self.now = 0.0
         self.effects: list[Effect] = []
@@ -114,9 +119,12 @@ class Server:
         self.commit_index = base.index
         self.last_applied = base.index
         self.configurations = ConfigurationHistory(base.index, base.configuration)
+        self.versions = VersionHistory(base.index, base.machine_version)
         for entry in kept:
             if entry.kind == EntryKind.MEMBERSHIP:
                 self.configurations.add(entry.index, Configuration.decode(entry.data))
+            elif entry.kind == EntryKind.NOOP and entry.data:
+                self._raise_version(entry)
         self.kind = kind_of(self.configurations.current, server_id, uid)
         self.leader: ServerId | None = None
         self.heard_at = -math.inf
@@ -156,8 +164,9 @@ class Server:
     def may_campaign(self) -> bool:
         """Whether this member may try to become leader.
 
-        Not as a non-voter or a stranger, not without a disk that could take the first entry, and
-        not while a snapshot is put in place of a log that lacks committed entries. A voter whose
+        Not as a non-voter or a stranger, not without a disk that could take the first entry, not
+        while a snapshot is put in place of a log that lacks committed entries, and not behind a
+        version of the machine that this member does not know. A voter whose
         removal is in its log, but not known to be committed, still may: nobody else can win while
         its log is the longest (dissertation §4.2.2).
         """
@@ -165,7 +174,22 @@ class Server:
             (self.kind is MemberKind.VOTER or self._is_voter_until_commit())
             and self.disk_failure is None
             and not self.receiver.installing
+            and not self.is_outdated
         )
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the log needs a version of the machine that this member does not know."""
+        return self.versions.current > self.machine_version
+
+    @property
+    def applicable_index(self) -> Index:
+        """The highest committed index that this member's machine can apply."""
+        if self.is_outdated:
+            first_above = self.versions.first_above(self.machine_version)
+            assert first_above is not None, "the current one is above"
+            return min(self.commit_index, Index(first_above - 1))
+        return self.commit_index
 
     def is_from_named_incarnation(self, event: MessageReceived) -> bool:
         """Tell whether a message may count: see `MessageReceived.sender_uid`."""
@@ -301,12 +325,20 @@ class Server:
             if entry.kind is EntryKind.MEMBERSHIP:
                 self.configurations.add(entry.index, Configuration.decode(entry.data))
                 self._configuration_changed()
+            elif entry.kind is EntryKind.NOOP and entry.data:
+                self._raise_version(entry)
+
+    def _raise_version(self, entry: Entry) -> None:
+        version = decode_version(entry.data)
+        if version is not None and version > self.versions.current:
+            self.versions.add(entry.index, version)
 
     def truncate_from(self, index: Index) -> None:
         """Cut a suffix that conflicts with the leader's log; a configuration in it is undone."""
         assert index > self.commit_index, "what is committed stays"
         self.log.truncate_from(index)
         self.written.cut_from(index)
+        self.versions.cut_from(index)
         if self.configurations.cut_from(index):
             self._configuration_changed()
 
@@ -354,6 +386,7 @@ class Server:
             max_needed_bytes=0 if peers is None else peers.most_needed_bytes(),
         )
         self.configurations.forget_before(meta.index)
+        self.versions.forget_before(meta.index)
 
     def snapshot_installed(self, meta: SnapshotMeta) -> None:
         """Put a snapshot in place of the whole log."""
@@ -363,6 +396,7 @@ class Server:
         self.written.reset(meta.index)
         self.commit_index = self.last_applied = meta.index
         self.configurations = ConfigurationHistory(meta.index, meta.configuration)
+        self.versions = VersionHistory(meta.index, meta.machine_version)
         self._configuration_changed()
 
     def discard_snapshot(self, transfer_id: int) -> None:

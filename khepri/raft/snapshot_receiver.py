@@ -63,7 +63,9 @@ class SnapshotReceiver:
     def on_request(self, sender: ServerId, request: InstallSnapshotRequest) -> None:
         """Take a piece from the leader of this term."""
         acceptance = self._acceptance
-        if self.installing:
+        if request.meta.machine_version > self._server.machine_version:
+            pass  # nobody here could read it, and the leader is told so with each heartbeat
+        elif self.installing:
             if acceptance is not None and acceptance.transfer_id == request.transfer_id:
                 self._respond(acceptance)
         elif self._is_covered(request.meta):

@@ -63,11 +63,16 @@ class SnapshotSender:
         self._server = server
 
     def start(self, progress: Progress) -> None:
-        """Begin with the newest snapshot, unless the peer is silent or is to be left alone."""
+        """Begin with the newest snapshot, unless the peer is silent or is to be left alone.
+
+        Nor if its machine is of a release that could not read it.
+        """
         server = self._server
         if not self._answers(progress) or server.now < progress.backoff_until:
             return
         assert server.snapshot is not None, "entries are only dropped under a snapshot"
+        if not progress.knows(server.snapshot.machine_version):
+            return
         transfer = SnapshotTransfer(
             server.next_id(),
             server.snapshot,

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple, NewType
 
 from khepri.encoding import EncodingError, pack, unpack
 
-from .plain import as_bytes, as_list, as_natural, as_sequence, as_text
+from .machine_versions import FIRST_VERSION, as_machine_version, decode_version
+from .plain import as_bytes, as_extended_list, as_list, as_natural, as_sequence, as_text
 
 Term = NewType("Term", int)
 """A period with at most one leader; starts at 0, only grows (Raft §5.1)."""
@@ -56,7 +57,7 @@ class EntryKind(IntEnum):
     COMMANDS = 0
     """A payload for the machine."""
     NOOP = 1
-    """Empty; what a new leader appends first (Raft §8)."""
+    """What a new leader appends first (Raft §8): empty, or a version of the machine."""
     MEMBERSHIP = 2
     """An encoded `Configuration` (dissertation §4.1)."""
 
@@ -70,7 +71,7 @@ class Entry(NamedTuple):
         index: its position.
         term: the term of the leader that created it.
         kind: what `data` is.
-        data: the bytes, never looked into by the core but for `EntryKind.MEMBERSHIP`.
+        data: the bytes; those of `EntryKind.COMMANDS` are never looked into by the core.
     """
 
     # The paper's name wins over tuple.index, which nobody needs on an entry.
@@ -97,8 +98,11 @@ class Entry(NamedTuple):
             entry_kind,
             as_bytes(data, "entry data"),
         )
+        # What is refused here cannot fail in the core.
         if entry_kind is EntryKind.MEMBERSHIP:
-            Configuration.decode(entry.data)  # refused here, it cannot fail in the core
+            Configuration.decode(entry.data)
+        elif entry_kind is EntryKind.NOOP:
+            decode_version(entry.data)
         return entry
 
 
@@ -246,15 +250,19 @@ class SnapshotMeta:
         term: the term of the entry there.
         configuration: the configuration *as of that index*, not the newest one: a later change
             may never be committed.
+        machine_version: that of the machine as of that index.
     """
 
     index: Index
     term: Term
     configuration: Configuration
+    machine_version: int = FIRST_VERSION
 
     def to_plain(self) -> list[object]:
         """Give lists, text and numbers, for msgpack."""
-        return [self.index, self.term, self.configuration.to_plain()]
+        plain: list[object] = [self.index, self.term, self.configuration.to_plain()]
+        # A release that knows no versions reads what has the first one.
+        return plain if self.machine_version == FIRST_VERSION else [*plain, self.machine_version]
 
     @classmethod
     def from_plain(cls, plain: object) -> SnapshotMeta:
@@ -263,11 +271,14 @@ class SnapshotMeta:
         Raises:
             EncodingError: it is something else.
         """
-        index, term, configuration = as_list(plain, 3, "snapshot meta")
+        index, term, configuration, version = as_extended_list(
+            plain, 3, [FIRST_VERSION], "snapshot meta"
+        )
         return cls(
             Index(as_natural(index, "snapshot index")),
             Term(as_natural(term, "snapshot term")),
             Configuration.from_plain(configuration),
+            as_machine_version(version),
         )
 
 

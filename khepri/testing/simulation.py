@@ -29,7 +29,7 @@ from khepri.raft.types import Configuration, Member, MemberKind, Role
 from .simulation_clients import Client
 from .simulation_faults import FaultInjector, plan_faults
 from .simulation_network import Envelope, NetworkConditions, SimulatedNetwork
-from .simulation_node import SimulatedNode
+from .simulation_node import NEWEST_VERSION, SimulatedNode
 from .simulation_observer import Observer
 from .simulation_operator import Operator, Wish
 from .simulation_settings import SimulationSettings
@@ -269,6 +269,7 @@ class Simulation:
         members = tuple(Member(n.server_id, n.uid, MemberKind.VOTER) for n in initial)
         for node in initial:
             node.initial = Configuration(members)
+            node.machine_version = node.random.randint(1, NEWEST_VERSION)
             node.start()
         first = initial[0].server
         assert first is not None, "nothing goes wrong at the beginning"

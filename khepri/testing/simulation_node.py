@@ -8,7 +8,7 @@ or without the power; what it had planned to do dies with it.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from khepri.actors.access import StoreAccess
 from khepri.errors import DataCorruptionError, StorageError
@@ -39,6 +39,12 @@ DIRECTORY = "/data"
 RESTART_SECONDS = 0.3
 """How long a supervisor waits before a process that could not start is started again."""
 
+NEWEST_VERSION: Final = 3
+"""Of the machine, as far as releases say: there is but one, and the log says which it is."""
+
+UPGRADE_CHANCE: Final = 0.4
+"""That a process which starts is of a later release than the last time."""
+
 
 class SimulatedNode:
     """A machine with a name.
@@ -53,6 +59,8 @@ class SimulatedNode:
         slowness: how many times slower than usual its disk is.
         starts: how often a server was started.
         needs_wipe: its disk is found to be damaged: it cannot start.
+        machine_version: the highest version of the machine that its release knows. A founder's
+            release may be an old one; it may be a later one after each start of the process.
         access: what the process publishes to its threads.
         suspended_until: when the machine goes on.
     """
@@ -76,6 +84,7 @@ class SimulatedNode:
         self.life = 0
         self.initial = Configuration()
         self.slowness = 1.0
+        self.machine_version = NEWEST_VERSION
         self.starts = 0
         self.needs_wipe = False
         self.random = random.Random(f"{world.seed}/{name}")
@@ -164,6 +173,8 @@ class SimulatedNode:
         if self.is_up or self.needs_wipe:
             return self.is_up
         self.life += 1
+        if self.random.random() < UPGRADE_CHANCE:
+            self.machine_version = min(self.machine_version + 1, NEWEST_VERSION)
         local = self.random.random() * 1000
         rate, offset = self.clock.rate, self.clock.wall_offset_seconds
         self.clock = DriftingClock(self.now, local=local)

@@ -91,6 +91,10 @@ class Operator:
         request: event.AddMember | event.RemoveMember
         attempt = _Attempt(self, wish)
         if wish.kind == "add":
+            if leader is not None and leader.core.needed_machine_version > node.machine_version:
+                if node.is_up:
+                    node.die(power_loss=False)
+                node.machine_version = leader.core.needed_machine_version  # an upgrade
             node.start()
             if node.needs_wipe:
                 node.wipe()

@@ -18,6 +18,7 @@ from khepri.machine.entries import encode_entry
 from khepri.raft import effects as effect
 from khepri.raft import events as event
 from khepri.raft.core import RaftCore
+from khepri.raft.machine_versions import decode_version
 from khepri.raft.types import Configuration, EntryKind, Role
 
 from .simulation_snapshots import SnapshotCadence, SnapshotFailed, SnapshotReady, SnapshotWorker
@@ -109,6 +110,7 @@ class SimulatedServer:
             configuration=initial,
             settings=node.settings.raft,
             random=node.random.random,
+            machine_version=node.machine_version,
         )
         self.worker = SnapshotWorker(node, self)
         snapshot_index = 0 if stored.snapshot is None else stored.snapshot.index
@@ -348,7 +350,9 @@ class SimulatedServer:
                         self._replies.append((ticket, reply, entry.index))
                 self.cadence.grown()
             else:
-                machine.skip(entry.index, entry.term)
+                is_noop = entry.kind is EntryKind.NOOP
+                raised_to = decode_version(entry.data) if is_noop else None
+                machine.skip(entry.index, entry.term, raised_to)
                 observer.applied(self, entry, None)
         for ticket in self.pump.unanswerable:
             self._answer(ticket, Outcome(is_definite=False, reason="the session has expired"))

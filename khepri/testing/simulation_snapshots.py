@@ -58,7 +58,8 @@ def restore_machine(snapshots: Snapshots) -> Machine:
         return Machine()
     reader = snapshots.open_reader()
     try:
-        return Machine.restore(reader.chunks(), index=reader.meta.index)
+        meta = reader.meta
+        return Machine.restore(reader.chunks(), index=meta.index, version=meta.machine_version)
     finally:
         reader.close()
 

@@ -21,7 +21,9 @@ def test_a_peer_that_stays_forgetful_is_told_once_each_time_it_becomes_so(
     peers = ForgetfulPeers()
     told: list[int] = []
     for has_forgotten in (True, False, True, True, True, False, True, True):
-        core: Any = SimpleNamespace(peers={BOB: PeerState(Index(7), "probe", True, has_forgotten)})
+        core: Any = SimpleNamespace(
+            peers={BOB: PeerState(Index(7), "probe", True, has_forgotten, 1)}
+        )
         peers.look(core)
         told.append(len(caplog.messages))
     assert told == [0, 0, 0, 1, 1, 1, 1, 2]

@@ -141,6 +141,9 @@ def local_management(cluster: LocalCluster, number: int, wait: float) -> Calls:
         "locally_known_members": lambda: manager.locally_known_members(store_id, wait),
         "locally_known_nodes": lambda: manager.locally_known_nodes(store_id, wait),
         "status": lambda: manager.status(store_id, wait),
+        "wait_for_effective_machine_version": (
+            lambda: manager.wait_for_effective_machine_version(None, store_id, wait)
+        ),
         "stop": lambda: manager.stop(store_id),
         "start": lambda: manager.start(DIRECTORY, store_id, wait),
         "force_single_member": lambda: manager.force_single_member(store_id, wait),

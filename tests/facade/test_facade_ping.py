@@ -52,7 +52,7 @@ def test_a_ping_with_no_time_left_asks_nobody() -> None:
 def test_the_cluster_of_a_store_is_asked_for_again_when_the_answer_is_lost() -> None:
     lossy = _Lossy()
     found = cluster_of(cast("Node", lossy), "orders", "bob@127.0.0.1:5702", Deadline(5))
-    assert (found, lossy.asked) == ((b"its id", ["bob@127.0.0.1:5702"]), 2)
+    assert (found, lossy.asked) == ((b"its id", ["bob@127.0.0.1:5702"], 1), 2)
     with pytest.raises(KhepriTimeoutError, match="for its cluster"):
         cluster_of(cast("Node", _Lossy()), "orders", "bob@127.0.0.1:5702", Deadline(0))
 

@@ -119,6 +119,7 @@ class Node:
         self.uid = its_uid or uid(name)
         self.configuration = configuration
         self.settings = settings
+        self.machine_version = 1  # another one is that of a later release; from the next start on
         self.disk = disk or Disk()
         self.now = 0.0
         self._random = random.Random(f"{seed}/{name}")
@@ -135,6 +136,7 @@ class Node:
             configuration=self.configuration,
             settings=self.settings,
             random=self._random.random,
+            machine_version=self.machine_version,
         )
         self.outbox: list[Send] = []
         self.unsynced: list[AppendEntries] = []

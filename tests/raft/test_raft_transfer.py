@@ -76,6 +76,20 @@ def test_t03_a_dead_target_costs_a_pause_and_nothing_else() -> None:
     assert cluster["A"].core.term == 1
 
 
+def test_t03_reads_that_come_all_the_time_do_not_prolong_a_transfer() -> None:
+    cluster = Cluster("ABC")
+    cluster.elect("A")
+    cluster.tell("A", TransferLeadership(sid("B"), "ticket"))
+    cluster.drop = lambda _sender, _target, message: isinstance(message, TimeoutNow)
+    for number in range(600):  # every few milliseconds, for 3 seconds
+        cluster.read("A", number)
+        cluster.run_for(0.005)
+    answer = cluster.answer("A", "ticket")
+    assert isinstance(answer, Rejected)
+    assert answer.reason is RejectReason.TRANSFER_TIMED_OUT
+    cluster.write(b"x")
+
+
 def test_t04_two_members_can_transfer() -> None:
     cluster = Cluster("AB")
     cluster.elect("A")

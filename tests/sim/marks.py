@@ -132,6 +132,7 @@ MARKS = frozenset(
         "operation of unknown outcome",
         "single voter leads",
         "two leaders of different terms",
+        "machine version raised",
         *(f"fault {kind}" for kind in (*WEIGHTS, "died_inside")),
     }
 )
@@ -410,6 +411,8 @@ class Marks(Observer):
 
     def applied(self, server: SimulatedServer, entry: Entry, applied: Applied | None) -> None:
         del server
+        if entry.kind is EntryKind.NOOP and entry.data:
+            self.add("machine version raised")
         if entry.kind is not EntryKind.COMMANDS or applied is None:
             return
         is_first = entry.index > self._applied

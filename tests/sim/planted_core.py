@@ -12,6 +12,7 @@ from khepri.raft import core, election, peers, quorum
 from khepri.raft.follower import Follower
 from khepri.raft.leader import Leader
 from khepri.raft.log_view import LogView
+from khepri.raft.machine_versions import VersionHistory
 from khepri.raft.membership import ConfigurationHistory
 from khepri.raft.peers import Peers
 from khepri.raft.progress import Progress
@@ -188,6 +189,17 @@ def _configuration_cut_from(self: Any, index: Any) -> bool:
 def _configuration_at(self: Any, index: Any) -> Any:
     del index
     return self.current
+
+
+@_plant("the machine version is raised without asking anybody", Peers, "lowest_machine_version")
+def _lowest_machine_version(self: Any) -> int:
+    return int(self._server.machine_version)
+
+
+@_plant("a raised machine version is forgotten by a snapshot", VersionHistory, "at")
+def _version_at(self: Any, index: Any) -> int:
+    del self, index
+    return 1
 
 
 @_plant("an installed snapshot drops a suffix that agrees", SnapshotReceiver, "_is_covered")

@@ -1,4 +1,4 @@
-"""I1 to I9, I12, I13: what no member may ever do, looked at after every step of every core.
+"""I1 to I9, I12, I13, I17: what no member may ever do, looked at after every step of every core.
 
 It keeps its own books of leaders, votes, terms, logs and commits, across crashes, and believes
 nothing that a member says about itself but what it did before.
@@ -88,6 +88,7 @@ class RaftChecker(Observer):
         self.committed: dict[int, int] = {}
         self.commits_of_leaders: dict[int, int] = {}
         self.applied_entries: dict[int, Entry] = {}
+        self.versions: dict[int, int] = {}  # of the machine, that each entry was applied by
         self.memberships: list[tuple[int, Configuration]] = []
 
     # --- disks
@@ -144,9 +145,23 @@ class RaftChecker(Observer):
         life.applied = entry.index
         if entry.index not in self.applied_entries and entry.kind is EntryKind.MEMBERSHIP:
             self.memberships.append((entry.index, Configuration.decode(entry.data)))
+        self._look_at_version(server, entry)
         known = self.applied_entries.setdefault(entry.index, entry)
         if known is not entry and known != entry:
             raise ViolationError(f"I7: index {entry.index} is {known!r:.120} and {entry!r:.120}")
+
+    def _look_at_version(self, server: SimulatedServer, entry: Entry) -> None:
+        name, version = server.node.name, server.machine.version
+        if entry.index not in self.versions and entry.kind is EntryKind.NOOP and entry.data:
+            for member in server.core.configuration.members:
+                other = server.node.world.nodes[member.server_id.node]
+                if other.machine_version < version:
+                    raise ViolationError(f"I17: {other.name} does not know version {version}")
+        if self.versions.setdefault(entry.index, version) != version:
+            raise ViolationError(
+                f"I17: {name} applies {entry.index} by version {version} of the machine,"
+                f" another member by {self.versions[entry.index]}"
+            )
 
     # --- the step
 

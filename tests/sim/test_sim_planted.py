@@ -33,6 +33,7 @@ INVARIANTS = {
     "I14": "sessions have a local time",
     "I15": "lost appends are never noticed",
     "I16": "nothing is ever dropped from memory",
+    "I17": "the machine version is raised without asking anybody",
 }
 
 FOUND_SOON = (
