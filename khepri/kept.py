@@ -22,6 +22,7 @@ from khepri.errors import (
     MismatchingNodeError,
     NodeNotFoundError,
     ServerStoppedError,
+    WrongTypeError,
 )
 
 from .keeping import keeper
@@ -51,16 +52,15 @@ TTL_MIN_SECONDS: Final = 0.1
 _logger = logging.getLogger("khepri.keeping")
 
 
-def checked_ttl(ttl: float) -> float:
+def checked_ttl(ttl: Any) -> float:  # noqa: ANN401 - checked here
     """Give a time to live that something can be kept alive with.
 
     Raises:
         WrongTypeError: not a number.
         InvalidOptionError: below 0.1 seconds, or without end.
     """
-    if ttl is None:  # pyright: ignore[reportUnnecessaryComparison] - it means something in a put
-        ttl = math.nan
-    ttl_milliseconds(ttl)
+    if ttl_milliseconds(ttl) is None:
+        raise WrongTypeError("ttl is in seconds, not None", option="ttl", value=ttl)
     if not TTL_MIN_SECONDS <= ttl < math.inf:
         raise InvalidOptionError(
             f"ttl is {TTL_MIN_SECONDS} seconds or more, and not without end: {ttl!r:.100}",
