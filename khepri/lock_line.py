@@ -19,6 +19,7 @@ from khepri.actors.server_clock import server_clock
 from khepri.errors import InvalidPathError, KhepriError, LockLostError, MismatchingNodeError
 from khepri.machine.conditions import IfNameMatches
 from khepri.machine.paths import Path
+from khepri.machine.unix_paths import STAR
 from khepri.machine.values import encode_value
 
 from .kept import Kept, checked_ttl
@@ -94,7 +95,7 @@ class Line:
         Raises:
             MismatchingNodeError: something else is at the path.
         """
-        if only_if_free and transaction.exists(self.places):
+        if only_if_free and transaction.count([*self.places, STAR]):
             return None
         began = server_clock()
         try:

@@ -116,10 +116,11 @@ class Lock(Holder):
         Raises:
             MisuseError: it is not acquired.
             LockLostError: it was lost before; nothing is taken from who has it now.
-            KhepriTimeoutError: the store did not answer within the default timeout. It was held
-                until now, and passes on when its time to live is over at the latest.
-            KhepriError: as every write.
+            KhepriTimeoutError: the store did not answer within the default timeout.
+            KhepriError: as every write. It was held until now, and passes on when its time to
+                live is over at the latest.
         """
+        refuse_to_wait_here()
         with self._ending:
             hold, self._hold = self._acquired(), None
         try:

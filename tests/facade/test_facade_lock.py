@@ -351,8 +351,13 @@ def test_something_else_at_the_place_is_told_and_left_alone(
 
 def test_a_tree_node_without_data_is_no_obstacle(store: khepri.Store) -> None:
     store.put(f"{PATH}/manual", "how to use it")
-    with lock_of(store) as lock:
-        assert lock.token == 1
+    store.put(f"{PATH}/line", "stand here")
+    lock = lock_of(store)
+    assert lock.acquire(timeout=0)
+    assert lock.token == 1
+    lock.release()
+    assert lock.acquire(timeout=0)
+    lock.release()
     assert store.get(f"{PATH}/manual") == "how to use it"
 
 
