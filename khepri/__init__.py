@@ -28,14 +28,17 @@ from .deriving_functions import (
     unregister_projections,
     unsubscribe,
 )
+from .ephemeral import EphemeralNode
 from .errors import (
     KhepriError,
     KhepriTimeoutError,
+    LockLostError,
     MismatchingNodeError,
     MisuseError,
     NodeNotFoundError,
 )
 from .following import Changes
+from .locking import Lock
 from .machine.comparisons import Eq, Ge, Gt, Le, Lt, Ne, Var
 from .machine.conditions import (
     IfAll,
@@ -119,6 +122,7 @@ __all__ = [
     "Changes",
     "DictWith",
     "Difference",
+    "EphemeralNode",
     "Eq",
     "Ge",
     "Gt",
@@ -140,6 +144,8 @@ __all__ = [
     "KhepriError",
     "KhepriTimeoutError",
     "Le",
+    "Lock",
+    "LockLostError",
     "Lt",
     "MismatchingNodeError",
     "MisuseError",

@@ -25,6 +25,8 @@ from khepri.config import get_default_store_id
 from .advanced import AdvancedStore
 from .async_advanced import AsyncAdvancedStore
 from .async_backup import AsyncBackup
+from .async_coordination import AsyncEphemeralNode as EphemeralNode
+from .async_coordination import AsyncLock as Lock
 from .async_reading import AsyncReader
 from .async_writing import AsyncBatch, AsyncWriter
 from .docstrings import tell_as_methods, with_options_of
@@ -68,6 +70,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncAdvancedStore",
     "AsyncBatch",
+    "EphemeralNode",
+    "Lock",
     "Store",
     "batch",
     "clear_many_payloads",

@@ -31,6 +31,7 @@
     ├── ReadChangedError                                inside of transactions, which run again
     ├── NotAProcedureError                              data, or nothing, where one should be
     ├── ProcedureNotRegisteredError                     its name stands for nothing in this process
+    ├── LockLostError                                   a lock was lost while it was held
     ├── ForkedProcessError                              the store belongs to the parent process
     ├── TransportError
     │   ├── ListenError                                 the address cannot be bound
@@ -275,6 +276,14 @@ class NotAProcedureError(KhepriError):
 
 class ProcedureNotRegisteredError(KhepriError):
     """A stored name stands for no function in this process. Facts: ``path``, ``procedure``."""
+
+
+class LockLostError(KhepriError):
+    """A lock that was acquired is not held any more, or not for certain.
+
+    What was guarded by it (`khepri.Lock.guard`) is refused from the moment on in which somebody
+    else could have it. Facts: ``path``, ``token``, ``reason``.
+    """
 
 
 class ForkedProcessError(KhepriError):
