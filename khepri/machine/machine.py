@@ -27,7 +27,7 @@ from .entries import decode_entry
 from .expiry import expire
 from .names import MAX_PATH_COMPONENTS
 from .operations import OPERATIONS
-from .prepared import Prepared
+from .prepared import Prepared, is_brief
 from .replies import (
     DONE,
     batch_failed,
@@ -224,7 +224,8 @@ class Machine:
     def prepare(self, data: bytes) -> None:
         """Work out what an entry will do if it is the next one to be applied (`prepared.py`).
 
-        Nothing is changed by it, whatever comes of the entry. Never raises.
+        Only if it is simple and brief. Nothing is changed by it, whatever comes of the entry.
+        Never raises.
 
         Args:
             data: its payload; `apply` has to be given the same object.
@@ -243,6 +244,7 @@ class Machine:
             len(groups) != 1
             or (next_expiry is not None and next_expiry <= now)
             or not self._sessions.goes_on(session_id, first, now)
+            or not is_brief(before, encoded)
         ):
             return
         self._time_milliseconds = now
