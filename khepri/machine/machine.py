@@ -27,7 +27,7 @@ from .entries import decode_entry
 from .expiry import expire
 from .names import MAX_PATH_COMPONENTS
 from .operations import OPERATIONS
-from .prepared import Prepared, is_brief
+from .prepared import Prepared, TakesLongError, ensure_brief, may_be_brief
 from .replies import (
     DONE,
     batch_failed,
@@ -141,6 +141,7 @@ class Machine:
 
     __slots__ = (
         "_changes",
+        "_is_preparing",
         "_prepared",
         "_sessions",
         "_settings",
@@ -158,6 +159,7 @@ class Machine:
         self._time_milliseconds: int = 0
         self._changes: list[Change] = []
         self._prepared: Prepared | None = None
+        self._is_preparing = False
         self.view = View(EMPTY_STATE, 0, 0)
         self.wants_changes = False
 
@@ -244,16 +246,18 @@ class Machine:
             len(groups) != 1
             or (next_expiry is not None and next_expiry <= now)
             or not self._sessions.goes_on(session_id, first, now)
-            or not is_brief(before, encoded)
+            or not may_be_brief(before, encoded)
         ):
             return
         self._time_milliseconds = now
+        self._is_preparing = True
         try:
             replies = self._execute(encoded)
             state = working.seal()
-        except (MemoryError, RecursionError):
+        except (MemoryError, RecursionError, TakesLongError):
             return  # of no consequence yet
         finally:
+            self._is_preparing = False
             self._time_milliseconds = time_before
             working.go_back(before)
             changes = self._take_changes()
@@ -366,7 +370,7 @@ class Machine:
                         replies.append(DONE)
                         continue
                 replies.append(self._run(operation))
-            except (MemoryError, RecursionError):
+            except (MemoryError, RecursionError, TakesLongError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop a member
                 self._recover()
@@ -395,6 +399,8 @@ class Machine:
         state = self._working.seal()
         if operation[0] == commands.BATCH:
             return self._run_batch(state, operation)
+        if self._is_preparing:
+            ensure_brief(operation)  # plain puts, which mostly do not come by here, are
         run = OPERATIONS.get(operation[0])
         if run is None:
             return command_failed(f"unknown command {operation[0]!a:.40}")

@@ -16,14 +16,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from khepri.encoding import EncodingError, unpack
-
 from .command_codes import (
     BATCH,
     CREATE,
     INCREMENT,
     PUT,
-    PUT_FAMILY,
     PUT_MATCHING,
     REQUIRE,
     TOUCH,
@@ -73,38 +70,41 @@ class Prepared(NamedTuple):
         return self.replies
 
 
-def is_brief(state: TreeState, encoded: Sequence[bytes]) -> bool:
-    """Tell whether commands surely take no longer than a write to the disk or two.
+class TakesLongError(Exception):
+    """Something is not worked out ahead, since it may not be brief."""
 
-    That is so where each is for one tree node, has no conditions of others to look at, and nothing
-    else can go by it.
+
+def may_be_brief(state: TreeState, encoded: Sequence[bytes]) -> bool:
+    """Tell whether commands are brief if each of their operations is.
 
     Args:
         state: the tree before them.
-        encoded: the commands; anything else is not brief.
+        encoded: the commands; garbled ones are not brief.
     """
     index = state.watch_index
     if index.by_path or index.by_prefix:
         return False  # any change may be the end of any number of tree nodes
     try:
-        return all(map(_is_brief, encoded))
-    except (EncodingError, LookupError, TypeError, ValueError):
+        # The code stands behind the mark of a short list.
+        return all(len(one) <= MAX_BATCH_BYTES or one[1] != BATCH for one in encoded)
+    except (LookupError, TypeError):
         return False
 
 
-def _is_brief(command: bytes) -> bool:
-    code = command[1]  # behind the mark of a short list; reading it all would copy large data
-    if code in _OF_ONE_NODE:
-        return True
-    if code not in {BATCH, PUT_MATCHING} or len(command) > MAX_BATCH_BYTES:
-        return False
-    operation = unpack(command)
-    return all(map(_is_of_one_node, operation[1] if code == BATCH else [operation]))
+def ensure_brief(operation: Operation) -> None:
+    """Raise if an operation may have to look at more than one tree node.
 
-
-def _is_of_one_node(operation: Operation) -> bool:
-    code = operation[0]
-    if code == PUT_MATCHING:  # with a condition, or a time to live
-        options = operation[3]
-        return not options or list(options) == [TTL]
-    return code in _OF_ONE_NODE or code == PUT_FAMILY
+    Raises:
+        TakesLongError: it may, or it is garbled: what is wrong with it shows when it is applied.
+    """
+    try:
+        code = operation[0]
+        if code in _OF_ONE_NODE:
+            return
+        if code == PUT_MATCHING:  # with a condition of its own, or a time to live
+            options = operation[3]
+            if not options or list(options) == [TTL]:
+                return
+    except (LookupError, TypeError):
+        pass
+    raise TakesLongError
