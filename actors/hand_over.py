@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from khepri.errors import KhepriError
+from khepri.raft.effects import RejectReason
 from khepri.raft.events import TransferLeadership
 
 from .refusals import value_or_error
@@ -37,6 +38,10 @@ def hand_over(stores: Sequence[StoreAccess]) -> None:
             done.get(timeout=max(0.0, end - time.monotonic()))
             _logger.info("%s has handed over %s", access.server_id.node, access.store_id)
         except KhepriError as error:
+            if error.facts.get("reason") == RejectReason.LEADERSHIP_LOST.value:
+                # As when all members are stopped at once: nothing is left to hand over.
+                _logger.info("%s stops: %s", access.server_id, error)
+                continue
             _logger.warning("%s stops without having handed over: %s", access.server_id, error)
 
 

@@ -24,6 +24,7 @@ _SENTENCES: Final = {
         " vote is left"
     ),
     RejectReason.NON_VOTER: "the member is no voter yet",
+    RejectReason.LEADERSHIP_LOST: "it leads no more: it hears no majority, or another one leads",
     RejectReason.TRANSFER_TIMED_OUT: "the member did not take over in time",
     RejectReason.CLUSTER_CHANGE_NOT_PERMITTED: "another change of the members is under way",
     RejectReason.NO_MAJORITY_LEFT: "no majority of the members that would be left answers",

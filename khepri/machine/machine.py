@@ -28,7 +28,7 @@ from .expiry import expire
 from .machine_version import FIRST_VERSION, SINCE
 from .names import MAX_PATH_COMPONENTS
 from .operations import OPERATIONS
-from .prepared import Prepared
+from .prepared import Prepared, TakesLongError, ensure_brief, may_be_brief
 from .replies import (
     DONE,
     batch_failed,
@@ -143,6 +143,7 @@ class Machine:
 
     __slots__ = (
         "_changes",
+        "_is_preparing",
         "_prepared",
         "_sessions",
         "_settings",
@@ -162,6 +163,7 @@ class Machine:
         self._changes: list[Change] = []
         self._prepared: Prepared | None = None
         self.version = FIRST_VERSION
+        self._is_preparing = False
         self.view = View(EMPTY_STATE, 0, 0)
         self.wants_changes = False
 
@@ -228,7 +230,8 @@ class Machine:
     def prepare(self, data: bytes) -> None:
         """Work out what an entry will do if it is the next one to be applied (`prepared.py`).
 
-        Nothing is changed by it, whatever comes of the entry. Never raises.
+        Only if it is simple and brief. Nothing is changed by it, whatever comes of the entry.
+        Never raises.
 
         Args:
             data: its payload; `apply` has to be given the same object.
@@ -247,15 +250,18 @@ class Machine:
             len(groups) != 1
             or (next_expiry is not None and next_expiry <= now)
             or not self._sessions.goes_on(session_id, first, now)
+            or not may_be_brief(before, encoded)
         ):
             return
         self._time_milliseconds = now
+        self._is_preparing = True
         try:
             replies = self._execute(encoded)
             state = working.seal()
-        except (MemoryError, RecursionError):
+        except (MemoryError, RecursionError, TakesLongError):
             return  # of no consequence yet
         finally:
+            self._is_preparing = False
             self._time_milliseconds = time_before
             working.go_back(before)
             changes = self._take_changes()
@@ -379,7 +385,7 @@ class Machine:
                         replies.append(DONE)
                         continue
                 replies.append(self._run(operation))
-            except (MemoryError, RecursionError):
+            except (MemoryError, RecursionError, TakesLongError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop a member
                 self._recover()
@@ -408,6 +414,8 @@ class Machine:
         state = self._working.seal()
         if operation[0] == commands.BATCH:
             return self._run_batch(state, operation)
+        if self._is_preparing:
+            ensure_brief(operation)  # plain puts, which mostly do not come by here, are
         run = OPERATIONS.get(operation[0])
         # Before its version is in effect, a command is to this release what it is to older ones.
         if run is None or SINCE.get(operation[0], FIRST_VERSION) > self.version:

@@ -21,7 +21,7 @@ from khepri.errors import InvalidPathError, ManyNodesDeniedError
 
 from .components import Component, Condition
 from .condition_rules import named_target, normalise
-from .conditions import IfAll
+from .conditions import IfAll, IfNameLike, IfNameMatches, IfPathMatches
 from .known_texts import KnownTexts
 from .names import MAX_PATH_COMPONENTS, PARENT, ROOT, THIS, Special, problem_with_name
 from .shown import shown
@@ -351,11 +351,27 @@ def ensure_specific(path: Path | PathPattern) -> Path:
     names = targets_specific_node(path)
     if names is None:
         raise ManyNodesDeniedError(
-            f"{_shown_pattern(path)} may match many tree nodes where one is required; name one, "
-            "or use the function on many",
+            f"{_shown_pattern(path)} may match many tree nodes where one is required; "
+            f"{_advice(path)}",
             path=path,
         )
     return names
+
+
+def _advice(path: Path | PathPattern) -> str:
+    """Say what to write in place of a pattern that names no one tree node."""
+    before: Component = ROOT
+    for component in path:
+        if named_target(component) is None:
+            if isinstance(before, str) and not isinstance(
+                component, IfNameLike | IfNameMatches | IfPathMatches
+            ):
+                return (
+                    f"what is asked of {before!a:.80} stands with it: IfAll({before!a:.80}, ...)"
+                )
+            break
+        before = component
+    return "name one, or use a function on many, such as get_many"
 
 
 def _shown_pattern(path: Path | PathPattern) -> str:

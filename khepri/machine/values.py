@@ -168,7 +168,11 @@ def _inspect(value: object, where: tuple[object, ...] = ()) -> None:
     elif kind is memoryview:
         _inspect_view(cast("memoryview", value), where)
     elif kind is not UUID and kind not in _BUFFERS:
-        raise _refusal(where, f"it is of the type {_type_name(value)}, which values are not")
+        raise _refusal(
+            where,
+            f"it is of the type {_type_name(value)}; values are None, bool, int, float, str,"
+            " bytes, list, tuple, dict, datetime and UUID",
+        )
 
 
 def _inspect_container(value: object, where: tuple[object, ...]) -> None:

@@ -353,6 +353,15 @@ def test_one_node_is_demanded_of_the_pattern_alone() -> None:
     assert raised.value.path == ("zzz", STAR)
 
 
+def test_who_put_a_condition_behind_a_name_is_told_where_it_belongs() -> None:
+    with pytest.raises(ManyNodesDeniedError, match=r"of 'b' stands with it: IfAll\('b', \.\.\.\)"):
+        ensure_specific(resolve_path(["a", "b", IfHasData()]))
+    patterns_of_many: list[PathLike] = ["/a/*", "/a/b*", "/a/**", ["a", IfNameMatches("b")]]
+    for many in [*patterns_of_many, [IfHasData()]]:
+        with pytest.raises(ManyNodesDeniedError, match="such as get_many"):
+            ensure_specific(resolve_path(many))
+
+
 def test_a_pattern_includes_the_root_if_it_resolves_to_it() -> None:
     assert includes_root(resolve_path("/a/.."))
     assert includes_root(resolve_path([IfAll(THIS, IfHasPayload())]))

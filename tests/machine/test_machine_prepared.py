@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from khepri.machine import commands
+from khepri.machine import machine as machine_module
+from khepri.machine.conditions import IfDataMatches, IfNodeExists
 from khepri.machine.entries import Group, decode_entry, encode_entry
 from khepri.machine.machine import Machine
 from khepri.machine.operations import OPERATIONS
-from khepri.machine.paths import Path
+from khepri.machine.paths import Path, PathPattern, combine_with_conditions, parse_path
+from khepri.machine.prepared import MAX_BATCH_BYTES
 from khepri.machine.working_tree import WorkingTree
 from tests.machine.machine_helpers import Origin, path, snapshot_bytes, value
 from tests.machine.test_machine_snapshots import random_operation
@@ -86,7 +89,20 @@ def compare(seed: int, prepared_type: type[Machine] = Machine) -> int:
     return how_often
 
 
+@pytest.fixture
+def _all_is_brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    def may_be_brief(*_: object) -> bool:
+        return True
+
+    def ensure_brief(_: object) -> None:
+        pass
+
+    monkeypatch.setattr(machine_module, "may_be_brief", may_be_brief)
+    monkeypatch.setattr(machine_module, "ensure_brief", ensure_brief)
+
+
 @pytest.mark.parametrize("seed", range(10))
+@pytest.mark.usefixtures("_all_is_brief")
 def test_what_was_prepared_is_what_is_done(seed: int) -> None:
     assert compare(seed) > 40
 
@@ -109,6 +125,7 @@ class _Leaky(Machine):
 
 
 @pytest.mark.parametrize("planted", [_Forgetless, _Leaky])
+@pytest.mark.usefixtures("_all_is_brief")
 def test_a_machine_that_mixes_it_up_is_found(planted: type[Machine]) -> None:
     with pytest.raises(AssertionError):
         compare(1, planted)
@@ -212,3 +229,100 @@ def test_a_put_that_raises_half_way_leaves_nothing_behind(monkeypatch: pytest.Mo
     assert origin.tree() == {"/a": None, "/a/b": 1}
     origin.machine.apply(9, 1, data)
     assert origin.tree() == {"/a": None, "/a/b": 2, "/a/c": 3}
+
+
+_EMPTY: commands.Operation = []
+
+
+def batch_of(count: int) -> commands.Operation:
+    return commands.batch([put(f"/b/{number}", number) for number in range(count)])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        put("/a/b", 2),
+        put("/new/one", bytes(1 << 20)),
+        commands.put(path("/a/b"), value(2), ttl_milliseconds=5_000),
+        commands.create(path("/c"), value(1)),
+        commands.update(path("/a/b"), value(1)),
+        commands.compare_and_swap(path("/a/b"), 1, value(2)),
+        commands.increment(Path(["n"]), 1),
+        batch_of(100),
+        commands.batch(
+            [
+                commands.require(
+                    combine_with_conditions(path("/lock"), IfNodeExists(exists=False))
+                ),
+                commands.put(path("/lock"), value("me"), ttl_milliseconds=5_000),
+            ]
+        ),
+    ],
+    ids=lambda operation: str(operation)[:20],
+)
+def test_what_is_for_one_node_or_a_few_is_worked_out_ahead(operation: commands.Operation) -> None:
+    origin = Origin()
+    origin.put("/a/b", 1)
+    origin.machine.prepare(next_entry(origin, put("/first", 1), operation))
+    assert origin.machine._prepared is not None
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        commands.copy(Path(["a"]), Path(["c"])),
+        commands.move(Path(["a"]), Path(["c"])),
+        commands.delete(path("/a")),
+        commands.put(parse_path("/a/*"), value(2), many=True),
+        commands.delete(parse_path("/a/**"), many=True),
+        commands.clear_payload(parse_path("/a/*"), many=True),
+        commands.put(path("/c"), value(1), keep_while={path("/a"): IfDataMatches(1)}),
+        batch_of(MAX_BATCH_BYTES // 4),
+        commands.batch([put("/a/b", 2), commands.copy(Path(["a"]), Path(["c"]))]),
+    ],
+    ids=lambda operation: str(operation)[:20],
+)
+def test_what_may_take_long_is_not_done_while_nobody_else_can_write(
+    operation: commands.Operation,
+) -> None:
+    origin = Origin()
+    origin.put("/a/b", 1)
+    origin.machine.prepare(next_entry(origin, put("/first", 1), operation))
+    assert origin.machine._prepared is None
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        _EMPTY,
+        cast("commands.Operation", "no command"),
+        [commands.BATCH],
+        [commands.BATCH, [_EMPTY]],
+        [commands.PUT],
+        [[commands.PUT]],
+        [commands.PUT_MATCHING, ["a"], b"x"],
+        [commands.PUT_MATCHING, ["a"], b"x", commands.MANY],
+        [commands.PUT_MATCHING, 7, b"x", {}],
+        [commands.INCREMENT, ["a"], "b"],
+        [99],
+    ],
+    ids=str,
+)
+def test_what_is_garbled_is_answered_the_same(operation: commands.Operation) -> None:
+    plain, preparing = Origin(), Origin()
+    data = next_entry(plain, put("/a/b", 1), operation, put("/a/c", 1))
+    preparing.machine.prepare(data)
+    assert told(preparing.machine.apply(9, 1, data)) == told(plain.machine.apply(9, 1, data))
+    assert snapshot_bytes(preparing.machine) == snapshot_bytes(plain.machine)
+
+
+def test_nothing_is_worked_out_ahead_where_others_may_go_by_any_change() -> None:
+    origin = Origin()
+    origin.put("/a", 1)
+    origin.run(
+        commands.put(path("/b"), value(1), keep_while={PathPattern(["a"]): IfDataMatches(1)})
+    )
+    origin.machine.prepare(next_entry(origin, put("/a", 2)))
+    assert origin.machine._prepared is None
+    origin.put("/a", 2)
+    assert origin.tree() == {"/a": 2}

@@ -123,6 +123,11 @@ def test_what_cannot_be_carried_is_refused_with_its_place(
     assert refusal.value.facts["where"] == where
 
 
+def test_who_stores_what_cannot_be_stored_is_told_what_can() -> None:
+    with pytest.raises(InvalidValueError, match=r"of the type set; values are None, bool, int"):
+        encode_value({1, 2})
+
+
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_the_depth_limit_itself_is_allowed(kind: Any) -> None:
     value = deep(DEPTH_LIMIT, kind)
