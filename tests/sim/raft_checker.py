@@ -6,6 +6,7 @@ nothing that a member says about itself but what it did before.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from khepri.raft.effects import (
@@ -89,6 +90,8 @@ class RaftChecker(Observer):
         self.commits_of_leaders: dict[int, int] = {}
         self.applied_entries: dict[int, Entry] = {}
         self.memberships: list[tuple[int, Configuration]] = []
+        self.needed_bytes: Counter[str] = Counter()
+        """By node: what of its log peers may need, as of its newest snapshot."""
 
     # --- disks
 
@@ -108,6 +111,9 @@ class RaftChecker(Observer):
                 f"I12: a snapshot of {node.name} at {meta.index} has the members of another index"
             )
         self.log_of(node.uid).snapshot(meta.index, meta.term)
+        role = None if node.server is None else node.server.core._server.role
+        needed_bytes = role.peers.most_needed_bytes() if isinstance(role, Leader) else 0
+        self.needed_bytes[node.name] = needed_bytes
 
     def persisted(self, server: SimulatedServer, hard_state: HardState) -> None:
         log = self.log_of(server.node.uid)
