@@ -9,6 +9,7 @@ its model it has a case for each message and each effect, and is long for that.
 from __future__ import annotations
 
 import math
+import random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from khepri.actors.command_pump import CommandPump
@@ -126,6 +127,9 @@ class SimulatedServer:
         self._disk_error: StorageError | None = None
         self._replies: list[tuple[Any, object, int]] = []
         self._owed_calls = OwedCalls()
+        self._luck = random.Random(f"{node.world.seed}/{node.name}/{node.starts}/listeners")
+        self._listening_ratio = 0.5 if node.settings.has_listeners else 0.0
+        self._listens = False
         self.is_led_since = math.inf
         self._next_tick = self.clock() + TICK_SECONDS
         self._timer_at = math.inf
@@ -350,6 +354,7 @@ class SimulatedServer:
 
     def _apply(self, one: effect.ApplyEntries) -> None:
         machine, now, observer = self.machine, self.clock(), self.node.observer
+        machine.wants_changes = self._listens
         for entry in one.entries:
             if entry.kind is EntryKind.COMMANDS:
                 applied = machine.apply(entry.index, entry.term, entry.data)
@@ -439,6 +444,7 @@ class SimulatedServer:
             if keep_alive is not None:
                 self.pump.take_foreign([keep_alive])
             self.cadence.consider()
+            self._listens = self._luck.random() < self._listening_ratio
             made = self._owed_calls.tick(self)
             if made is not None:
                 self._take_command(Command(made, self.node.world.nobody))

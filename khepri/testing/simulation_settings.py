@@ -60,6 +60,7 @@ class SimulationSettings:
         has_transactions: whether clients run transactions.
         longest_ttl_milliseconds: how long at most what is put with a time to live has it; 0 if
             nothing has one.
+        has_listeners: whether members list what changes, now and then, as for those who are told.
         slowest_clock: seconds of a monotonic clock per second, at least;
         fastest_clock: and at most. Leases are for clocks that are wrong by a fifth at most.
         raft: the core's settings.
@@ -85,6 +86,7 @@ class SimulationSettings:
     triggers: int = 0
     has_transactions: bool = False
     longest_ttl_milliseconds: int = 0
+    has_listeners: bool = False
     slowest_clock: float = 1 - CLOCK_RATE_ERROR
     fastest_clock: float = 1 + CLOCK_RATE_ERROR
     raft: RaftSettings = field(default_factory=_small)
@@ -130,15 +132,28 @@ class SimulationSettings:
             triggers=more.choice((0, 0, 0, 2, 5)),
             has_transactions=more.choice((False, False, True)),
             longest_ttl_milliseconds=more.choice((0, 0, 0, 0, 300, 3000)),
+            has_listeners=more.choice((False, False, True)),
             slowest_clock=1 - CLOCK_RATE_ERROR if trusts_clocks else 0.5,
             fastest_clock=1 + CLOCK_RATE_ERROR if trusts_clocks else 2.0,
             raft=replace(_small(), read_leases=trusts_clocks),
         )
 
     def with_all_kinds(self) -> SimulationSettings:
-        """Give the same with triggers, transactions and times to live."""
-        return replace(self, triggers=3, has_transactions=True, longest_ttl_milliseconds=1000)
+        """Give the same with triggers, transactions, times to live and listeners."""
+        return replace(
+            self,
+            triggers=3,
+            has_transactions=True,
+            longest_ttl_milliseconds=1000,
+            has_listeners=True,
+        )
 
     def with_single_writes(self) -> SimulationSettings:
-        """Give the same without triggers, transactions and times to live."""
-        return replace(self, triggers=0, has_transactions=False, longest_ttl_milliseconds=0)
+        """Give the same without triggers, transactions, times to live and listeners."""
+        return replace(
+            self,
+            triggers=0,
+            has_transactions=False,
+            longest_ttl_milliseconds=0,
+            has_listeners=False,
+        )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from khepri.testing.simulation import Simulation
 from khepri.testing.simulation_observer import Observer
 from tests.sim.call_checker import CallChecker
+from tests.sim.change_checker import ChangeChecker
 from tests.sim.client_checker import ClientChecker
 from tests.sim.durability_checker import DurabilityChecker
 from tests.sim.marks import Marks
@@ -39,6 +40,7 @@ class Checkers(Observer):
         self.marks = Marks()
         self.clients = ClientChecker(self.marks.reached)
         self.calls = CallChecker(self.clients.model.triggers, self.marks.reached)
+        self.changes = ChangeChecker(self.clients.model.triggers, self.marks.reached)
         # The hot ones go straight to the only checker that wants them.
         self.persisted = self.raft.persisted  # type: ignore[method-assign]
         self.invoked = self.clients.invoked  # type: ignore[method-assign]
@@ -69,6 +71,7 @@ class Checkers(Observer):
         self.raft.applied(server, entry, applied)
         self.clients.applied(server, entry, applied)
         self.calls.applied(server, entry, applied)
+        self.changes.applied(server, entry, applied)
         self.marks.applied(server, entry, applied)
 
     def installed(self, server: SimulatedServer, meta: SnapshotMeta) -> None:

@@ -134,6 +134,7 @@ MARKS = frozenset(
         "single voter leads",
         "two leaders of different terms",
         "call made",
+        "changes listed",
         "call made again",
         "call said to be made again",
         "call for what expired",

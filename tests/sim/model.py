@@ -162,7 +162,9 @@ class Model:
     def _put(self, key: Names, payload: bytes | None) -> None:
         self.triggers.fire(self._set(key, payload))
 
-    def _set(self, key: Names, payload: bytes | None) -> dict[Names, Happened]:
+    def _set(
+        self, key: Names, payload: bytes | None, reason: str = "explicit"
+    ) -> dict[Names, Happened]:
         """Write something; give what has happened to which tree nodes."""
         before, version = self.newest(key)
         if payload == before:
@@ -172,7 +174,7 @@ class Model:
         history.values.append((payload, 0 if payload is None else version + 1))
         if payload is None:
             self._due.pop(key, None)
-            happened = {key: Happened("delete", version)}
+            happened = {key: Happened("delete", version, reason)}
             change, last, kind = -1, 0, "delete"
         elif before is None:
             happened = {key: Happened("create", 1)}
@@ -183,7 +185,8 @@ class Model:
         folder = key[:-1]
         self._children[folder] += change
         is_other = self._children[folder] == last
-        happened[folder] = Happened(kind if is_other else "update", 1)
+        why = "keep_while" if is_other and payload is None else None
+        happened[folder] = Happened(kind if is_other else "update", 1, why)
         if is_other:
             happened[()] = Happened("update", 1)
         return happened
@@ -193,7 +196,7 @@ class Model:
         due = [key for key, moment in self._due.items() if moment <= now]
         happened: dict[Names, Happened] = {}
         for key in due:
-            happened |= self._set(key, None)
+            happened |= self._set(key, None, "expired")
         if not due:
             return
         own = " with an entry of their own" if is_own else ""

@@ -1,6 +1,6 @@
-"""Bugs planted where calls are owed and made, where transactions are checked, and where time ends.
+"""Bugs planted where calls are owed and made, transactions checked, and changes listed.
 
-They are looked for with triggers, transactions and times to live in every seed.
+They are looked for with triggers, transactions, times to live and listeners in every seed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from khepri.machine import commands, machine, operations, snapshot_writer, trigg
 from khepri.machine.cascade import settle
 from khepri.machine.machine import Machine
 from khepri.machine.operations import OPERATIONS
-from khepri.machine.properties import EXPIRED
+from khepri.machine.properties import EXPIRED, EXPLICIT
 from khepri.machine.state import TreeState
 from khepri.machine.triggers import Trigger, Triggers
 from khepri.transaction import Transaction
@@ -176,3 +176,24 @@ def _prepare_keep_while(edit: Any, place: Any, options: Any) -> Any:
 
 
 _operations_prepare = operations._prepare_keep_while
+
+
+# --- changes that are listed
+
+
+@_plant("what was prepared lists no changes", Machine, "_take_prepared")
+def _take_prepared(self: Any, prepared: Any, index: int, term: int) -> Any:
+    applied = _machine_take_prepared(self, prepared, index, term)
+    applied.changes = ()
+    return applied
+
+
+_machine_take_prepared = Machine._take_prepared
+
+
+@_plant("a tree node that expires is told to be deleted by somebody", machine, "expire")
+def _expire_explicitly(edit: Any) -> None:
+    for path in edit.index.expiries.due(edit.now_milliseconds):
+        if edit.node_at(path) is not None:
+            edit.delete(path, EXPLICIT)
+    settle(edit)

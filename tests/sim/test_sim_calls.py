@@ -116,6 +116,7 @@ def test_the_search_alone_finds_that_no_reads_are_checked() -> None:
         patch.object(ClientChecker, "_read", _look_away),
         patch.object(ClientChecker, "_compare_tree", _look_away),
         patch.object(rest_checker, "check", _only_about_order),
+        patch("tests.sim.change_checker.ChangeChecker.applied", _look_away),
         patch("tests.sim.call_checker.CallChecker.applied", _look_away),
         patch("tests.sim.call_checker.CallChecker.compare", _look_away),
         patch("tests.sim.call_checker.CallChecker.called", _look_away),

@@ -71,6 +71,8 @@ FOUND_SOON = (
     "a transaction notes only its first read",
     "nothing expires",
     "a time to live does not begin anew",
+    "what was prepared lists no changes",
+    "a tree node that expires is told to be deleted by somebody",
 )
 
 

@@ -30,10 +30,12 @@ class Happened(NamedTuple):
     Attributes:
         kind: create, update or delete.
         version: of its payload, afterwards; before, if it was deleted.
+        reason: why it was deleted; None if it was not.
     """
 
     kind: str
     version: int
+    reason: str | None = None
 
 
 class Call(NamedTuple):
@@ -53,6 +55,7 @@ class TriggerModel:
         watches: the triggers.
         calls: all that were ever asked for; the first has the number 1.
         owed: the numbers of those that are owed now.
+        happened: by index, what each operation has done to which tree nodes, in order.
         made: the numbers of those that were made at least once.
     """
 
@@ -72,6 +75,7 @@ class TriggerModel:
         self.calls: list[Call] = []
         self.owed: dict[int, None] = {}
         self.made: set[int] = set()
+        self.happened: dict[int, list[tuple[Names, Happened]]] = {}
         self._owed_from: list[int] = []
         self._owed_until: dict[int, int] = {}
 
@@ -102,8 +106,9 @@ class TriggerModel:
 
     def fire(self, happened: dict[Names, Happened]) -> None:
         """Owe what the changes of one operation ask for."""
+        self.happened.setdefault(self.index, []).extend(sorted(happened.items()))
         found: list[tuple[int, str, Names, Call]] = []
-        for path, (kind, version) in happened.items() if self.watches else ():
+        for path, (kind, version, _) in happened.items() if self.watches else ():
             for trigger_id, watch in self.watches.items():
                 if kind in watch.kinds and _is_for(watch, path, version):
                     procedure = self._name_at(tuple(watch.procedure))
