@@ -13,6 +13,7 @@ of several stores in turn.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,14 +70,21 @@ class EventHandler(KhepriActor):
 
     may_wait = True
 
-    def __init__(self, label: ActorLabel, node: Callable[[], Node | None]) -> None:
+    def __init__(
+        self,
+        label: ActorLabel,
+        node: Callable[[], Node | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Make the actor.
 
         Args:
             label: who it is.
             node: gives the node whose stores these are, None if that has gone.
+            clock: monotonic seconds.
         """
-        super().__init__(label)
+        super().__init__(label, clock=clock)
         self._node = node
         self._failures: dict[tuple[str, str], RepeatedFailures] = {}  # by store and trigger
         self._stores: dict[StoreAccess, _Owed] = {}

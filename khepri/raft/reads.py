@@ -137,7 +137,14 @@ class ForwardedReads:
         self.gathering = []
 
     def take(self, read_id: int) -> list[object]:
-        """Give the tickets that were asked about under `read_id` or before; each only once."""
+        """Give the tickets that were asked about under `read_id` or before; each only once.
+
+        An answer to a question that was not asked here, or is answered, is for nobody. It may be
+        late, to one of this member before it was started again: then it may have the greater
+        number, and knows of no commit that came before the questions that wait here.
+        """
+        if read_id not in self._asked:
+            return []
         answered = list(itertools.takewhile(lambda asked: asked <= read_id, self._asked))
         tickets = [ticket for asked in answered for ticket in self._asked.pop(asked).tickets]
         self.waiting -= len(tickets)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from khepri.raft.events import TriggerElection
 from khepri.raft.types import Configuration, Member, MemberKind, Role
 
+from .simulation_calls import register_procedures
 from .simulation_clients import Client
 from .simulation_faults import FaultInjector, plan_faults
 from .simulation_network import Envelope, NetworkConditions, SimulatedNetwork
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
     from khepri.raft.events import Event
 
-    from .simulation_clients import Operation
-    from .simulation_faults import Fault
+    from .simulation_fault import Fault
+    from .simulation_operation import Operation
     from .simulation_server import SimulatedServer
 
 _PACKAGE_OF_LINES = 512
@@ -243,6 +244,7 @@ class Simulation:
         Raises:
             NoProgressError: the cluster did not recover.
         """
+        register_procedures()
         self.form()
         for fault in self.faults:
             self.at(fault.at, self._injector.inject, fault)
@@ -289,6 +291,7 @@ class Simulation:
         """End all faults: a good network, good disks, right clocks, everybody up."""
         self.note("heal")
         self.is_healed = True
+        register_procedures()
         self.network.heal()
         for node in self.nodes.values():
             node.disk.recover_health()
@@ -332,6 +335,7 @@ class Simulation:
                 or server.pump.origin.has_something_in_flight
                 or (member.kind is MemberKind.PROMOTABLE)
                 or (server.core.leader != leader.node.server_id)
+                or server.machine.view.state.triggers.actions
             ):
                 return False
         return True

@@ -11,129 +11,26 @@ from typing import TYPE_CHECKING
 
 from khepri.machine import commands
 from khepri.machine.paths import Path
-from khepri.machine.replies import is_error
 from khepri.machine.values import encode_value
-from khepri.raft.effects import Rejected
 from khepri.raft.events import ReadRequest
 
-from .simulation_server import Command, Outcome
+from .simulation_operation import Operation
+from .simulation_server import Command
+from .simulation_transactions import run_transaction
+from .simulation_workload import Part, command_of, kinds_for, parts_of
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from khepri.machine.tree import TreeNode
-
     from .simulation import Simulation
     from .simulation_node import SimulatedNode
-    from .simulation_server import SimulatedServer
 
 KINDS = ("put",) * 8 + ("read",) * 5 + ("local",) + ("cas",) * 3 + ("create", "update", "delete")
 
 _PAUSES = 0.05
 _LONG_PAUSES = 0.004
 """How often a thread that reads stands still between two lines, and how often for long."""
-
-
-def key_path(key: str) -> Path:
-    """Give the path of a key."""
-    return Path(("k", key))
-
-
-def payload_at(root: TreeNode, key: str) -> bytes | None:
-    """Give the payload of a key in a tree; None if there is none."""
-    folder = root.children.get("k")
-    node = folder.children.get(key) if folder is not None else None
-    return None if node is None else node.payload
-
-
-class Operation:
-    """One operation of one client: also the ticket it is answered through.
-
-    Attributes:
-        number: counts all operations of a run.
-        node: the node it is done on.
-        kind: put, create, update, delete, cas, read (linearizable) or local.
-        key: of what.
-        data: the bytes of the command; unique. None for reads.
-        payload: what is written.
-        path: where it is written: the key's, but a delete leaves a note elsewhere.
-        expected: the payload a cas wants to find.
-        floor: the highest index of any operation that was answered before this one began.
-        invoked_at: when it began.
-        answered_at: when it was answered.
-        status: pending, ok, failed (by its condition), refused (did not happen), unknown.
-        index: the log index it took effect at, or was read at.
-        seen: the payload a read has found.
-        is_leased: whether it was read by the lease.
-        server: who answered.
-    """
-
-    __slots__ = (
-        "answered_at",
-        "client",
-        "data",
-        "expected",
-        "floor",
-        "index",
-        "invoked_at",
-        "is_leased",
-        "key",
-        "kind",
-        "node",
-        "number",
-        "path",
-        "payload",
-        "seen",
-        "server",
-        "status",
-    )
-
-    def __init__(self, client: Client, kind: str, key: str) -> None:
-        """Begin an operation."""
-        world = client.world
-        world.operations += 1
-        self.number = world.operations
-        self.client = client
-        self.node: SimulatedNode = client.node
-        self.server: SimulatedServer | None = client.node.server
-        self.kind = kind
-        self.key = key
-        self.data: bytes | None = None
-        self.payload: bytes | None = None
-        self.path = key_path(key)
-        self.expected: bytes | None = None
-        self.floor = 0
-        self.invoked_at = world.now
-        self.answered_at = 0.0
-        self.status = "pending"
-        self.index = 0
-        self.seen: bytes | None = None
-        self.is_leased = False
-
-    def resolve(self, answer: object, index: int) -> None:
-        """Take the answer, unless nobody waits for it any more."""
-        if self.status != "pending":
-            return
-        self.index = index
-        if isinstance(answer, Outcome):
-            self.status = "refused" if answer.is_definite else "unknown"
-        elif isinstance(answer, Rejected):
-            self.status = "refused"
-        elif self.data is None:
-            view = self.node.access.view
-            assert view is not None
-            self.index, self.seen = view.index, payload_at(view.root, self.key)
-            self.status = "ok"
-        else:
-            self.status = "failed" if is_error(answer) else "ok"  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # all others are replies
-        self.client.answered(self)
-
-    def give_up(self) -> None:
-        """Stop waiting."""
-        if self.status == "pending":
-            self.status = "unknown"
-            self.client.answered(self)
 
 
 class Client:
@@ -148,7 +45,7 @@ class Client:
         only_reads: bool = False,
     ) -> None:
         """Make a client; `next` has it begin."""
-        self._kinds = ("read",) if only_reads else KINDS
+        self._kinds = ("read",) if only_reads else KINDS + kinds_for(world.settings)
         self.world = world
         self.node = node
         self._random = randomness
@@ -242,11 +139,36 @@ class Client:
                 operation.expected = encode_value(expected)
                 one = commands.compare_and_swap(path, expected, payload)
                 operation.data = commands.encode(one)
-            case _:
-                operation.path = Path(("notes", f"{self.node.name}-{self._random.randrange(3)}"))
+            case "delete":
+                operation.path = self._path_of_note()
                 parts = [commands.delete(path), commands.put(operation.path, payload)]
                 operation.data = commands.encode(commands.batch(parts))
+            case _:
+                self._encode_parts(operation, payload)
+                return
         self._known[operation.key] = value
+
+    def _path_of_note(self) -> Path:
+        return Path(("notes", f"{self.node.name}-{self._random.randrange(3)}"))
+
+    def _encode_parts(self, operation: Operation, payload: bytes) -> None:
+        luck, settings, view = self._random, self.world.settings, self.node.access.view
+        note = Part("put", self._path_of_note(), encode_value([operation.number, "note"]))
+        if operation.kind == "transaction":
+            assert view is not None, "clients wait for the tree"
+            run = run_transaction(view, operation.key, operation.number, note, luck, settings)
+            operation.data, operation.reads, operation.parts = run
+        else:
+            parts = parts_of(operation.kind, operation.key, payload, luck, settings)
+            operation.parts = [*parts, note]
+            operation.data = command_of(operation.parts)
+
+    def _again(self, operation: Operation) -> None:
+        """Run the function of a transaction again, on what is there now."""
+        if self.node.server is None or self.node.access.view is None:
+            self._pause(0.2)
+        else:
+            self.begin(operation.kind, operation.key)
 
     def answered(self, operation: Operation) -> None:
         """Take note of an outcome and go on after a pause."""
@@ -255,6 +177,10 @@ class Client:
             self.successes += 1
             self.world.successes += 1
         self.world.observer.answered(operation)
+        if operation.kind == "transaction" and operation.status == "failed":
+            if self.world.clients_run:
+                self.world.after(0.0, self._again, operation)
+            return
         self._pause(self._random.random() * self.world.settings.think_seconds)
 
     def _pause(self, seconds: float) -> None:

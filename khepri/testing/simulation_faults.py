@@ -10,12 +10,14 @@ the others are enough to go on: Raft promises nothing beyond that.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from khepri.raft import events as event
 from khepri.raft.types import MemberKind
 
+from .simulation_call_faults import CallFaults, plan_call_faults
 from .simulation_disk import CHANGING
+from .simulation_fault import Fault
 from .simulation_lease_attacks import LeaseAttacks
 from .simulation_network import NetworkConditions
 from .simulation_operator import Wish
@@ -26,24 +28,6 @@ if TYPE_CHECKING:
     from .simulation import Simulation
     from .simulation_node import SimulatedNode
     from .simulation_settings import SimulationSettings
-
-
-class Fault(NamedTuple):
-    """One thing that goes wrong.
-
-    Attributes:
-        at: when, in virtual seconds.
-        kind: what; a key of `WEIGHTS`.
-        who: chooses the victim.
-        measure: chooses how bad.
-        seconds: for how long.
-    """
-
-    at: float
-    kind: str
-    who: float
-    measure: float
-    seconds: float
 
 
 WEIGHTS = {
@@ -107,7 +91,7 @@ def plan_faults(
         )
         for _ in range(count)
     ]
-    return sorted(faults)
+    return sorted(faults + plan_call_faults(seed, settings))
 
 
 def plan_lease_attacks(seed: int, settings: SimulationSettings) -> list[Fault]:
@@ -132,10 +116,13 @@ class FaultInjector:
         """Be ready."""
         self._world = world
         self._lease_attacks = LeaseAttacks(world)
+        self._call_faults = CallFaults(world)
 
     def inject(self, fault: Fault) -> None:
         """Do one fault, if there is somebody to do it to."""
-        handler: Callable[[Fault], None] = getattr(self, "_" + fault.kind)
+        handler: Callable[[Fault], None] = getattr(
+            self, "_" + fault.kind, self._call_faults.inject
+        )
         self._world.fault_counts[fault.kind] = self._world.fault_counts.get(fault.kind, 0) + 1
         self._world.note(fault.kind)
         handler(fault)

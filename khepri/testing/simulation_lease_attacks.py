@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .simulation import Simulation
-    from .simulation_faults import Fault
+    from .simulation_fault import Fault
     from .simulation_node import SimulatedNode
     from .simulation_server import SimulatedServer
 

@@ -20,6 +20,11 @@ from khepri.raft.events import MessageReceived
 from khepri.raft.messages import AppendEntriesRequest, Heartbeat, InstallSnapshotRequest
 from khepri.raft.types import Configuration, ServerId
 
+from .simulation_calls import (
+    SimulatedEventHandler,
+    SimulatedMembershipCache,
+    SimulatedReference,
+)
 from .simulation_clock import DriftingClock
 from .simulation_disk import SimulatedDisk
 from .simulation_network import Envelope
@@ -62,6 +67,8 @@ class SimulatedNode:
         machine_version: the highest version of the machine that its release knows. A founder's
             release may be an old one; it may be a later one after each start of the process.
         access: what the process publishes to its threads.
+        event_handler: who makes calls for triggers in the process.
+        membership_cache: who publishes to its threads which member leads.
         suspended_until: when the machine goes on.
     """
 
@@ -89,8 +96,8 @@ class SimulatedNode:
         self.needs_wipe = False
         self.random = random.Random(f"{world.seed}/{name}")
         self.random_bytes = self.random.randbytes
-        self.access = StoreAccess(STORE_ID, self.server_id, b"")
         self.suspended_until = 0.0
+        self._face_threads()
         rates = (self.settings.slowest_clock, 1.0, self.settings.fastest_clock)
         self.clock.set_rate(0.0, self.random.choice(rates))
 
@@ -200,7 +207,7 @@ class SimulatedNode:
         for damage in system.damaged.values():
             raise damage
         self.is_up = True
-        self.access = StoreAccess(STORE_ID, self.server_id, b"")
+        self._face_threads()
         if STORE_ID not in self.directory.stores:
             self.uid = self.directory.register(STORE_ID)
             system.write_ahead_log.forget(self.uid)
@@ -217,6 +224,19 @@ class SimulatedNode:
         self.server = server
         self.observer.recovered(server, stored)
         server.begin()
+
+    def _face_threads(self) -> None:
+        """Begin with what a new process has for its threads."""
+        self.access = StoreAccess(STORE_ID, self.server_id, b"")
+        self.access.server = SimulatedReference(self)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]  # only `cast` is asked of it
+        self.membership_cache = SimulatedMembershipCache(self)
+        self.event_handler = SimulatedEventHandler(self)
+
+    def crash_event_handler(self) -> None:
+        """Crash the EventHandler's actor; the next one knows nothing."""
+        self.event_handler.is_over = True
+        self.starts += 1
+        self.event_handler = SimulatedEventHandler(self)
 
     def crash_server(self) -> None:
         """Crash the server's actor alone."""

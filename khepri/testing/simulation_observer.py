@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from khepri.actors.procedures import TriggerEvent
     from khepri.errors import StorageError
     from khepri.log.interface import Append, RecoveredStore
     from khepri.machine.machine import Applied
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from khepri.raft.events import Event
     from khepri.raft.types import Entry, HardState, SnapshotMeta
 
-    from .simulation_clients import Operation
+    from .simulation_calls import SimulatedEventHandler
     from .simulation_node import SimulatedNode
+    from .simulation_operation import Operation
     from .simulation_server import SimulatedServer
 
 
@@ -60,6 +62,11 @@ class Observer:
 
     def answered(self, operation: Operation) -> None:
         """A client's operation has an outcome, known or unknown."""
+
+    def called(
+        self, handler: SimulatedEventHandler, node: SimulatedNode, event: TriggerEvent
+    ) -> None:
+        """A call that a trigger asks for is made; the handler's life is one of an actor."""
 
     def fault(self, kind: str) -> None:
         """Something bad was done."""

@@ -9,10 +9,12 @@ its model it has a case for each message and each effect, and is long for that.
 from __future__ import annotations
 
 import math
+import random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from khepri.actors.command_pump import CommandPump
 from khepri.actors.log_clock import LogClock
+from khepri.actors.membership_cache import LeaderIs, MembersAre
 from khepri.actors.term_saver import TermSaver
 from khepri.machine.entries import encode_entry
 from khepri.raft import effects as effect
@@ -21,6 +23,7 @@ from khepri.raft.core import RaftCore
 from khepri.raft.machine_versions import decode_version
 from khepri.raft.types import Configuration, EntryKind, Role
 
+from .simulation_owed_calls import OwedCalls
 from .simulation_snapshots import SnapshotCadence, SnapshotFailed, SnapshotReady, SnapshotWorker
 from .simulation_storage import Write, WriteFailed
 
@@ -83,6 +86,7 @@ class SimulatedServer:
         pump: the real command pump.
         worker: its snapshot worker.
         is_over: whether this life has ended.
+        is_led_since: since when it knows that another member leads; infinity if it does not.
         steps: how many steps its core has taken.
     """
 
@@ -124,6 +128,11 @@ class SimulatedServer:
         self._written_sequence = 0
         self._disk_error: StorageError | None = None
         self._replies: list[tuple[Any, object, int]] = []
+        self._owed_calls = OwedCalls()
+        self._luck = random.Random(f"{node.world.seed}/{node.name}/{node.starts}/listeners")
+        self._listening_ratio = 0.5 if node.settings.has_listeners else 0.0
+        self._listens = False
+        self.is_led_since = math.inf
         self._next_tick = self.clock() + TICK_SECONDS
         self._timer_at = math.inf
         self._executors: dict[type, Callable[[Any], None]] = {
@@ -134,7 +143,7 @@ class SimulatedServer:
             effect.Completed: self._completed,
             effect.Rejected: self._rejected,
             effect.RoleChanged: self._role_changed,
-            effect.ConfigurationChanged: _nothing,
+            effect.ConfigurationChanged: self._configuration_changed,
             effect.ReadSnapshotChunk: self.worker.add,
             effect.EndSnapshotSend: self.worker.add,
             effect.StoreSnapshotChunk: self.worker.add,
@@ -145,6 +154,7 @@ class SimulatedServer:
     def begin(self) -> None:
         """Take the first step; elect itself if it is the only voter."""
         self.node.access.withdraw_lease()
+        self._announce(self.core.configuration)
         is_alone = self.core.configuration.voters == frozenset({self.node.server_id})
         self._step([event.TriggerElection()] if is_alone else [])
         self._conclude()
@@ -161,6 +171,10 @@ class SimulatedServer:
             self.take_turn()
         elif len(self._inbox) == 1:
             self.node.at(self._busy_until, self.take_turn)
+
+    def take_note(self, data: bytes) -> None:
+        """Take a command for whose reply nobody waits."""
+        self.arrive(Command(data, self.node.world.nobody))
 
     def stall(self, seconds: float) -> None:
         """Do nothing for a while: what comes waits, and so do the timers."""
@@ -237,7 +251,7 @@ class SimulatedServer:
 
     def _install(self, ready: SnapshotReady) -> Event:
         self.machine = ready.machine
-        self.node.access.view = ready.machine.view
+        self.node.access.publish_view(ready.machine.view)
         self.cadence.installed(ready.meta)
         self.node.observer.installed(self, ready.meta)
         for ticket in self.pump.installed(self.machine):
@@ -300,7 +314,8 @@ class SimulatedServer:
         if self._is_concluded or self.is_over:
             return
         self._is_concluded = True
-        self.node.access.view = self.machine.view
+        self.node.access.publish_view(self.machine.view)
+        self._owed_calls.look(self)
         if self._replies:
             replies, self._replies = self._replies, []
             for ticket, answer, index in replies:
@@ -341,6 +356,7 @@ class SimulatedServer:
 
     def _apply(self, one: effect.ApplyEntries) -> None:
         machine, now, observer = self.machine, self.clock(), self.node.observer
+        machine.wants_changes = self._listens
         for entry in one.entries:
             if entry.kind is EntryKind.COMMANDS:
                 applied = machine.apply(entry.index, entry.term, entry.data)
@@ -379,6 +395,16 @@ class SimulatedServer:
 
     def _role_changed(self, one: effect.RoleChanged) -> None:
         self.pump.leader_is(one.term, one.leader)
+        self.node.membership_cache.cast(LeaderIs(one.leader))
+        is_other = one.leader not in {None, self.node.server_id}
+        self.is_led_since = self.node.now if is_other else math.inf
+
+    def _configuration_changed(self, one: effect.ConfigurationChanged) -> None:
+        self._announce(one.configuration)
+
+    def _announce(self, configuration: Configuration) -> None:
+        ids = tuple(member.server_id for member in configuration.members)
+        self.node.membership_cache.cast(MembersAre(ids))
 
     # --- time
 
@@ -414,6 +440,7 @@ class SimulatedServer:
             self._on_deadline(now)
 
     def _on_deadline(self, now: float) -> None:
+        events: list[Event] = [event.TimePassed()]
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
             follows = self.core.role is not Role.LEADER and self.core.leader is not None
@@ -421,9 +448,22 @@ class SimulatedServer:
             if keep_alive is not None:
                 self.pump.take_foreign([keep_alive])
             self.cadence.consider()
-            self._log_clock.read(now, self.machine.time_milliseconds)
-        self._step([event.TimePassed()])
+            self._listens = self._luck.random() < self._listening_ratio
+            made = self._owed_calls.tick(self)
+            if made is not None:
+                self._take_command(Command(made, self.node.world.nobody))
+            events += self._entry_for_expiries(now)
+        self._step(events)
 
-
-def _nothing(_: object) -> None:
-    pass
+    def _entry_for_expiries(self, now: float) -> list[Event]:
+        """Do as `CommandFlow.entry_for_expiries`."""
+        moment, core = self.machine.next_expiry_milliseconds, self.core
+        milliseconds = self._log_clock.read(now, self.machine.time_milliseconds)
+        if (
+            moment is None
+            or moment > milliseconds
+            or core.role is not Role.LEADER
+            or core.last_index != self.machine.view.index
+        ):
+            return []
+        return [event.Propose(encode_entry(milliseconds, []), None)]

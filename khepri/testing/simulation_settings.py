@@ -56,6 +56,11 @@ class SimulationSettings:
         duplication: probability that a message comes twice, as long as there are faults.
         loss: probability that a message is lost, as long as there are faults.
         readers: so many clients of each node only read: writes that wait do not stop them.
+        triggers: how many triggers clients register, one in place of the other; 0 for none.
+        has_transactions: whether clients run transactions.
+        longest_ttl_milliseconds: how long at most what is put with a time to live has it; 0 if
+            nothing has one.
+        has_listeners: whether members list what changes, now and then, as for those who are told.
         slowest_clock: seconds of a monotonic clock per second, at least;
         fastest_clock: and at most. Leases are for clocks that are wrong by a fifth at most.
         raft: the core's settings.
@@ -78,6 +83,10 @@ class SimulationSettings:
     duplication: float = 0.0
     loss: float = 0.0
     readers: int = 0
+    triggers: int = 0
+    has_transactions: bool = False
+    longest_ttl_milliseconds: int = 0
+    has_listeners: bool = False
     slowest_clock: float = 1 - CLOCK_RATE_ERROR
     fastest_clock: float = 1 + CLOCK_RATE_ERROR
     raft: RaftSettings = field(default_factory=_small)
@@ -102,6 +111,7 @@ class SimulationSettings:
     def draw(cls, seed: int, *, fault_seconds: float = 15.0) -> SimulationSettings:
         """Give the settings that belong to a seed."""
         one = random.Random(f"{seed}/settings")
+        more = random.Random(f"{seed}/workload")
         trusts_clocks = random.Random(f"{seed}/clocks").random() < 0.8  # noqa: PLR2004 - most runs
         return cls(
             members=one.choice((1, 2, 3, 3, 3, 3, 4, 5, 5)),
@@ -119,7 +129,31 @@ class SimulationSettings:
             duplication=one.choice((0.0, 0.0, 0.05, 0.4)),
             loss=one.choice((0.0, 0.0, 0.02, 0.1)),
             readers=one.choice((0, 1, 1)),
+            triggers=more.choice((0, 0, 0, 2, 5)),
+            has_transactions=more.choice((False, False, True)),
+            longest_ttl_milliseconds=more.choice((0, 0, 0, 0, 300, 3000)),
+            has_listeners=more.choice((False, False, True)),
             slowest_clock=1 - CLOCK_RATE_ERROR if trusts_clocks else 0.5,
             fastest_clock=1 + CLOCK_RATE_ERROR if trusts_clocks else 2.0,
             raft=replace(_small(), read_leases=trusts_clocks),
+        )
+
+    def with_all_kinds(self) -> SimulationSettings:
+        """Give the same with triggers, transactions, times to live and listeners."""
+        return replace(
+            self,
+            triggers=3,
+            has_transactions=True,
+            longest_ttl_milliseconds=1000,
+            has_listeners=True,
+        )
+
+    def with_single_writes(self) -> SimulationSettings:
+        """Give the same without triggers, transactions, times to live and listeners."""
+        return replace(
+            self,
+            triggers=0,
+            has_transactions=False,
+            longest_ttl_milliseconds=0,
+            has_listeners=False,
         )

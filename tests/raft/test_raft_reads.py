@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from khepri.raft.effects import ReadReady, Rejected, RejectReason
 from khepri.raft.events import (
     AddMember,
@@ -287,6 +289,22 @@ def test_q12_an_answer_is_one_for_all_questions_before_it() -> None:
     node.receive("B", ReadIndexResponse(asked[0], Index(1)))
     node.receive("B", ReadIndexResponse(asked[2], Index(1)))
     assert ready(node) == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("index", [Index(1), None])
+def test_q12_a_late_answer_to_who_asked_before_a_restart_answers_nobody(
+    index: Index | None,
+) -> None:
+    node = make_node("A", entries="1:1", term=1)
+    node.receive("B", append_entries(1, (1, 1), commit=1))
+    node.step(ReadRequest("new"))
+    (asked,) = node.sent(ReadIndexRequest)
+    for earlier in (asked.read_id + 1, asked.read_id + (1 << 50), asked.read_id - 1):
+        node.receive("B", ReadIndexResponse(earlier, index))
+        assert not ready(node)
+        assert not node.done(Rejected)
+    node.receive("B", ReadIndexResponse(asked.read_id, Index(1)))
+    assert ready(node) == ["new"]
 
 
 def test_q12_of_many_questions_without_an_answer_one_is_asked_again() -> None:

@@ -10,8 +10,10 @@ Checked after every step of every member (`tests/sim/*_checker.py`; numbers of r
 * I9 what is committed is durable on a majority, and comes back after a power loss;
 * I10 nothing acknowledged is lost, nothing refused is applied, nothing is applied twice;
 * I11 linearizability (`linearizability.py`), session guarantees of local reads;
+* I17 calls that triggers ask for are made at least once, in order, and none that is not owed
+  (`call_checker.py`, `trigger_model.py`); I7 and I11 hold for transactions and expiry too;
 * I12 majorities of consecutive configurations meet, I13 match indexes are true;
-* I17 all members apply an entry by the same version of the machine, and know it.
+* I18 all members apply an entry by the same version of the machine, and know it.
 
 At rest: I14 all members are equal and equal to a plain model, I15 progress (the simulator demands
 it), I16 bounds.

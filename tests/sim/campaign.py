@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from khepri.testing.simulation import Simulation
-    from khepri.testing.simulation_faults import Fault
+    from khepri.testing.simulation_fault import Fault
 
 REPORT_SECONDS = 20.0
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from khepri.testing.simulation import Simulation
 from khepri.testing.simulation_observer import Observer
+from tests.sim.call_checker import CallChecker
+from tests.sim.change_checker import ChangeChecker
 from tests.sim.client_checker import ClientChecker
 from tests.sim.durability_checker import DurabilityChecker
 from tests.sim.marks import Marks
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     from khepri.raft.effects import Effect
     from khepri.raft.events import Event
     from khepri.raft.types import Entry, SnapshotMeta
-    from khepri.testing.simulation_clients import Operation
-    from khepri.testing.simulation_faults import Fault
+    from khepri.testing.simulation_fault import Fault
     from khepri.testing.simulation_node import SimulatedNode
+    from khepri.testing.simulation_operation import Operation
     from khepri.testing.simulation_server import SimulatedServer
     from khepri.testing.simulation_settings import SimulationSettings
 
@@ -35,16 +37,20 @@ class Checkers(Observer):
     def __init__(self) -> None:
         self.raft = RaftChecker()
         self.durability = DurabilityChecker(self.raft)
-        self.clients = ClientChecker()
         self.marks = Marks()
+        self.clients = ClientChecker(self.marks.reached)
+        self.calls = CallChecker(self.clients.model.triggers, self.marks.reached)
+        self.changes = ChangeChecker(self.clients.model.triggers, self.marks.reached)
         # The hot ones go straight to the only checker that wants them.
         self.persisted = self.raft.persisted  # type: ignore[method-assign]
         self.invoked = self.clients.invoked  # type: ignore[method-assign]
+        self.called = self.calls.called  # type: ignore[method-assign]
 
     def recovered(self, server: SimulatedServer, stored: RecoveredStore) -> None:
         self.durability.recovered(server, stored)
         self.raft.recovered(server, stored)
         self.clients.recovered(server, stored)
+        self.calls.recovered(server, stored)
         self.marks.recovered(server, stored)
 
     def stepped(
@@ -64,11 +70,14 @@ class Checkers(Observer):
     def applied(self, server: SimulatedServer, entry: Entry, applied: Applied | None) -> None:
         self.raft.applied(server, entry, applied)
         self.clients.applied(server, entry, applied)
+        self.calls.applied(server, entry, applied)
+        self.changes.applied(server, entry, applied)
         self.marks.applied(server, entry, applied)
 
     def installed(self, server: SimulatedServer, meta: SnapshotMeta) -> None:
         self.raft.installed(server, meta)
         self.clients.installed(server, meta)
+        self.calls.installed(server, meta)
         self.marks.installed(server, meta)
 
     def ended(self, server: SimulatedServer) -> None:
@@ -86,6 +95,7 @@ class Checkers(Observer):
         self.marks.answered(operation)
 
     def fault(self, kind: str) -> None:
+        self.calls.fault(kind)
         self.marks.fault(kind)
 
 
@@ -118,5 +128,5 @@ def run_checked(
         world.run()
     finally:
         logger.setLevel(level)
-    searched = check_rest(world, observer.raft, observer.clients)
+    searched = check_rest(world, observer.raft, observer.clients, observer.calls)
     return Run(world, observer.marks, searched)

@@ -18,6 +18,7 @@ from tests.sim.model import Model
 from tests.sim.violation import ViolationError
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Sequence
 
     from khepri.log.interface import RecoveredStore
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from khepri.machine.replies import Reply
     from khepri.machine.tree import TreeNode
     from khepri.raft.types import Entry, SnapshotMeta
-    from khepri.testing.simulation_clients import Operation
+    from khepri.testing.simulation_operation import Operation
     from khepri.testing.simulation_server import SimulatedServer
 
 Result = tuple[int, int, GroupStatus, "Sequence[Reply]"]
@@ -51,8 +52,8 @@ def payloads_of(root: TreeNode) -> dict[tuple[str, ...], tuple[bytes, int]]:
 class ClientChecker(Observer):
     """The books about machines and clients of one run."""
 
-    def __init__(self) -> None:
-        self.model = Model()
+    def __init__(self, marks: Counter[str]) -> None:
+        self.model = Model(marks)
         self.history: list[Operation] = []
         self.floor = 0
         self._results: dict[int, list[Result]] = {}

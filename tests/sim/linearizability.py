@@ -15,9 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from khepri.testing.simulation_clients import Operation
+    from collections.abc import Sequence
 
 
 class Verdict(Enum):
@@ -34,9 +32,10 @@ class Event(NamedTuple):
     Attributes:
         began: when.
         ended: when; infinity if its outcome is unknown.
-        kind: put, create, update, cas, delete or read.
+        kind: put, create, update, cas, delete or read; or swap, which as cas looks what is there,
+            but may find nothing.
         value: what it writes, or what a read has seen; None means nothing is there.
-        expected: what a cas wants to find.
+        expected: what a cas or swap wants to find.
         succeeded: whether it did; None if unknown.
     """
 
@@ -46,29 +45,6 @@ class Event(NamedTuple):
     value: object
     expected: object
     succeeded: bool | None
-
-
-def from_operations(operations: Iterable[Operation]) -> list[Event]:
-    """Make events of the operations of one key."""
-    events: list[Event] = []
-    for one in operations:
-        if one.kind == "read" and one.status != "ok":
-            continue
-        if one.status == "refused" or one.kind == "local":
-            continue
-        is_known = one.status in {"ok", "failed"}
-        value = one.seen if one.kind == "read" else one.payload
-        events.append(
-            Event(
-                one.invoked_at,
-                one.answered_at if is_known else math.inf,
-                one.kind,
-                None if one.kind == "delete" else value,
-                one.expected,
-                (one.status == "ok") if is_known else None,
-            )
-        )
-    return events
 
 
 def apply(state: object, one: Event) -> tuple[bool, object]:
@@ -82,6 +58,8 @@ def apply(state: object, one: Event) -> tuple[bool, object]:
             works = state is not None
         case "cas":
             works = state is not None and state == one.expected
+        case "swap":
+            works = state == one.expected
         case _:
             works = True
     if one.succeeded is not None and one.succeeded != works:

@@ -48,6 +48,7 @@ from khepri.raft.messages import (
 )
 from khepri.raft.progress import ProgressState
 from khepri.raft.types import EntryKind, MemberKind, Role
+from khepri.testing.simulation_call_faults import CALL_FAULTS
 from khepri.testing.simulation_faults import WEIGHTS
 from khepri.testing.simulation_observer import Observer
 
@@ -61,8 +62,8 @@ if TYPE_CHECKING:
     from khepri.raft.events import Event
     from khepri.raft.messages import Message
     from khepri.raft.types import Entry, SnapshotMeta
-    from khepri.testing.simulation_clients import Operation
     from khepri.testing.simulation_node import SimulatedNode
+    from khepri.testing.simulation_operation import Operation
     from khepri.testing.simulation_server import SimulatedServer
 
 MARKS = frozenset(
@@ -133,7 +134,17 @@ MARKS = frozenset(
         "single voter leads",
         "two leaders of different terms",
         "machine version raised",
-        *(f"fault {kind}" for kind in (*WEIGHTS, "died_inside")),
+        "call made",
+        "changes listed",
+        "call made again",
+        "call said to be made again",
+        "call for what expired",
+        "calls dropped with their trigger",
+        "tree nodes expired",
+        "tree nodes expired with an entry of their own",
+        "transaction applied",
+        "transaction found something changed",
+        *(f"fault {kind}" for kind in (*WEIGHTS, *CALL_FAULTS, "died_inside")),
     }
 )
 """Every mark there is."""
@@ -432,6 +443,9 @@ class Marks(Observer):
         if operation.is_leased:
             is_endless = operation.node.access.lease.until == math.inf
             self.add(f"read by the lease{' of the only voter' if is_endless else ''}")
+        if operation.kind == "transaction" and operation.status in {"ok", "failed"}:
+            is_ok = operation.status == "ok"
+            self.add(f"transaction {'applied' if is_ok else 'found something changed'}")
         if operation.status == "refused":
             self.add("operation refused")
         elif operation.status == "unknown":

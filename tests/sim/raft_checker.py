@@ -1,4 +1,4 @@
-"""I1 to I9, I12, I13, I17: what no member may ever do, looked at after every step of every core.
+"""I1 to I9, I12, I13, I18: what no member may ever do, looked at after every step of every core.
 
 It keeps its own books of leaders, votes, terms, logs and commits, across crashes, and believes
 nothing that a member says about itself but what it did before.
@@ -6,6 +6,7 @@ nothing that a member says about itself but what it did before.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from khepri.raft.effects import (
@@ -90,6 +91,8 @@ class RaftChecker(Observer):
         self.applied_entries: dict[int, Entry] = {}
         self.versions: dict[int, int] = {}  # of the machine, that each entry was applied by
         self.memberships: list[tuple[int, Configuration]] = []
+        self.needed_bytes: Counter[str] = Counter()
+        """By node: what of its log peers may need, as of its newest snapshot."""
 
     # --- disks
 
@@ -109,6 +112,9 @@ class RaftChecker(Observer):
                 f"I12: a snapshot of {node.name} at {meta.index} has the members of another index"
             )
         self.log_of(node.uid).snapshot(meta.index, meta.term)
+        role = None if node.server is None else node.server.core._server.role
+        needed_bytes = role.peers.most_needed_bytes() if isinstance(role, Leader) else 0
+        self.needed_bytes[node.name] = needed_bytes
 
     def persisted(self, server: SimulatedServer, hard_state: HardState) -> None:
         log = self.log_of(server.node.uid)
@@ -156,10 +162,10 @@ class RaftChecker(Observer):
             for member in server.core.configuration.members:
                 other = server.node.world.nodes[member.server_id.node]
                 if other.machine_version < version:
-                    raise ViolationError(f"I17: {other.name} does not know version {version}")
+                    raise ViolationError(f"I18: {other.name} does not know version {version}")
         if self.versions.setdefault(entry.index, version) != version:
             raise ViolationError(
-                f"I17: {name} applies {entry.index} by version {version} of the machine,"
+                f"I18: {name} applies {entry.index} by version {version} of the machine,"
                 f" another member by {self.versions[entry.index]}"
             )
 

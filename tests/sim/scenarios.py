@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from khepri.testing.simulation_faults import Fault, plan_faults
+from khepri.testing.simulation_fault import Fault
+from khepri.testing.simulation_faults import plan_faults
 from khepri.testing.simulation_settings import SimulationSettings
 
 
@@ -27,7 +28,12 @@ class Scenario(NamedTuple):
 
 def _as_found(seed: int) -> SimulationSettings:
     """Give the settings of a seed found before networks were always bad and clients only read."""
-    return replace(SimulationSettings.draw(seed), duplication=0.0, loss=0.0, readers=0)
+    return replace(_single_writes(seed), duplication=0.0, loss=0.0, readers=0)
+
+
+def _single_writes(seed: int) -> SimulationSettings:
+    """Give the settings of a seed found before there were triggers and transactions."""
+    return SimulationSettings.draw(seed).with_single_writes()
 
 
 SCENARIOS = [
@@ -56,9 +62,19 @@ SCENARIOS = [
         plan_faults(194, _as_found(194), has_favourites=False),
     ),
     Scenario(
+        "a late answer to who asked before a restart answers no read of the new life",
+        18,
+        SimulationSettings.draw(18, fault_seconds=10.0).with_all_kinds(),
+        [
+            Fault(at=1.2387, kind="lease_attack", who=0.3317, measure=0.2979, seconds=0.041),
+            Fault(at=1.3971, kind="bad_network", who=0.386, measure=0.0957, seconds=2.989),
+            Fault(at=2.2659, kind="stall", who=0.7405, measure=0.7713, seconds=1.186),
+        ],
+    ),
+    Scenario(
         "a member that stands still when all is healed goes on",
         777000039,
-        SimulationSettings.draw(777000039),
+        _single_writes(777000039),
         [Fault(at=15.1053, kind="stall", who=0.324, measure=0.6245, seconds=4.916)],
     ),
 ]

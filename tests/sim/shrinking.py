@@ -14,7 +14,7 @@ from tests.sim.checkers import run_checked
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from khepri.testing.simulation_faults import Fault
+    from khepri.testing.simulation_fault import Fault
     from khepri.testing.simulation_settings import SimulationSettings
 
 

@@ -63,6 +63,24 @@ def test_two_swaps_of_one_value_cannot_both_succeed() -> None:
     assert search(history) is Verdict.VIOLATION
 
 
+def swap(began: float, ended: float, expected: object, value: object, succeeded: bool) -> Event:
+    return Event(began, ended, "swap", value, expected, succeeded)
+
+
+def test_transactions_that_read_and_write_one_key_have_an_order() -> None:
+    history = [swap(0, 5, None, 1, True), swap(0, 5, 1, 2, True), swap(3, 5, None, 3, False)]
+    assert search([*history, read(6, 7, 2)]) is Verdict.LINEARIZABLE
+
+
+def test_two_transactions_cannot_both_write_upon_what_they_found_missing() -> None:
+    history = [swap(0, 5, None, 1, True), swap(0, 5, None, 2, True)]
+    assert search(history) is Verdict.VIOLATION
+
+
+def test_a_transaction_that_failed_needs_a_reason() -> None:
+    assert search([put(0, 1, 1), swap(2, 3, 1, 2, False)]) is Verdict.VIOLATION
+
+
 def test_a_swap_that_failed_needs_a_reason() -> None:
     assert search([put(0, 1, 1), cas(2, 3, 1, 2, False)]) is Verdict.VIOLATION
 

@@ -11,7 +11,7 @@ from tests.sim.shrinking import shrink
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from khepri.testing.simulation_faults import Fault
+    from khepri.testing.simulation_fault import Fault
 
 
 def test_only_the_faults_that_matter_are_left() -> None:
