@@ -16,7 +16,7 @@ import random
 import threading
 import time
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -244,10 +244,10 @@ class Node:
                 if self._starting.get(name) is start:
                     del self._starting[name]
                     if isinstance(error, ChildExistsError):
-                        # An interrupt came between a start and the note of it.
-                        terminate_child(self.supervisor(), _child_id(name)).get(
-                            timeout=STOP_SECONDS
-                        )
+                        # An interrupt came between a start and the note of it, or into a stop.
+                        ending = terminate_child(self.supervisor(), _child_id(name))
+                        with suppress(NoSuchChildError):  # it has ended just now
+                            ending.get(timeout=STOP_SECONDS)
             if isinstance(error, ChildExistsError):
                 return self.start_ra_system(name, path, timeout_seconds)
             raise
@@ -326,11 +326,17 @@ class Node:
             except StorageError:
                 self._end_if_unused(handle)
                 raise
+            # It may be there though it is not published: a stop of it was interrupted.
+            self._end_child(handle, store_id, patience)
             setup = self._setup(handle, config, known)
             lasting = self._between_lives.pop(store_id, ())
             setup.access.outlet.adopt(lasting, self._supervision.feed_line.ring)
             self.running.add(handle, setup)
-            starting = start_child(handle.storage.stores, store_spec(setup))
+            try:
+                starting = start_child(handle.storage.stores, store_spec(setup))
+            except BaseException:  # interrupted: what is published has been asked for
+                self.running.remove(handle, setup.access)
+                raise
         end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         try:
             starting.get(timeout=timeout_seconds)
@@ -531,14 +537,20 @@ class Node:
 
     def _end_store(self, handle: RaSystemHandle, setup: ServerSetup) -> None:
         self.running.remove(handle, setup.access)
+        self._end_child(handle, setup.store_id, STOP_SECONDS)
+
+    def _end_child(
+        self, handle: RaSystemHandle, store_id: str, timeout_seconds: float | None
+    ) -> None:
+        """Stop the actors of a store that is not published (any more), if they run."""
         stores = handle.storage.stores
         try:
-            terminate_child(stores, setup.store_id).get(timeout=STOP_SECONDS)
+            terminate_child(stores, store_id).get(timeout=timeout_seconds)
         except NoSuchChildError:
             pass  # it has given up just now
         except (NoSuchServerError, ServerStoppedError):
             # The Ra system is being restarted; it does not start this store again.
-            stores.down.get(timeout=STOP_SECONDS)
+            stores.down.get(timeout=timeout_seconds)
 
     def _end_system(self, handle: RaSystemHandle) -> None:
         self.running.remove_system(handle)

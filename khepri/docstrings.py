@@ -33,10 +33,11 @@ def tell_as_methods(
     for name, function in functions.items():
         if not isinstance(function, FunctionType) or name.startswith("_") or name in but:
             continue
-        text: str | None = getattr(getattr(told_by, name, None), "__doc__", None)
-        if not text:  # as under ``python -OO``
+        method = getattr(told_by, name, None)
+        # Every value has the text of its class, None too from Python 3.13 on. No text: ``-OO``.
+        if not isinstance(method, FunctionType) or not method.__doc__:
             continue
-        parts = [cleandoc(text)]
+        parts = [cleandoc(method.__doc__)]
         if iscoroutinefunction(function):
             parts = [_ARGUMENT.sub("", parts[0]), _AWAITED]
         if "store_id" in (function.__kwdefaults__ or ()):

@@ -100,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         _logger.info("stopping: %s", end.reason)
         node.stop()
         _logger.info("the node %s has stopped", arguments.name)
+        end.close()
     if end.failure is not None:
         raise end.failure
     return ExitCode.DONE
@@ -139,8 +140,16 @@ class _End:
     def fail(self, failure: Exception) -> None:
         """Stop because of an error."""
         self._words.put(failure)
-        with suppress(BlockingIOError):  # then it has rung already
+        # If it would block, it has rung already; if it is closed, nobody listens any more.
+        with self._lock, suppress(OSError):
             self._button.send(b"\0")
+
+    def close(self) -> None:
+        """Give back what wakes the main thread; it will not wait again."""
+        signal.set_wakeup_fd(-1)
+        with self._lock:
+            self._button.close()
+            self._bell.close()
 
     def has_given_up(self, what: str) -> None:
         """Stop because the store or the network is down; our watcher starts the process again."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from tests.facade.facade_helpers import eventually
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.cli.cli_site import Site
 
 
@@ -200,3 +202,13 @@ def test_settings_of_the_store_are_checked_before_anything_starts(site: Site) ->
         assert alice.wait() == 2
         assert "argument --set" in alice.wait_for("khepri: ")
     assert not (site.directory / "alice").exists()
+
+
+def test_a_daemon_that_ends_leaves_nothing_unclosed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    alice = site.serve(site.name("alice"))
+    alice.wait_for("ready: ")
+    assert alice.end() == 0
+    assert not [line for line in alice.log if "Warning" in line]

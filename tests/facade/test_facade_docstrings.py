@@ -62,6 +62,20 @@ def test_a_function_without_a_method_of_its_name_is_left_alone() -> None:
     def unheard_of() -> None:
         """Its own."""
 
-    tell_as_methods({"put": put, "unheard_of": unheard_of, "_put": 3}, khepri.Store)
+    def limit() -> None:
+        """No method either."""
+
+    def size() -> None:
+        """Nor this."""
+
+    class Told(khepri.Store):
+        __slots__ = ()
+        limit = None  # whose class has a docstring, from Python 3.13 on
+        size = 3  # whose class has always had one
+
+    functions = {"put": put, "unheard_of": unheard_of, "limit": limit, "size": size, "_put": 3}
+    tell_as_methods(functions, Told)
     assert put.__doc__ == inspect.cleandoc(khepri.Store.put.__doc__ or "")
     assert unheard_of.__doc__ == "Its own."
+    assert limit.__doc__ == "No method either."
+    assert size.__doc__ == "Nor this."

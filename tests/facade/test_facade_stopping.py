@@ -20,7 +20,7 @@ from khepri.actors.default_node import default_node
 from khepri.actors.future import KhepriFuture
 from khepri.actors.ra_server import RaServer
 from khepri.actors.server_messages import TakeSnapshotNow
-from khepri.actors.supervision import start_child
+from khepri.actors.supervision import start_child, terminate_child
 from khepri.errors import (
     InvalidOptionError,
     KhepriTimeoutError,
@@ -168,6 +168,72 @@ def test_a_store_is_stopped_while_its_log_writer_crashes(tmp_path: Path) -> None
         actors_of("orders")["wal_writer"].cast(object())
         khepri.stop("orders")
         assert default_node().running.systems == {}
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+@pytest.mark.parametrize("has_bystander", [True, False])
+def test_a_store_whose_stop_was_interrupted_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_asked: bool, has_bystander: bool
+) -> None:
+    if has_bystander:
+        khepri.start(tmp_path / "data", "bystander")
+    khepri.start(tmp_path / "data", "orders")
+    khepri.put("/a", 1, store_id="orders")
+
+    def interrupted(supervisor: ActorReference, child_id: str) -> KhepriFuture[None]:
+        monkeypatch.undo()
+        if is_asked:
+            terminate_child(supervisor, child_id)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(node_module, "terminate_child", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        khepri.stop("orders")
+    khepri.start(tmp_path / "data", "orders")
+    assert khepri.get("/a", store_id="orders") == 1
+    khepri.put("/a", 2, store_id="orders")
+    khepri.stop("orders")
+    khepri.start(tmp_path / "data", "orders")
+    assert khepri.get("/a", store_id="orders") == 2
+
+
+def test_a_start_may_meet_the_end_of_a_directory_whose_stop_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    khepri.start(tmp_path / "data")
+    khepri.put("/a", 1)
+    (handle,) = default_node().running.systems.values()
+    default_node().running.remove_system(handle)  # the interrupt came here, or a little later
+
+    def end_before(supervisor: ActorReference, child_id: str) -> KhepriFuture[None]:
+        monkeypatch.undo()
+        handle.reference.stop(block=True, timeout=PATIENCE_SECONDS)
+        return terminate_child(supervisor, child_id)
+
+    monkeypatch.setattr(node_module, "terminate_child", end_before)
+    khepri.start(tmp_path / "data")
+    assert khepri.get("/a") == 1
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_store_whose_start_was_interrupted_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_asked: bool
+) -> None:
+    khepri.start(tmp_path / "data", "bystander")
+
+    def interrupted(supervisor: ActorReference, spec: ChildSpec) -> KhepriFuture[Any]:
+        monkeypatch.undo()
+        if is_asked:
+            start_child(supervisor, spec)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(node_module, "start_child", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        khepri.start(tmp_path / "data", "orders")
+    assert khepri.get_store_ids() == ["bystander"]
+    khepri.start(tmp_path / "data", "orders")
+    khepri.put("/a", 1, store_id="orders")
+    assert khepri.get("/a", store_id="orders") == 1
 
 
 def test_after_many_starts_and_stops_at_once_the_store_starts_and_has_its_data(
