@@ -9,6 +9,7 @@ import pytest
 import khepri
 from khepri import config
 from khepri.actors.default_node import default_node
+from khepri.keeping import keeper
 from tests.facade.facade_helpers import PATIENCE_SECONDS
 from tests.facade.subscription_helpers import Host, Told
 
@@ -27,6 +28,8 @@ def in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(f"KHEPRI_{name}", raising=False)
     config.reload()
     yield tmp_path
+    for kept in list(keeper._looks):  # a lock that a test has left would go on in the next one
+        kept.end()
     default_node().stop()
     assert default_node().stores == {}
 
