@@ -245,7 +245,7 @@ def test_parts_of_two_files_do_not_make_one(store: khepri.Store, target: khepri.
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"khepriX", MAGIC, b"\x00" * 100, os.urandom(100)]
+    "content", [b"", b"{}", b"khepriX", MAGIC, b"\x00" * 100, random.Random(7).randbytes(100)]
 )
 def test_a_foreign_file_is_refused_by_name(target: khepri.Store, content: bytes) -> None:
     Path("foreign").write_bytes(content)
