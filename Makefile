@@ -14,9 +14,9 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/python -m khepri.cli.demo
 
-# What knows no clock, thread or socket, commands, which are processes of their own, and what waits
-# with time to spare are tested on two cores at once; the rest alone.
-ON_TWO_CORES := tests/raft tests/machine tests/log tests/sim tests/cli tests/facade tests/docs tests/test_bench_harness.py tests/test_packaging.py
+# What knows no clock, thread or socket, and commands, which are processes of their own, are tested
+# on two cores at once; the rest alone.
+ON_TWO_CORES := tests/raft tests/machine tests/log tests/sim tests/cli tests/test_bench_harness.py tests/test_packaging.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 $(ON_TWO_CORES)
