@@ -70,10 +70,12 @@ def _status(guest: Guest, arguments: argparse.Namespace) -> None:
         print(f"{name + ':':{width}} {as_plain(value)}")
     for peer in peers:
         reachable = "reachable" if peer["is_reachable"] else "not reachable"
+        version = peer.get("machine_version")  # an older release does not tell
+        knows = f", knows machine version {version}" if version else ""
         forgotten = ", HAS FORGOTTEN what it had confirmed" if peer["has_forgotten"] else ""
         print(
             f"{'peer:':{width}} {peer['node']}  {peer['kind']}, {peer['state']},"
-            f" has {peer['match_index']}, {reachable}{forgotten}"
+            f" has {peer['match_index']}, {reachable}{knows}{forgotten}"
         )
 
 

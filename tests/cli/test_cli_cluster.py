@@ -82,6 +82,8 @@ def test_a_node_may_join_without_a_vote(site: Site) -> None:
     status = json.loads(done.stdout)
     assert status["kind"] == "voter"
     assert [peer["kind"] for peer in status["peers"]] == ["non_voter"] * 2
+    told = site.cluster("status", "--node", alice.name).stdout
+    assert told.count("knows machine version 1") == 2  # who holds an upgrade up is seen here
 
 
 def test_status_describes_the_node_asked_also_without_a_majority(site: Site) -> None:
