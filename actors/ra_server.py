@@ -314,15 +314,16 @@ class RaServer(KhepriActor):
         self._decide(events, now, is_due=is_due)
         while self._to_write is not None:
             append, self._to_write = self._to_write, None
+            owes = self._to_apply or self._replies or self._waiters.are_there
+            entry = flow.entry_to_prepare(append, self._to_apply, core)
             if not flow.may_write_here(append, core):
                 log.hand_on(append, self.reference)
+                if entry is not None and not owes:
+                    self._prepare(entry)
                 break
-            owes = self._to_apply or self._replies or self._waiters.are_there
             if owes and core.role is Role.LEADER:
                 self._conclude()  # who waits has the reply before this thread waits for the disk
-            meanwhile = None
-            if flow.may_prepare(append, core):
-                meanwhile = partial(self._prepare, append.entries[0])
+            meanwhile = None if entry is None else partial(self._prepare, entry)
             written = log.write(append, self.reference, meanwhile)
             if written is not None:
                 now = self.clock()
@@ -429,7 +430,7 @@ class RaServer(KhepriActor):
                 assert_never(one)
 
     def _prepare(self, entry: Entry) -> None:
-        """Work out what an entry will do, while the disk has it."""
+        """Work out what an entry will do, while the disk writes it or the one behind it."""
         machine = self._machine
         if entry.index == machine.view.index + 1 and entry.kind is EntryKind.COMMANDS:
             self._changes.begin(machine)

@@ -100,7 +100,11 @@ class StoreNetwork:
             return
         if isinstance(message, AppendEntriesRequest):
             self._notices.pop(to, None)
-        self._waiting.setdefault(to, []).append(message)
+        waiting = self._waiting.get(to)
+        if waiting is None:
+            self._waiting[to] = [message]
+        else:
+            waiting.append(message)
 
     def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
         """Forward commands to the leader."""
@@ -119,6 +123,9 @@ class StoreNetwork:
                 notice = self._notices.pop(to, None)
                 if notice is not None:
                     messages.append(notice)
+                if len(messages) == 1:
+                    self._post(to, RAFT, [messages[0].to_plain()])
+                    continue
                 for portion in _portions(messages, _size_of_message):
                     self._post(to, RAFT, [message.to_plain() for message in portion])
         self._answer_uids.clear()

@@ -42,7 +42,6 @@ class FrameSender:
         self._turn = threading.Lock()
         self._frame: bytes | None = encode_messages(services.identity, receiver, ())
         self._frame_messages = 0
-        self._frame_charge_bytes = 0
         self._is_blocked = False
         self._is_closed = False
         self.sent_messages = 0
@@ -58,7 +57,7 @@ class FrameSender:
                 self._turn.release()
             # What came during our turn was ours to send; so is the rest if the I/O thread has
             # found the socket writable again in the meantime.
-            if self._frame is None and not self._outbox.has_waiting:
+            if self._frame is None and not self._outbox.waiting:
                 return
 
     def close(self) -> None:
@@ -70,11 +69,23 @@ class FrameSender:
                 self._forget_frame()
 
     def _send_all(self) -> None:
-        while self._frame is not None or self._fill_frame():
-            if not self._try_to_send():
+        outbox, services = self._outbox, self._services
+        while self._frame is not None or outbox.waiting:
+            if self._frame is None:
+                messages = outbox.take(services.settings.batch_bytes, MAXIMUM_MESSAGES)
+                if not messages:  # they were dropped a moment ago
+                    return
+                self._frame = encode_messages(services.identity, self._receiver, messages)
+                self._frame_messages = len(messages)
+            try:
+                self._socket.send(self._frame, zmq.NOBLOCK)
+            except zmq.Again:
                 self._is_blocked = True
-                self._services.reactor.call_soon(self._watch)
+                services.reactor.call_soon(self._watch)
                 return
+            services.counters.sent(self._frame_messages, len(self._frame))
+            self.sent_messages += self._frame_messages
+            self._forget_frame()
 
     def _watch(self) -> None:
         if not self._is_closed:
@@ -85,31 +96,6 @@ class FrameSender:
         self._is_blocked = False
         self.flush()
 
-    def _fill_frame(self) -> bool:
-        """Make the next frame; say whether there was anything to put into it."""
-        messages, charge_bytes = self._outbox.take(
-            self._services.settings.batch_bytes, MAXIMUM_MESSAGES
-        )
-        if not messages:
-            return False
-        self._frame = encode_messages(self._services.identity, self._receiver, messages)
-        self._frame_messages = len(messages)
-        self._frame_charge_bytes = charge_bytes
-        return True
-
-    def _try_to_send(self) -> bool:
-        assert self._frame is not None
-        try:
-            self._socket.send(self._frame, zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        self._services.counters.sent(self._frame_messages, len(self._frame))
-        self.sent_messages += self._frame_messages
-        self._forget_frame()
-        return True
-
     def _forget_frame(self) -> None:
-        self._outbox.release(self._frame_charge_bytes)
         self._frame = None
-        self._frame_messages = 0
-        self._frame_charge_bytes = 0
+        self._outbox.leaving_bytes = 0

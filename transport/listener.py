@@ -107,12 +107,14 @@ class Listener:
         """Read what waits and hand it on as one batch."""
         envelopes: list[Envelope] = []
         for _ in range(_FRAMES_PER_TURN):
-            if not has_input(self._router):
-                break
             try:
                 envelopes += self._read(*self._receive_parts())
+            except zmq.Again:
+                break
             except FrameError as error:
                 self._services.counters.add(error.reason)
+            if not has_input(self._router):
+                break
         if envelopes:
             self._deliver(envelopes)
 

@@ -26,7 +26,7 @@ def queued_size(message: Message) -> int:
 class Outbox:
     """A queue with a budget in bytes, that can be shut.
 
-    Invariant: the bytes of messages put, minus those released, stay at or below the budget.
+    Invariant: the bytes of the messages that wait or leave stay at or below the budget.
     """
 
     def __init__(self, budget_bytes: int, wake: Callable[[], None]) -> None:
@@ -43,19 +43,16 @@ class Outbox:
         self._is_open = True
         self.refused_at = 0.0
         """When it was last offered something while it was shut; monotonic seconds."""
-        self._waiting: deque[Message] = deque()
+        self.waiting: deque[Message] = deque()
+        """What there is to take, oldest first. For others to look at whether there is any."""
+        self.leaving_bytes = 0
+        """What was taken last. Whoever takes sets it to nothing when that has left."""
         self._waiting_bytes = 0
-        self._leaving_bytes = 0
 
     @property
     def queued_bytes(self) -> int:
-        """What counts against the budget: put and not yet released."""
-        return self._waiting_bytes + self._leaving_bytes
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether there is something to take."""
-        return bool(self._waiting)
+        """What counts against the budget."""
+        return self._waiting_bytes + self.leaving_bytes
 
     @property
     def is_open(self) -> bool:
@@ -68,7 +65,9 @@ class Outbox:
         Returns:
             None, or why nothing was queued.
         """
-        size = sum(map(queued_size, messages))
+        size = _OVERHEAD_BYTES * len(messages)
+        for message in messages:
+            size += len(message.body)
         with self._lock:
             if not self._is_open:
                 self.refused_at = time.monotonic()
@@ -76,48 +75,39 @@ class Outbox:
             if self.queued_bytes + size > self._budget_bytes:
                 return Drop.QUEUE_FULL
             self._waiting_bytes += size
-            was_empty = not self._waiting
-            self._waiting.extend(messages)
+            was_empty = not self.waiting
+            self.waiting.extend(messages)
         if was_empty and messages:
             self._wake()
         return None
 
-    def take(self, batch_bytes: int, batch_messages: int) -> tuple[list[Message], int]:
+    def take(self, batch_bytes: int, batch_messages: int) -> list[Message]:
         """Give the oldest messages, up to a size, but at least one if any wait.
 
         Args:
             batch_bytes: how much may be taken together.
             batch_messages: how many may be taken together.
-
-        Returns:
-            The messages, and what to `release` when they have left.
         """
         with self._lock:
-            if self._waiting_bytes <= batch_bytes and len(self._waiting) <= batch_messages:
-                taken, size = list(self._waiting), self._waiting_bytes
-                self._waiting.clear()
+            if self._waiting_bytes <= batch_bytes and len(self.waiting) <= batch_messages:
+                taken, size = list(self.waiting), self._waiting_bytes
+                self.waiting.clear()
             else:
                 taken, size = self._take_some(batch_bytes, batch_messages)
             self._waiting_bytes -= size
-            self._leaving_bytes += size
-        return taken, size
+            self.leaving_bytes = size
+        return taken
 
     def _take_some(self, batch_bytes: int, batch_messages: int) -> tuple[list[Message], int]:
         taken: list[Message] = []
         size = 0
-        while self._waiting and len(taken) < batch_messages:
-            next_size = queued_size(self._waiting[0])
+        while self.waiting and len(taken) < batch_messages:
+            next_size = queued_size(self.waiting[0])
             if taken and size + next_size > batch_bytes:
                 break
-            taken.append(self._waiting.popleft())
+            taken.append(self.waiting.popleft())
             size += next_size
         return taken, size
-
-    def release(self, size_bytes: int) -> None:
-        """Give back the budget of messages that have left, or were lost."""
-        with self._lock:
-            self._leaving_bytes -= size_bytes
-            assert self._leaving_bytes >= 0
 
     def open(self) -> None:
         """Accept messages."""
@@ -132,7 +122,7 @@ class Outbox:
         """
         with self._lock:
             self._is_open = False
-            dropped = len(self._waiting)
-            self._waiting.clear()
+            dropped = len(self.waiting)
+            self.waiting.clear()
             self._waiting_bytes = 0
         return dropped

@@ -94,8 +94,10 @@ class Reactor:
                 handler = self._handlers.get(who)
                 if handler is not None:  # a handler before it may have closed this one
                     handler()
-            self._run_tasks()
-            self._run_timers()
+            if self._tasks:
+                self._run_tasks()
+            if self._timers:
+                self._run_timers()
 
     def end(self) -> None:
         """Let `run` return soon. Any thread."""

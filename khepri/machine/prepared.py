@@ -1,9 +1,11 @@
-"""What an entry will do, worked out before it is committed: nothing of it counts yet.
+"""What an entry will do, worked out before it is applied: nothing of it counts yet.
 
 While the disk has an entry, a server has nothing to do but to wait. The tree that the entry leads
 to is an immutable value, so it can be made meanwhile and kept beside the machine's own. When the
 entry is committed, the next `Machine.apply` takes it over; should another one be committed in its
 place, or none, it is thrown away and nobody has seen it. One caller has 6 to 8 % more puts.
+A follower does the same with the entry before, which is committed: what is left to do behind its
+confirmation keeps that from the processors.
 
 Only for what is simple: one group, of a session that is there and goes on without a gap, in an
 entry with whose time nothing expires. And only for what is brief: whoever writes has the log of

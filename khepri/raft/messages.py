@@ -146,7 +146,8 @@ def message_from_plain(plain: object) -> Message:
     Raises:
         EncodingError: it is no message of this version.
     """
-    tag, *_ = as_sequence(plain, "message") or [None]
+    parts = as_sequence(plain, "message")
+    tag = parts[0] if parts else None
     if type(tag) is not int or tag not in _FROM_PLAIN:
         raise EncodingError("unknown kind of message")
     return _FROM_PLAIN[tag](plain)

@@ -6,20 +6,18 @@ Not here: the messages themselves (`messages.py`) and msgpack (`khepri.encoding`
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import TYPE_CHECKING, cast
 
 from khepri.encoding import EncodingError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LARGEST_INTEGER = 2**63 - 1
 """The bound of every number on the wire: what a signed 64-bit integer holds."""
 
 
-def _is_list(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
-    """Tell whether it is what msgpack makes of an array, or `to_plain` of a message."""
-    return isinstance(value, list | tuple)
-
-
-def as_list(value: object, length: int, name: str) -> list[object]:
+def as_list(value: object, length: int, name: str) -> Sequence[object]:
     """Give `value` as a list of exactly `length` items.
 
     Args:
@@ -30,9 +28,10 @@ def as_list(value: object, length: int, name: str) -> list[object]:
     Raises:
         EncodingError: it is something else.
     """
-    if not _is_list(value) or len(value) != length:
+    items = as_sequence(value, name)
+    if len(items) != length:
         raise EncodingError(f"{name} is not a list of {length} items")
-    return list(value)
+    return items
 
 
 def as_extended_list(
@@ -56,15 +55,19 @@ def as_extended_list(
     return [*items, *defaults[len(defaults) - missing :]]
 
 
-def as_sequence(value: object, name: str) -> list[object]:
+def as_sequence(value: object, name: str) -> Sequence[object]:
     """Give `value` as a list of any length.
+
+    Args:
+        value: a list or tuple, as msgpack gives it or `to_plain` makes it.
+        name: what it is, for the error.
 
     Raises:
         EncodingError: it is no list.
     """
-    if not _is_list(value):
+    if not isinstance(value, (list, tuple)):
         raise EncodingError(f"{name} is not a list")
-    return list(value)
+    return cast("Sequence[object]", value)
 
 
 def as_natural(value: object, name: str) -> int:

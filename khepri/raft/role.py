@@ -6,14 +6,13 @@ told (`core.py`), how one becomes another (`server.py`).
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from .types import Role
 
 
-class RoleState(ABC):
+class RoleState:
     """The state that belongs to one role; made when the role begins, dropped when it ends.
 
     Attributes:
@@ -24,25 +23,25 @@ class RoleState(ABC):
     kind: ClassVar[Role]
     deadline: float
 
-    @abstractmethod
     def on_deadline(self) -> None:
         """Do what is due."""
+        raise NotImplementedError
 
-    def on_log_written(self) -> None:  # noqa: B027 - a hook; most roles have no use for it
+    def on_log_written(self) -> None:
         """React to more of the own log being durable."""
 
-    def on_shown_committed(self) -> None:  # noqa: B027 - the same
+    def on_shown_committed(self) -> None:
         """React to a snapshot having shown how far the log is committed."""
 
-    def decide(self) -> None:  # noqa: B027 - the same
+    def decide(self) -> None:
         """Draw conclusions from the events of this step, before anything is written or sent."""
 
-    def speak(self) -> None:  # noqa: B027 - the same
+    def speak(self) -> None:
         """Send what the events of this step call for."""
 
     def tickets(self) -> list[object]:
         """Give the tickets of the requests that wait for this role."""
         return []
 
-    def leave(self) -> None:  # noqa: B027 - the same
+    def leave(self) -> None:
         """Refuse what waits for this role; `Server.leader` is the next one already, if known."""

@@ -185,7 +185,7 @@ class Server:
     @property
     def applicable_index(self) -> Index:
         """The highest committed index that this member's machine can apply."""
-        if self.is_outdated:
+        if self.versions.current > self.machine_version:  # as `is_outdated` says
             first_above = self.versions.first_above(self.machine_version)
             assert first_above is not None, "the current one is above"
             return min(self.commit_index, Index(first_above - 1))

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from khepri.actors.command_flow import (
+    MAX_BYTES_PREPARED,
     MAX_BYTES_WRITTEN_HERE,
+    MAX_COMMANDS_PREPARED,
     MAX_UNWRITTEN_APPENDS,
     CommandFlow,
 )
@@ -46,6 +48,30 @@ def test_a_leader_waits_for_its_disk_only_while_it_has_no_followers() -> None:
     one = append(1)
     assert flow_with(one).may_write_here(one, core(Role.LEADER, 1))
     assert not flow_with(one).may_write_here(one, core(Role.LEADER, 3))
+
+
+def test_a_leader_works_out_what_it_writes_while_little_is_in_flight() -> None:
+    one, two = append(1), append(2)
+    for members in (1, 3):
+        leader = core(Role.LEADER, members)
+        assert flow_with(one).entry_to_prepare(one, (), leader) is one.entries[0]
+    both = AppendEntries((*one.entries, *two.entries), 2)
+    assert flow_with(both).entry_to_prepare(both, (), leader) is None
+    busy = flow_with(one)
+    busy.pump.origin.open_session(1)
+    busy.take_all([(b"command", None)] * (MAX_COMMANDS_PREPARED + 1))
+    busy.pump.origin.take_group()
+    assert busy.entry_to_prepare(one, (), leader) is None
+
+
+def test_a_follower_works_out_what_is_committed_while_it_writes_what_follows() -> None:
+    follower, written = core(Role.FOLLOWER, 3), append(3)
+    committed = append(1).entries + append(2).entries
+    flow = flow_with(written)
+    assert flow.entry_to_prepare(written, committed, follower) is committed[0]
+    assert flow.entry_to_prepare(written, (), follower) is None
+    much = append(1, MAX_BYTES_PREPARED + 1).entries
+    assert flow.entry_to_prepare(written, much, follower) is None, "it may not be brief"
 
 
 def test_nothing_overtakes_what_is_on_its_way_to_the_wal_writer() -> None:

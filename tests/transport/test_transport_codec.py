@@ -100,6 +100,53 @@ def test_n11_another_version_is_told_from_garbage() -> None:
     assert reason_to_refuse(pack([2, {"a": [1]}])) is Drop.UNKNOWN_VERSION
 
 
+NO_MESSAGES: list[tuple[str, list[object]]] = [
+    ("a text cluster", ["", "", 1, b""]),
+    ("a long cluster", [bytes(IDENTIFIER_BYTES + 1), "", 1, b""]),
+    ("a bytes store", [b"", b"", 1, b""]),
+    ("a long store", [b"", "s" * 1025, 1, b""]),
+    ("a negative kind", [b"", "", -1, b""]),
+    ("a large kind", [b"", "", 256, b""]),
+    ("a truth for a kind", [b"", "", True, b""]),
+    ("a fraction for a kind", [b"", "", 1.0, b""]),
+    ("an empty array for a cluster", [NOTHING, "", 1, b""]),
+    ("an empty map for a kind", [b"", "", NO_KEYS, b""]),
+    ("a text body", [b"", "", 1, "text"]),
+    ("no body", [b"", "", 1, None]),
+    ("an array body", [b"", "", 1, [1]]),
+    ("an extension", [b"", "", 1, msgpack.ExtType(7, b"a")]),
+    ("an empty extension", [b"", "", 1, msgpack.ExtType(7, b"")]),
+    ("a timestamp", [b"", "", 1, msgpack.Timestamp(1, 2)]),
+]
+
+
+@pytest.mark.parametrize(("what", "scalars"), NO_MESSAGES)
+def test_n11_what_is_no_message_is_refused_alone_and_among_others(
+    what: str, scalars: list[object]
+) -> None:
+    good = [b"", "", 1, b""]
+    assert reason_to_refuse(pack([*HEADER, *scalars])) is Drop.GARBLED, what
+    assert reason_to_refuse(pack([*HEADER, *scalars, *good])) is Drop.GARBLED, what
+    assert reason_to_refuse(pack([*HEADER, *good, *scalars])) is Drop.GARBLED, what
+
+
+def test_headers_are_told_apart_however_many_peers_there_are() -> None:
+    reader = FrameReader(LIMIT_BYTES)
+    peers = [NodeIncarnation(f"peer{number}@h:1", b"%d" % number) for number in range(200)]
+    for peer in (*peers, *reversed(peers)):
+        frame = reader.read(encode_messages(peer, BOB, [text(b"x")]))
+        assert isinstance(frame, Batch)
+        assert (frame.sender, frame.receiver) == (peer, BOB)
+        assert frame.envelopes[0].from_node == peer.node
+    no_text: list[list[object]] = [
+        [*HEADER[:2], "", *HEADER[3:]],
+        [*HEADER[:2], NO_KEYS, *HEADER[3:]],
+        [*HEADER[:3], "a", *HEADER[4:]],
+    ]
+    for header in no_text:
+        assert reason_to_refuse(pack([*header, b"", "", 1, b""]), reader) is Drop.GARBLED
+
+
 @pytest.mark.parametrize(
     ("what", "data"),
     [
@@ -122,22 +169,8 @@ def test_n11_another_version_is_told_from_garbage() -> None:
         ("a long incarnation", pack([PROTOCOL_VERSION, FrameType.HELLO, "a", bytes(65), "b"])),
         ("a text incarnation", pack([PROTOCOL_VERSION, FrameType.HELLO, "a", "a", "b"])),
         ("half a message", pack([*HEADER, b"", ""])),
-        ("a text cluster", pack([*HEADER, "", "", 1, b""])),
-        ("a long cluster", pack([*HEADER, bytes(IDENTIFIER_BYTES + 1), "", 1, b""])),
-        ("a bytes store", pack([*HEADER, b"", b"", 1, b""])),
-        ("a long store", pack([*HEADER, b"", "s" * 1025, 1, b""])),
-        ("a negative kind", pack([*HEADER, b"", "", -1, b""])),
-        ("a large kind", pack([*HEADER, b"", "", 256, b""])),
-        ("a truth for a kind", pack([*HEADER, b"", "", True, b""])),
-        ("a fraction for a kind", pack([*HEADER, b"", "", 1.0, b""])),
-        ("a text body", pack([*HEADER, b"", "", 1, "text"])),
-        ("no body", pack([*HEADER, b"", "", 1, None])),
-        ("an array body", pack([*HEADER, b"", "", 1, [1]])),
         ("an empty array body", pack(EMPTY_ARRAY_BODY)),
         ("an empty map body", pack(EMPTY_MAP_BODY)),
-        ("an extension", pack([*HEADER, b"", "", 1, msgpack.ExtType(7, b"a")])),
-        ("an empty extension", pack([*HEADER, b"", "", 1, msgpack.ExtType(7, b"")])),
-        ("a timestamp", pack([*HEADER, b"", "", 1, msgpack.Timestamp(1, 2)])),
         ("a claim of four billion elements", b"\xdd\xff\xff\xff\xff\x01"),
         ("a claim of four billion bytes", b"\x93\x01\x03\xc6\xff\xff\xff\xff"),
         ("a thousand arrays", b"\x91" * 1000),

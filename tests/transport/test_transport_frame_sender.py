@@ -141,7 +141,7 @@ def test_after_the_close_nothing_touches_the_socket_and_the_frame_in_hand_is_cou
     link.outbox.put([text(b"waits")])
     link.sender.flush()
     assert link.socket.frames == []
-    assert link.outbox.has_waiting
+    assert link.outbox.waiting
 
 
 def test_large_frames_are_left_to_the_io_thread() -> None:
