@@ -15,12 +15,14 @@ demo: $(STAMP)
 	$(BIN)/python -m khepri.cli.demo
 
 # What knows no clock, thread or socket, and commands, which are processes of their own, are tested
-# on two cores at once; the rest alone.
+# on two cores at once; so are whole clusters, which mostly wait; the rest alone.
 ON_TWO_CORES := tests/raft tests/machine tests/log tests/sim tests/cli tests/test_bench_harness.py tests/test_packaging.py
+CLUSTERS := tests/cluster
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 $(ON_TWO_CORES)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(ON_TWO_CORES))
+	$(BIN)/python -m pytest -n 2 $(CLUSTERS)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(ON_TWO_CORES) $(CLUSTERS))
 
 check: $(STAMP) lint types imports test
 
