@@ -201,6 +201,7 @@ class Machine:
             and prepared.lists_changes == self.wants_changes
         ):
             return self._take_prepared(prepared, index, term)
+        self._ensure_whole()
         try:
             time_milliseconds, groups = decode_entry(data)
         except EncodingError:
@@ -231,11 +232,13 @@ class Machine:
         """Work out what an entry will do if it is the next one to be applied (`prepared.py`).
 
         Only if it is simple and brief. Nothing is changed by it, whatever comes of the entry.
-        Never raises.
+        Raises nothing, unless there is no memory or stack even for going back to what was before;
+        then the machine serves for nothing more, whether the caller hears of it or not.
 
         Args:
             data: its payload; `apply` has to be given the same object.
         """
+        self._ensure_whole()
         self._prepared = None
         try:
             time_milliseconds, groups = decode_entry(data)
@@ -261,13 +264,18 @@ class Machine:
         except (MemoryError, RecursionError, TakesLongError):
             return  # of no consequence yet
         finally:
-            self._is_preparing = False
             self._time_milliseconds = time_before
             working.go_back(before)
             changes = self._take_changes()
+            self._is_preparing = False  # the last: see `_ensure_whole`
         self._prepared = Prepared(
             data, groups[0], now, replies, state, changes, self.wants_changes
         )
+
+    def _ensure_whole(self) -> None:
+        """Raise if `prepare` has not come to its end: the tree may be one that nobody decided."""
+        if self._is_preparing:
+            raise MemoryError("there was none for going back to the tree before")
 
     def _take_prepared(self, prepared: Prepared, index: int, term: int) -> Applied:
         """Make true what was prepared: since then nothing was applied, or it would be gone."""
@@ -307,6 +315,7 @@ class Machine:
         thread while the machine goes on; they are made one by one, so that taking them can be
         paced.
         """
+        self._ensure_whole()
         view = self.view
         return write_chunks(
             Snapshot(

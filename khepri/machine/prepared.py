@@ -9,9 +9,9 @@ confirmation keeps that from the processors.
 
 Only for what is simple: one group, of a session that is there and goes on without a gap, in an
 entry with whose time nothing expires. And only for what is brief: whoever writes has the log of
-all stores meanwhile, and a copy of a large subtree, or a put on which thousands of tree nodes
-depend, would keep it from them for a second. All else is done when it is applied, as if nothing
-had been prepared.
+all stores meanwhile, and a copy of a large subtree, a put on which thousands of tree nodes
+depend, or one for which the patterns of triggers have the tree walked, would keep it from them for
+a second. All else is done when it is applied, as if nothing had been prepared.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def may_be_brief(state: TreeState, encoded: Sequence[bytes]) -> bool:
         encoded: the commands; garbled ones are not brief.
     """
     index = state.watch_index
-    if index.by_path or index.by_prefix:
-        return False  # any change may be the end of any number of tree nodes
+    if index.by_path or index.by_prefix or state.triggers.by_id:
+        return False  # any change may be the end of many tree nodes, or ask for many calls
     try:
         # The code stands behind the mark of a short list.
         return all(len(one) <= MAX_BATCH_BYTES or one[1] != BATCH for one in encoded)

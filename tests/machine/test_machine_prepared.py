@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -15,6 +16,7 @@ from khepri.machine.machine import Machine
 from khepri.machine.operations import OPERATIONS
 from khepri.machine.paths import Path, PathPattern, combine_with_conditions, parse_path
 from khepri.machine.prepared import MAX_BATCH_BYTES
+from khepri.machine.values import ProcedureName
 from khepri.machine.working_tree import WorkingTree
 from tests.machine.machine_helpers import Origin, path, snapshot_bytes, value
 from tests.machine.test_machine_snapshots import random_operation
@@ -326,3 +328,42 @@ def test_nothing_is_worked_out_ahead_where_others_may_go_by_any_change() -> None
     assert origin.machine._prepared is None
     origin.put("/a", 2)
     assert origin.tree() == {"/a": 2}
+
+
+@pytest.mark.parametrize("pattern", ["/a/b", "/elsewhere"])
+def test_nothing_is_worked_out_ahead_where_any_change_may_ask_for_calls(pattern: str) -> None:
+    """Thousands of them, or a walk of the tree for one: the log waits for neither."""
+    origin = Origin()
+    origin.put("/procedure", ProcedureName("log"))
+    origin.run(commands.register_trigger("one", path(pattern), Path("procedure")))
+    data = next_entry(origin, put("/a/b", 1), commands.increment(Path(["n"]), 1))
+    origin.machine.prepare(data)
+    assert origin.machine._prepared is None
+    origin.machine.apply(9, 1, data)
+    actions = origin.machine.view.state.triggers.actions
+    assert len(actions) == (pattern == "/a/b")
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+@pytest.mark.parametrize("command", [commands.increment(Path(["n"]), 1), put("/a", 1)])
+def test_a_machine_that_cannot_go_back_to_what_was_before_applies_nothing_more(
+    command: commands.Operation, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who writes the log may take what is raised for trouble of its own, and go on."""
+    origin = Origin()
+    data = next_entry(origin, command)
+
+    def run_out(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkingTree, "go_back", run_out)
+        with suppress(error):
+            origin.machine.prepare(data)
+    for use in (
+        lambda: origin.machine.apply(9, 1, data),
+        lambda: origin.machine.prepare(data),
+        origin.machine.snapshot_chunks,
+    ):
+        with pytest.raises(MemoryError):
+            use()
