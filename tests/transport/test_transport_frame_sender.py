@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import random
+import sys
+import threading
+import time
+from queue import Queue
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 import zmq
 
 from khepri.transport.address import Address
+from khepri.transport.codec import FrameReader
 from khepri.transport.counters import Counters, Drop, Traffic
 from khepri.transport.frame_sender import FrameSender
 from khepri.transport.interface import NodeIncarnation
 from khepri.transport.outbox import Outbox
 from khepri.transport.peer_link import PeerLink
 from khepri.transport.settings import TransportSettings
-from tests.transport.transport_helpers import text
+from khepri.transport.wire import Batch
+from tests.transport.transport_helpers import DEADLINE_SECONDS, eventually, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 HERE = NodeIncarnation("alice@127.0.0.1:1", b"a")
 THERE = NodeIncarnation("bob@127.0.0.1:2", b"b")
@@ -160,3 +168,60 @@ def test_large_frames_are_left_to_the_io_thread() -> None:
     assert (len(flushed), len(given)) == (1, 1)
     given[0]()
     assert len(flushed) == 2
+
+
+def bodies_of(frames: Sequence[bytes]) -> list[bytes]:
+    reader = FrameReader(1_000_000)
+    batches = [frame for frame in map(reader.read, frames) if isinstance(frame, Batch)]
+    return [envelope.body for batch in batches for envelope in batch.envelopes]
+
+
+@pytest.fixture
+def _threads_often_take_turns() -> Iterator[None]:
+    interval_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval_seconds)
+
+
+@pytest.mark.usefixtures("_threads_often_take_turns")
+def test_what_many_threads_put_leaves_in_their_order_while_the_socket_is_full_at_times() -> None:
+    link, chance, inside = _Link(), random.Random(7), threading.Lock()
+    tasks: Queue[Callable[[], None] | None] = Queue()
+
+    def fill_at_times() -> None:
+        assert inside.acquire(blocking=False), "a socket is for one thread at a time"
+        time.sleep(0)  # another thread goes on
+        link.socket.is_full = chance.random() < 0.3
+        inside.release()
+
+    def watch(socket: object, handler: Callable[[], None], events: int) -> None:
+        del socket, events
+        tasks.put(handler)
+
+    def put(who: int) -> None:
+        for number in range(500):
+            link.outbox.put([text(b"%d %d" % (who, number))])
+
+    def run_io_thread() -> None:
+        while (task := tasks.get(timeout=DEADLINE_SECONDS)) is not None:
+            task()
+
+    link.socket.on_send = fill_at_times
+    link.reactor.call_soon = tasks.put  # type: ignore[method-assign, assignment]
+    link.reactor.watch = watch  # type: ignore[method-assign]
+    io_thread = threading.Thread(target=run_io_thread)
+    writers = [threading.Thread(target=put, args=(who,)) for who in range(3)]
+    for thread in (io_thread, *writers):
+        thread.start()
+    try:
+        eventually(lambda: link.counters[Traffic.SENT_MESSAGES] == 3 * 500, "the last one left")
+    finally:
+        tasks.put(None)
+        for thread in (io_thread, *writers):
+            thread.join()
+    bodies = bodies_of(link.socket.frames)
+    for who in range(3):
+        of_one = [body for body in bodies if body.startswith(b"%d " % who)]
+        assert of_one == [b"%d %d" % (who, number) for number in range(500)]
+    assert link.outbox.queued_bytes == 0
