@@ -19,13 +19,19 @@ _SYNTAX: Final = frozenset("/*%")
 
 
 class Paint:
-    """Writes texts, coloured if wanted."""
+    """Writes texts, coloured if wanted.
+
+    Attributes:
+        colours: whether.
+        width: of the terminal, in characters.
+    """
 
     def __init__(self, *, colours: bool, width: int) -> None:
-        """Choose colours, and the width of the terminal in characters."""
+        """Choose colours and a width."""
+        self.colours = colours
+        self.width = width
         self._bold = "\x1b[1m{}\x1b[0m" if colours else "{}"
         self._dim = "\x1b[2m{}\x1b[0m" if colours else "{}"
-        self._width = width
 
     def tree_node(self, name: str, payload: str | None, depth: int = 0) -> str:
         """Write a name and, if there is one, the beginning of a payload.
@@ -38,8 +44,8 @@ class Paint:
         shown = self.bold(one_line(name))
         if payload is None:
             return shown
-        rest = self._width - len(UNICODE.last) * depth - len(name) - len(": ")
-        width = max(_PAYLOAD_WIDTH_MIN, min(self._width // 2, rest))
+        rest = self.width - len(UNICODE.last) * depth - len(name) - len(": ")
+        width = max(_PAYLOAD_WIDTH_MIN, min(self.width // 2, rest))
         return f"{shown}: {self.dim(one_line(shortened(payload, width)))}"
 
     def bold(self, text: str) -> str:
