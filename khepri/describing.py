@@ -6,24 +6,20 @@ answered is said in place of the answer. Each part is bounded, whatever the stor
 
 from __future__ import annotations
 
-import reprlib
 from heapq import nsmallest
 from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from khepri.actors.server_messages import GetStatus
 from khepri.errors import KhepriError
 from khepri.machine.paths import Path
 from khepri.machine.shown import shown
-from khepri.machine.tree import procedure_name
-from khepri.machine.values import decode_value
 from khepri.raft.types import UNDISTRIBUTED
 
 from .calls import call, result
-from .drawing import Branches, Line, draw
-from .outline import outline
-from .painting import Paint, name_text, one_line, path_text, shortened
+from .painting import many, one_line, path_text, shortened
 from .projection_table import ProjectionKeeper
+from .tree_text import tree_lines
 from .triggering import listed_triggers
 from .viewing import Viewer
 
@@ -38,13 +34,12 @@ if TYPE_CHECKING:
     from khepri.machine.tree import Names, TreeNode
     from khepri.raft.types import ServerId
 
+    from .painting import Paint
     from .reading import Reader
+    from .tree_text import Style
 
 ANSWER_SECONDS: Final = 1.0
 """So long is waited for the server here: it answers at once, or it stands still."""
-
-LARGEST_DECODED_BYTES: Final = 64 * 1024
-"""Larger payloads are not looked into; their size says more than how they begin."""
 
 _LINE_CHARACTERS: Final = 400
 """Longer lines, of which a terminal makes several, are cut."""
@@ -55,26 +50,6 @@ _KINDS: Final = {
     "non_voter": "has no vote",
 }
 
-_values: Final = reprlib.Repr()
-_values.maxlist = _values.maxtuple = _values.maxdict = _values.maxset = 40
-_values.maxstring = _values.maxother = _values.maxlong = 250
-
-
-class Style(NamedTuple):
-    """How a store is shown.
-
-    Attributes:
-        paint: writes texts.
-        branches: the signs of the drawing.
-        limit: so many tree nodes, or lines of another part, at most; None for all.
-        for_all: what one says to have all of them.
-    """
-
-    paint: Paint
-    branches: Branches
-    limit: int | None
-    for_all: str = "limit=None"
-
 
 def stores_lines(stores: Mapping[str, StoreAccess], paint: Paint) -> Iterator[str]:
     """Tell which stores run."""
@@ -82,7 +57,7 @@ def stores_lines(stores: Mapping[str, StoreAccess], paint: Paint) -> Iterator[st
     yield paint.bold("Running stores:") if listed else "No stores are running."
     for store_id, access in listed:
         view = access.view
-        has = "is being started" if view is None else _many(view.root.size - 1, "tree node")
+        has = "is being started" if view is None else many(view.root.size - 1, "tree node")
         yield f"  {one_line(store_id)}  {paint.dim(has)}"
 
 
@@ -95,7 +70,8 @@ def store_lines(store: Reader, style: Style) -> Iterator[str]:
     node, access = store.node, store.access
     paint = style.paint
     yield paint.bold(one_line(store.store_id)) + _where(node, store.store_id)
-    yield from _part("Members", _members(node, access), style)
+    # They are few, and what is said of them belongs together.
+    yield from _part("Members", _members(node, access), style._replace(limit=None))
     try:
         view = _view(store)
     except KhepriError as error:
@@ -105,8 +81,8 @@ def store_lines(store: Reader, style: Style) -> Iterator[str]:
     yield from _part("Projections", _projections(access), style)
     yield from _part("Triggers", _triggers(view), style)
     yield ""
-    yield paint.bold("Tree") + f": {_many(view.root.size - 1, 'tree node')} below the root"
-    yield from _drawing(view.root, style)
+    yield paint.bold("Tree") + f": {many(view.root.size - 1, 'tree node')} below the root"
+    yield from tree_lines(view.root, style)
 
 
 def _view(store: Reader) -> View:
@@ -227,7 +203,7 @@ def _projections(access: StoreAccess) -> Iterator[str]:
 def _triggers(view: View) -> Iterator[str]:
     """Tell the triggers, and how many calls are owed."""
     for trigger_id, trigger in listed_triggers(view).items():
-        owed = f", {_many(trigger.calls_owed, 'call')} owed" if trigger.calls_owed else ""
+        owed = f", {many(trigger.calls_owed, 'call')} owed" if trigger.calls_owed else ""
         priority = f", priority {trigger.priority}" if trigger.priority else ""
         yield (
             f"{trigger_id}  {'/'.join(trigger.on_actions)} of {pattern_text(trigger.path_pattern)}"
@@ -238,43 +214,3 @@ def _triggers(view: View) -> Iterator[str]:
 def pattern_text(pattern: Pattern) -> str:
     """Write a path or pattern."""
     return path_text(pattern) if isinstance(pattern, Path) else str(pattern)
-
-
-# --- the tree
-
-
-def _drawing(root: TreeNode, style: Style) -> Iterator[str]:
-    """Draw the tree, or as much of it as there is room for."""
-    paint = style.paint
-    _top, *rest = outline(root, style.limit)
-    drawn = 0
-    lines: list[Line] = []
-    for depth, name, node, left_out in rest:
-        if node is None:
-            lines.append(Line(depth, paint.dim(f"... and {left_out:,} more")))
-            continue
-        drawn += 1
-        text = paint.tree_node(name_text(name), payload_text(node), depth)
-        below = paint.dim(f"  (+{left_out:,} below)") if left_out else ""
-        lines.append(Line(depth, text + below))
-    yield paint.tree_node("/", payload_text(root))
-    yield from draw(lines, style.branches)
-    if drawn < root.size - 1:
-        of_all = f"{drawn:,} of {_many(root.size - 1, 'tree node')}"
-        yield paint.dim(f"{of_all}; {style.for_all} shows all")
-
-
-def payload_text(node: TreeNode) -> str | None:
-    """Write a payload as Python has it, the beginning at least; None for none."""
-    payload = node.payload
-    if payload is None:
-        return None
-    if node.has_procedure:
-        return f"procedure {procedure_name(payload)!r}"
-    if len(payload) > LARGEST_DECODED_BYTES:
-        return f"<{len(payload):,} bytes>"
-    return _values.repr(decode_value(payload))
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -7,10 +7,11 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
-from .describing import Style, store_lines
+from .describing import store_lines
 from .options import checked_limit
 from .painting import Paint, branches_for, wants_colours
 from .reading import Reader
+from .tree_text import Style
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,8 +30,9 @@ class Informer(Reader):
 
         Shown are the members and who leads, what is kept while what else is there, the
         projections of this node, the triggers with the calls that are owed, and the tree with
-        what it holds. A part that is empty is left out. The form may change; a program asks
-        `khepri.cluster.status`, `triggers` and the reading functions.
+        what it holds, and until when where that is known. A part that is empty is left out. The
+        form may change; a program asks `khepri.cluster.status`, `triggers` and the reading
+        functions.
 
         All of it is as this node knows it now: no majority is asked and no writer waits. A server
         that does not answer within a second is said to be so, and what is known is shown.
@@ -40,8 +42,8 @@ class Informer(Reader):
         more than 64 KiB. There are colours on a terminal, unless ``NO_COLOR`` is set.
 
         Args:
-            limit: so many tree nodes at most, and lines of the other parts, 1 or more; what is
-                left out is counted. None for all: a million tree nodes take a minute.
+            limit: so many tree nodes at most, and as many projections and so on, 1 or more; what
+                is left out is counted. None for all: a million tree nodes take a minute.
             file: where to; ``sys.stdout`` as it is at the call, if left out.
 
         Raises:

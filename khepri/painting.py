@@ -54,7 +54,7 @@ class Paint:
 
     def dim(self, text: str) -> str:
         """Write something that is beside the matter."""
-        return self._dim.format(text)
+        return self._dim.format(text) if text else ""
 
 
 def one_line(text: str) -> str:
@@ -65,6 +65,11 @@ def one_line(text: str) -> str:
 def shortened(text: str, width: int) -> str:
     """Cut a text to a width, with a mark where something is missing."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def many(number: int, what: str) -> str:
+    """Write how many there are of something."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def name_text(name: str) -> str:

@@ -19,13 +19,14 @@ from khepri.machine.patterns import find_many
 from khepri.machine.queries import find_match
 from khepri.raft.plain import as_natural
 
-from .describing import Style, store_lines
+from .describing import store_lines
 from .drawing import ASCII, UNICODE
 from .exporting import log_time_milliseconds, nodes_of
 from .options import checked_limit
 from .painting import Paint, one_line
 from .request_threads import RequestThreads, budget, busy
 from .store import Store
+from .tree_text import Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_limit,
         default=SHOWN,
         metavar="N",
-        help=f"so many tree nodes, and lines of the other parts, or 'all' (default: {SHOWN})",
+        help=f"so many tree nodes, projections and so on, or 'all' (default: {SHOWN})",
     )
     add_reading_arguments(parser)
 

@@ -17,10 +17,10 @@ from khepri.machine.values import decode_value, encode_value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from khepri.describing import Style
     from khepri.machine.paths import PathLike
     from khepri.machine.properties import NodeProperties
     from khepri.reading import A
+    from khepri.tree_text import Style
 
     from .guest import Guest
 

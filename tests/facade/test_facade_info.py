@@ -180,6 +180,12 @@ def test_what_is_kept_while_what_else_is_there_is_told(store: khepri.Store) -> N
     ]
 
 
+def test_what_lives_for_a_time_is_shown_with_its_end(store: khepri.Store) -> None:
+    store.put("/lease", "ann", ttl=1000)
+    end = store.adv.get("/lease", props_to_return=["expires_at"])["expires_at"]
+    assert parts(store)["Tree"][1] == f"└── lease: 'ann'  (until {end:%Y-%m-%d %H:%M:%S} UTC)"
+
+
 def test_projections_and_triggers_are_told_with_the_calls_that_are_owed(
     store: khepri.Store,
 ) -> None:
@@ -220,7 +226,7 @@ def test_a_server_that_does_not_answer_is_said_to_be_so_and_the_rest_is_shown(
     monkeypatch.setattr(describing, "ANSWER_SECONDS", 0.05)
     with standing_still(store):
         begun = time.monotonic()
-        now = parts(store)
+        now = parts(store, limit=1)
         assert time.monotonic() - begun < 5
     assert now["Members"][0].startswith("  cannot be asked: ")
     assert now["Members"][1:] == ["  as was known before:", "  nonode@nohost  leads, this node"]
