@@ -53,6 +53,7 @@ class ServerStatus:
         term: its current term.
         leader: who leads, as far as it knows.
         members: the configuration in effect, sorted.
+        kinds: of each of these, as of `PeerStatus`, in the same order.
         commit_index: the highest index it knows to be committed.
         last_applied: the highest index its machine has applied.
         last_index: the highest index in its log.
@@ -72,6 +73,7 @@ class ServerStatus:
     term: int
     leader: ServerId | None
     members: tuple[ServerId, ...]
+    kinds: tuple[str, ...]
     commit_index: int
     last_applied: int
     last_index: int
@@ -94,6 +96,7 @@ def server_status(access: StoreAccess, core: RaftCore, snapshots: ServerSnapshot
         term=core.term,
         leader=core.leader,
         members=tuple(member.server_id for member in core.configuration.members),
+        kinds=tuple(member.kind.name.lower() for member in core.configuration.members),
         commit_index=core.commit_index,
         last_applied=core.last_applied,
         last_index=core.last_index,

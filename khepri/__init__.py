@@ -38,6 +38,7 @@ from .errors import (
     NodeNotFoundError,
 )
 from .following import Changes
+from .info_function import info
 from .locking import Lock
 from .machine.comparisons import Eq, Ge, Gt, Le, Lt, Ne, Var
 from .machine.conditions import (
@@ -196,6 +197,7 @@ __all__ = [
     "has_projection",
     "import_",
     "increment",
+    "info",
     "is_empty",
     "is_sproc",
     "map",

@@ -1,9 +1,9 @@
 """What other nodes may read of a store here: a walk, page by page, on one immutable tree.
 
-``khepri get --node``, ``tree``, ``dump`` and ``export`` ask for it. The first page begins a walk,
-each further one goes on where the last one ended, so that all of them fit together and none is
-looked for twice. A walk is kept for as long as its reader said it has time; when others read, no
-longer: it holds the memory of what was changed since it began.
+``khepri get --node``, ``info``, ``tree``, ``dump`` and ``export`` ask for it. The first page
+begins a walk, each further one goes on where the last one ended, so that all of them fit together
+and none is looked for twice. A walk is kept for as long as its reader said it has time; when
+others read, no longer: it holds the memory of what was changed since it began.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ from khepri.machine.parts import pattern_from_plain
 from khepri.machine.paths import ensure_specific
 from khepri.machine.patterns import find_many
 from khepri.machine.queries import find_match
+from khepri.raft.plain import as_natural
 
+from .describing import store_lines
+from .drawing import ASCII, UNICODE
 from .exporting import log_time_milliseconds, nodes_of
+from .options import checked_limit
+from .painting import Paint, one_line
 from .request_threads import RequestThreads, budget, busy
 from .store import Store
+from .tree_text import Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,6 +69,7 @@ class RemoteReading:
         return {
             "read_store": self.read_store,
             "export_store": self.export_store,
+            "show_store": self.show_store,
             "read_on": self.read_on,
         }
 
@@ -111,6 +118,39 @@ class RemoteReading:
             page = self._begun(_Walk(nodes_of(view.root, resolved), _exported_row), deadline)
             time_milliseconds = log_time_milliseconds(self._node, str(store_id))
             return [*page, view.index, view.term, time_milliseconds]
+
+        return self._threads.run(begin)
+
+    def show_store(  # noqa: PLR0917 - as it is called from afar
+        self,
+        store_id: object,
+        limit: object,
+        for_all: object,
+        has_unicode: object,
+        colours: object,
+        width: object,
+        seconds: object,
+    ) -> KhepriFuture[Page]:
+        """Begin to show a store to a person and give the first page of lines.
+
+        Args:
+            store_id: of a store that runs here.
+            limit: as for `khepri.info`.
+            for_all: see `Style`.
+            has_unicode: whether the terminal has all signs.
+            colours: whether it has colours.
+            width: its width in characters.
+            seconds: as for `read_store`.
+        """
+        deadline = budget(seconds)
+        paint = Paint(colours=bool(colours), width=as_natural(width, "width"))
+        branches = UNICODE if has_unicode else ASCII
+        style = Style(paint, branches, checked_limit(limit), one_line(str(for_all)))
+
+        def begin() -> Page:
+            self._drop_late()
+            store = Store(str(store_id), self._node)
+            return self._begun(_Walk(store_lines(store, style), _line_row), deadline)
 
         return self._threads.run(begin)
 
@@ -197,6 +237,10 @@ def _row(match: tuple[Names, TreeNode]) -> tuple[list[Any], int]:
     names, node = match
     payload = node.payload if node.has_data else None
     return [list(names), payload], len(payload or b"")
+
+
+def _line_row(line: str) -> tuple[list[Any], int]:
+    return [[line]], 0
 
 
 def _exported_row(node: ExportedNode) -> tuple[list[Any], int]:

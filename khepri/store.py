@@ -20,6 +20,7 @@ from .docstrings import with_options_of
 from .exporting import Exporter
 from .following import Follower
 from .importer import Importer
+from .informing import Informer
 from .management import ClusterManager
 from .projecting import Projector
 from .reading import Reader
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from khepri.config import RaSystemName
 
 
-class Store(Transactor, Follower, Subscriber, Projector, Exporter, Importer):
+class Store(Transactor, Follower, Subscriber, Projector, Exporter, Importer, Informer):
     """A handle on a store of this process; without state, so make as many as you like.
 
     Every function may be called from any thread. The functions of the module `khepri` are the

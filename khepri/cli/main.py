@@ -26,6 +26,7 @@ COMMANDS = {
     "put": "create a tree node or replace its payload",
     "delete": "remove a tree node and what is below it",
     "get": "print the payload of one tree node",
+    "info": "show what a store is and has, for a person",
     "tree": "draw a store, or a part of it",
     "dump": "print tree nodes, one JSON line each",
     "export": "back up a store, or a part of it, to a file",

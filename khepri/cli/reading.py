@@ -1,4 +1,4 @@
-"""What ``get``, ``tree``, ``dump`` and ``export`` read: a data directory, or a running node."""
+"""What the commands that read do read: a data directory, or a running node."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from khepri.actors.future import KhepriFuture
 from khepri.batch import Batch
 from khepri.calls import DEFAULT, check_size
+from khepri.drawing import UNICODE
 from khepri.errors import KhepriTimeoutError
 from khepri.machine import commands
 from khepri.machine.command_codes import pattern_to_plain
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from khepri.machine.paths import PathLike
     from khepri.machine.properties import NodeProperties
     from khepri.reading import A
+    from khepri.tree_text import Style
 
     from .guest import Guest
 
@@ -52,6 +54,12 @@ class RemoteStore:
         for path, properties in self._walk(pattern, is_one=False):
             accumulator = function(path, properties, accumulator)
         return accumulator
+
+    def lines(self, style: Style, /) -> Iterator[str]:
+        """Give what the node shows of it; see `khepri.describing.store_lines`."""
+        wanted = (style.limit, style.for_all, style.branches == UNICODE, style.paint.colours)
+        for ((line,),) in self._rows("show_store", *wanted, style.paint.width):
+            yield line
 
     def put(self, path: PathLike, data: object, /) -> None:
         """Create a tree node or replace its data."""
@@ -96,16 +104,17 @@ class RemoteStore:
         return next(self._walk(path, is_one=True))[1]
 
     def _walk(self, pattern: PathLike, *, is_one: bool) -> Iterator[tuple[Path, NodeProperties]]:
-        plain = pattern_to_plain(resolve_path(pattern))
-        walk_id, rows, goes_on = self._guest.ask_for_long("read_store", plain, is_one)
-        yield from _decoded(rows)
+        for names, payload in self._rows(
+            "read_store", pattern_to_plain(resolve_path(pattern)), is_one
+        ):
+            yield Path(names), {} if payload is None else {"data": decode_value(payload)}
+
+    def _rows(self, function: str, *arguments: object) -> Iterator[Any]:
+        """Give the rows of all pages of a walk that a function begins."""
+        walk_id, rows, goes_on = self._guest.ask_for_long(function, *arguments)
+        yield from rows
         number = 0
         while goes_on:
             number += 1
             _, rows, goes_on = self._guest.ask_about_node("read_on", walk_id, number)
-            yield from _decoded(rows)
-
-
-def _decoded(rows: list[Any]) -> Iterator[tuple[Path, NodeProperties]]:
-    for names, payload in rows:
-        yield Path(names), {} if payload is None else {"data": decode_value(payload)}
+            yield from rows

@@ -27,11 +27,6 @@ def as_plain(value: object) -> str:
     return value if isinstance(value, str) else as_json(value)
 
 
-def shortened(text: str, width: int) -> str:
-    """Cut a text to a width, with a mark where something is missing."""
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
-
-
 def _plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON has
     """Replace what JSON does not have."""
     if isinstance(value, dict):

@@ -86,7 +86,7 @@ def test_help_names_the_commands_and_the_exit_codes() -> None:
     with khepri_process("--help") as process:
         output, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0
-    for word in ("load", "get", "tree", "dump", "exit codes:", "no such tree node"):
+    for word in ("load", "get", "info", "tree", "dump", "exit codes:", "no such tree node"):
         assert word in output
 
 
@@ -212,6 +212,27 @@ def test_tree_draws_what_is_there(data_dir: Path) -> None:
         "    ├── on: true",
         "    └── weight: 0.5",
     ]
+
+
+def test_info_shows_a_store_and_as_much_of_its_tree_as_is_wanted(data_dir: Path) -> None:
+    done = khepri("info", "--data-dir", data_dir, "--limit", "4")
+    assert done.stdout.splitlines() == [
+        f"khepri in {data_dir}",
+        "",
+        "Members",
+        "  nonode@nohost  voter, leads, this node",
+        "",
+        "Tree: 21 tree nodes below the root",
+        "/",
+        "├── odd names",
+        '│   ├── "": 4',
+        "│   ├── %2541: 5",
+        "│   └── ... and 3 more",
+        "└── services  (+14 below)",
+        "4 of 21 tree nodes; --limit all shows all",
+    ]
+    assert "limit" not in khepri("info", "--data-dir", data_dir).stdout
+    assert khepri("info", "--data-dir", data_dir / "none").returncode == 4
 
 
 def test_tree_stops_at_a_depth(data_dir: Path) -> None:

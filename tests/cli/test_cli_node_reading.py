@@ -76,11 +76,14 @@ def test_a_running_node_is_read_like_its_directory(site: Site) -> None:
 
     tree = site.khepri("tree", *node)
     dump = site.khepri("dump", *node)
+    info = site.khepri("info", *node, "--limit", "all")
     some = site.khepri("dump", "/stock/*", *node, "--output", "plain")
     assert alice.end() == 0
     directory = site.directory / "alice"
     assert offline("tree", "--data-dir", directory).stdout == tree.stdout
     assert offline("dump", "--data-dir", directory).stdout == dump.stdout
+    assert offline("info", "--data-dir", directory).stdout == info.stdout
+    assert f"  {alice.name}  voter, leads, this node" in info.stdout.splitlines()
     below = offline("dump", "/stock/*", "--data-dir", directory, "--output", "plain")
     assert below.stdout == some.stdout
     assert len(some.stdout.splitlines()) == 3
@@ -155,6 +158,8 @@ def test_the_directory_of_a_member_can_be_read_but_not_written(site: Site) -> No
         (["tree", "--data-dir", "d", "--timeout", "3"], "--timeout goes with --node"),
         (["tree", "--data-dir", "d", "--favor", "consistency"], "--favor goes with --node"),
         (["tree", "--data-dir", "d", "--depth", "-1"], "a whole number from 0 up"),
+        (["info", "--data-dir", "d", "--limit", "0"], "a whole number from 1 up"),
+        (["info", "--data-dir", "d", "--limit", "some"], "a whole number from 1 up"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(words: list[str], said: str) -> None:

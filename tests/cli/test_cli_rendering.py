@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from khepri.cli.rendering import as_json, as_plain, shortened
+from khepri.cli.rendering import as_json, as_plain
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,3 @@ def test_what_json_does_not_have_is_shown_all_the_same(value: object, shown: str
 def test_plain_text_has_no_quotes() -> None:
     assert as_plain("a text") == "a text"
     assert as_plain(["a"]) == '["a"]'
-
-
-def test_a_shortened_text_says_so() -> None:
-    assert shortened("12345", 5) == "12345"
-    assert shortened("123456", 5) == "1234…"

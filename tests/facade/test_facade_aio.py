@@ -61,9 +61,10 @@ NOT_MIRRORED = {"access", "node", "change"} | {
     "unregister_projections",
     "has_projection",
     "projection",
+    "info",
 }
 """Not functions of a store, but parts for the inside; and what a task uses as a thread does: what
-waits for nothing, or is done once (`aio.follow` is for tasks)."""
+waits for nothing, or is done once, or is for a person (`aio.follow` is for tasks)."""
 
 
 def test_its_store_has_every_function_of_a_store_with_the_same_arguments() -> None:

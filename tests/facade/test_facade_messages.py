@@ -39,6 +39,7 @@ NOT_FOR_A_SERVER = {
     "unregister_projections": "of this node",
     "unsubscribe": "of this node",
     "follow": "an actor does not wait; messages.View with a condition is what it asks for",
+    "info": "it prints for a person",
     "import_": "it waits for many writes",
     "node": "where it is",
     "transaction": "its function runs in the thread of whoever calls it",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -135,3 +136,23 @@ def test_what_cannot_be_read_is_told(node: Node, large: Reader) -> None:
         large.begin("/many", seconds="soon")
     with pytest.raises(NoSuchServerError):
         RemoteReading(node).read_store("other", [], False, 1.0).get(timeout=DEADLINE_SECONDS)
+
+
+def test_what_is_shown_to_a_person_comes_in_pages_too(large: Reader, node: Node) -> None:
+    with Store("khepri", node).batch() as batch:
+        for number in range(3_000):
+            batch.put(["more", str(number)], "x" * 500)
+    first = large.reading.show_store("khepri", None, "all", True, False, 300, 60.0)
+    walk_id, rows, goes_on = first.get(timeout=DEADLINE_SECONDS)
+    number = 0
+    while goes_on:
+        number += 1
+        _, more, goes_on = large.go_on(walk_id, number)
+        rows += more
+    assert number > 1
+    file = io.StringIO()
+    Store("khepri", node).info(limit=None, file=file)
+    lines = file.getvalue().splitlines()
+    assert [line[:40] for ((line,),) in rows] == [line[:40] for line in lines]
+    with pytest.raises(WrongTypeError, match="limit"):
+        large.reading.show_store("khepri", "3", "all", True, False, 80, 60.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from khepri.cli.rendering import as_plain, shortened
+from khepri.cli.rendering import as_plain
+from khepri.painting import shortened
 
 if TYPE_CHECKING:
     from khepri.store import Store
