@@ -72,5 +72,6 @@ def test_a_follower_confirms_what_it_has_written_before_it_applies_what_is_commi
 
         eventually(both_had_one, "an append told each follower of a commit before it")
     for turn in chain.from_iterable(whole_turns()):
-        assert turn.index("write") < turn.index("say") < turn.index("apply")
+        # Before it writes it may have answered a heartbeat of the same batch.
+        assert turn.index("say", turn.index("write")) < turn.index("apply")
         assert turn.index("apply") < turn.index("note"), "nobody waits for that one"
