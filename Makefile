@@ -16,7 +16,8 @@ demo: $(STAMP)
 
 # What knows no clock, thread or socket, and commands, which are processes of their own, are tested
 # on two cores at once; so are whole clusters, which mostly wait; the rest alone.
-ON_TWO_CORES := tests/raft tests/machine tests/log tests/sim tests/cli tests/test_bench_harness.py tests/test_packaging.py
+ON_TWO_CORES := tests/raft tests/machine tests/log tests/sim tests/cli tests/test_bench_harness.py \
+	tests/test_optimised.py tests/test_packaging.py
 CLUSTERS := tests/cluster
 
 test: $(STAMP)

@@ -128,6 +128,27 @@ def waiting(step: Step, found: Found | None) -> Operation:
     return commands.batch([may_be_made, commands.delete(step.node.path), put])
 
 
+def waiting_alone(step: Step) -> Operation:
+    """Give the command of the second step for one that looks at a parent that nobody has made.
+
+    Made on the way to it, the parent would be there too late. Somebody beside it, who goes as
+    soon as it comes, has the parent made: so it was in the store that it comes from.
+
+    Args:
+        step: the tree node, whose parent is not in the store.
+    """
+    path = step.node.path
+    beside = path.parent / ("0" if path.name != "0" else "1")
+    nothing = IfNodeExists(exists=False)
+    return commands.batch(
+        [
+            commands.require(combine_with_conditions(path.parent, nothing)),
+            commands.put(beside, None, keep_while={path: nothing}),
+            conditional(step, None),
+        ]
+    )
+
+
 def conditional(step: Step, kept: KeepWhile | None) -> Operation:
     """Give the command of the third step; arguments as for `standing`."""
     options: dict[int, object] = {commands.TTL: commands.FOREVER}

@@ -11,12 +11,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from khepri.config import get_max_command_bytes
-from khepri.errors import KeepWhileConditionsNotMetError, ServerStoppedError
+from khepri.errors import KeepWhileConditionsNotMetError, MismatchingNodeError, ServerStoppedError
 from khepri.machine.batch_bytes import BatchBytes
 from khepri.machine.command_bytes import encode
 from khepri.machine.command_codes import PUT
 
-from .import_commands import UNKNOWN, Step, about_bytes, conditional, removing, waiting
+from .import_commands import (
+    UNKNOWN,
+    Step,
+    about_bytes,
+    conditional,
+    removing,
+    waiting,
+    waiting_alone,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -151,6 +159,16 @@ class Sending:
             while under_way:
                 wait_for_oldest()
         return refused
+
+    def write_alone(self, step: Step) -> bool:
+        """Write one that waits below what nobody has made; tell whether the store takes it."""
+        if not step.node.path[:-1] or self._target.find(step.node.path.parent) is not None:
+            return False
+        try:
+            self._target.wait(self._target.send(encode(waiting_alone(step))))
+        except (KeepWhileConditionsNotMetError, MismatchingNodeError):
+            return False
+        return True
 
 
 @contextmanager

@@ -193,12 +193,27 @@ class Import:
             ]
             groups += self._undone({step.node.path for step, _ in refusals})
             count = sum(map(len, groups))
-            if count == sum(map(len, self._waiting)):
+            is_stuck = count == sum(map(len, self._waiting))
+            if is_stuck and not self._make_alone(refusals, groups):
                 self._without_gone(refusals or [_overtaken(groups[0][0])])
             self._waiting = [group for group in groups if self._step(group[0]) is not None]
             lost = count - sum(map(len, self._waiting))
             self._nodes -= lost
             self._left_out += lost
+
+    def _make_alone(self, refusals: list[Refusal], groups: list[list[ExportedNode]]) -> bool:
+        """Make what looks at a parent that is there for it alone; tell whether any was made.
+
+        Only where nothing of the export is to be above it, and nothing that has gone is missed.
+        """
+        highest = [group[0] for group in groups]
+        made = [
+            self._sending.write_alone(step)
+            for step, error in refusals
+            if not self._gone.concerns(error.keep_while_reason[0])
+            and not any(is_below(step.node, one) and one is not step.node for one in highest)
+        ]
+        return any(made)
 
     def _undone(self, refused: set[Path]) -> list[list[ExportedNode]]:
         """Give what was made and is gone: others were made, and it looks at them."""

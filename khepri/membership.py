@@ -158,7 +158,9 @@ def _try_to_join(
     """
     their_id, members = _cluster_to_join(node, store_id, remote, deadline)
     others = [name for name in members if name not in {remote, node.name}]
-    if node.name in members and _is_newcomer(node, store_id, their_id, deadline, votes=votes):
+    if _is_newcomer(node, store_id, their_id, deadline, votes=votes) and (
+        node.name in members or _is_let_in(node, store_id, remote, others, deadline)
+    ):
         return _become_member(node, store_id, [remote, *others], deadline, votes=votes)
     # All that can fail for want of a majority over there is tried before anything is lost here.
     ask_cluster(node, store_id, remote, "has_quorum", (), deadline, others=others)
@@ -206,6 +208,19 @@ def _is_newcomer(
     status: ServerStatus = call(node, store_id, GetStatus(), result, deadline.remaining())
     is_without_vote = status.kind == "non_voter"
     return bool(access.joins_through) or not status.members or (votes and is_without_vote)
+
+
+def _is_let_in(
+    node: Node, store_id: str, remote: str, others: Sequence[str], deadline: Deadline
+) -> bool:
+    """Tell whether that cluster counts this node, though its cache of members does not name it.
+
+    An attempt that has ended just now was let in perhaps; a server knows before others are told,
+    and once a majority has confirmed who leads, it knows all that was agreed before.
+    """
+    for question in ("has_quorum", "status"):
+        answer = ask_cluster(node, store_id, remote, question, (), deadline, others=others)
+    return node.name in answer["members"]
 
 
 def _become_member(

@@ -68,8 +68,10 @@ class MemoryFile:
         file_system.open_files += 1
 
     def _alive(self) -> FileNode:
-        assert self._epoch == self._file_system.epoch, "a file of a process that is dead"
-        assert self._is_open, "a closed file"
+        if self._epoch != self._file_system.epoch:
+            raise AssertionError("a file of a process that is dead")
+        if not self._is_open:
+            raise AssertionError("a closed file")
         return self._node
 
     def pread(self, size_bytes: int, offset: int) -> bytes:
@@ -161,7 +163,8 @@ class MemoryFileSystem:
     def rename(self, source: str, target: str) -> None:
         """See `FileSystem.rename`. Only within one directory: nothing here needs more."""
         self.changing("rename", target)
-        assert folder_of(source) == folder_of(target), "a rename across directories"
+        if folder_of(source) != folder_of(target):
+            raise AssertionError("a rename across directories")
         self._change(target, (source, None), (target, self._file(source)))
 
     def unlink(self, path: str) -> None:

@@ -132,7 +132,8 @@ def _encode_slot(record: MetaRecord) -> bytes:
     state = record.hard_state
     payload = pack([_VERSION, record.uid, record.store_id, state.term, state.voted_for])
     frame = encode_frame(FrameKind.SLOT, record.number, NO_SALT, payload)
-    assert len(frame) <= _SLOT_BYTES, "the store id is too long"
+    if len(frame) > _SLOT_BYTES:
+        raise AssertionError("the store id is too long")
     return frame.ljust(_SLOT_BYTES, b"\0")
 
 

@@ -138,7 +138,8 @@ class SegmentWriter:
         if all(number != sequence for number, _ in names):
             self._log_folder.sync()  # a call before dropped it, and may have failed right then
             return
-        assert names[0][0] == sequence, "log files are flushed oldest first"
+        if names[0][0] != sequence:
+            raise AssertionError("log files are flushed oldest first")
         log_file = read_log_file(self._file_system, sequence, path, end_batch)
         tails: dict[str, LogTail] = {}
         for offset, append in log_file.appends():

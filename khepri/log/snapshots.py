@@ -196,14 +196,17 @@ class SnapshotAcceptor:
 
     def append(self, offset: int, data: bytes) -> None:
         """See `interface.SnapshotAcceptor.append`."""
-        assert not self._is_over, "another attempt has begun, or this one has ended"
-        assert offset == self.next_offset, f"a piece at {offset}, expected {self.next_offset}"
+        if self._is_over:
+            raise AssertionError("another attempt has begun, or this one has ended")
+        if offset != self.next_offset:
+            raise AssertionError(f"a piece at {offset}, expected {self.next_offset}")
         self._portions.pwrite(data, offset)
         self.next_offset += len(data)
 
     def commit(self) -> bool:
         """See `interface.SnapshotAcceptor.commit`."""
-        assert not self._is_over, "another attempt has begun, or this one has ended"
+        if self._is_over:
+            raise AssertionError("another attempt has begun, or this one has ended")
         try:
             if not self._snapshots.is_newer(self._meta):
                 self.abort()

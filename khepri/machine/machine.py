@@ -193,7 +193,8 @@ class Machine:
             term: its term.
             data: its payload (``entries.encode_entry``).
         """
-        assert index > self.view.index, "entries are applied once, in order"
+        if index <= self.view.index:
+            raise AssertionError("entries are applied once, in order")
         prepared, self._prepared = self._prepared, None
         if (
             prepared is not None
@@ -302,7 +303,8 @@ class Machine:
             term: its term.
             raised_to: the version of the machine that is in effect behind it, if it says one.
         """
-        assert index > self.view.index, "entries are applied once, in order"
+        if index <= self.view.index:
+            raise AssertionError("entries are applied once, in order")
         self._prepared = None
         if raised_to is not None:
             self.version = max(self.version, raised_to)

@@ -88,7 +88,8 @@ class Candidate(RoleState):
 
     def on_response(self, sender: ServerId, response: RequestVoteResponse) -> None:
         """Count a vote of this term; those of other terms do not get here."""
-        assert response.term == self._server.term, "other terms are settled before"
+        if response.term != self._server.term:
+            raise AssertionError("other terms are settled before")
         if response.granted:
             self._grant(sender)
 

@@ -310,7 +310,8 @@ class RaftCore:
             index: between the newest snapshot's index and the last applied one.
         """
         server = self._server
-        assert index <= server.last_applied, "a snapshot holds what is applied"
+        if index > server.last_applied:
+            raise AssertionError("a snapshot holds what is applied")
         term = server.log.term_at(index)
         assert term is not None, "the index is covered by a newer snapshot"
         return SnapshotMeta(

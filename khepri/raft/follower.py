@@ -56,7 +56,8 @@ class Follower(RoleState):
         """Note that the leader of this term has spoken."""
         server = self._server
         if server.leader != leader:
-            assert server.leader is None, "a term has one leader"
+            if server.leader is not None:
+                raise AssertionError("a term has one leader")
             server.leader = leader
             server.announce_role()
         server.heard_at = server.now
@@ -84,7 +85,8 @@ class Follower(RoleState):
             missing = entries[position:]
             first_missing = missing[0].index
             if first_missing <= server.log.last_index:
-                assert first_missing > self.validated_index, "a leader does not contradict itself"
+                if first_missing <= self.validated_index:
+                    raise AssertionError("a leader does not contradict itself")
                 server.truncate_from(first_missing)
             server.append(missing)  # confirmed when they are durable
         else:

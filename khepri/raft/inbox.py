@@ -107,7 +107,8 @@ def _receive_from_leader(server: Server, sender: ServerId, message: _FromLeader)
         if server.configuration.find(sender) is None:
             return
         # A second leader of our term: stop before anything is written.
-        assert message.term > server.term, "a term has one leader"
+        if message.term == server.term:
+            raise AssertionError("a term has one leader")
     if message.term > server.term or not isinstance(role, Follower):
         role = server.become_follower(message.term, leader=sender)
     role.hear(sender)

@@ -49,9 +49,11 @@ class LogView:
         """Add entries behind the last one."""
         last_index, last_term = self.last_index, self.last_term
         for entry in entries:
-            assert entry.index == last_index + 1, "the log has no gaps"
+            if entry.index != last_index + 1:
+                raise AssertionError("the log has no gaps")
             if entry.term != last_term:
-                assert entry.term > last_term, "terms never go down"
+                if entry.term < last_term:
+                    raise AssertionError("terms never go down")
                 self._term_starts.append((entry.index, entry.term))
             last_index, last_term = entry.index, entry.term
         self._entries.extend(entries)
@@ -59,7 +61,8 @@ class LogView:
 
     def truncate_from(self, index: Index) -> None:
         """Forget the entry at `index` and all behind it."""
-        assert self.base_index < index <= self.last_index, "only what is held can be cut"
+        if not self.base_index < index <= self.last_index:
+            raise AssertionError("only what is held can be cut")
         del self._entries[index - self.base_index - 1 :]
         while self._term_starts and self._term_starts[-1][0] >= index:
             self._term_starts.pop()

@@ -114,7 +114,8 @@ class Server:
         kept = _entries_after(base, entries)
         self.log = LogView(base.index, base.term, kept)
         self.written = Written(self.log.last_index)
-        assert self.log.last_term <= self.term, "the term is durable before its entries are"
+        if self.log.last_term > self.term:
+            raise AssertionError("the term is durable before its entries are")
 
         self.commit_index = base.index
         self.last_applied = base.index
@@ -241,14 +242,16 @@ class Server:
 
     def vote_for(self, candidate: ServerId) -> None:
         """Give the vote of this term; it is durable before anything said later in this step."""
-        assert self.voted_for in (None, candidate), "one vote per term"
+        if self.voted_for not in (None, candidate):
+            raise AssertionError("one vote per term")
         if self.voted_for is None:
             self.voted_for = candidate
             self.hard_state_changed = True
 
     def _advance_term(self, term: Term) -> None:
         """Enter a higher term: nobody has this member's vote in it, nobody is known to lead."""
-        assert term > self.term, "terms only grow"
+        if term <= self.term:
+            raise AssertionError("terms only grow")
         self.term = term
         self.voted_for = None
         self.hard_state_changed = True
@@ -309,7 +312,8 @@ class Server:
 
     def _lead(self) -> Leader:
         assert isinstance(self.role, Candidate), "only a candidate wins"
-        assert self.voted_for == self.server_id, "who wins has voted for itself"
+        if self.voted_for != self.server_id:
+            raise AssertionError("who wins has voted for itself")
         self.leader = self.server_id
         self.role.leave()
         self.role = leader = Leader(self)
@@ -335,7 +339,8 @@ class Server:
 
     def truncate_from(self, index: Index) -> None:
         """Cut a suffix that conflicts with the leader's log; a configuration in it is undone."""
-        assert index > self.commit_index, "what is committed stays"
+        if index <= self.commit_index:
+            raise AssertionError("what is committed stays")
         self.log.truncate_from(index)
         self.written.cut_from(index)
         self.versions.cut_from(index)
@@ -345,7 +350,8 @@ class Server:
     def commit_to(self, index: Index) -> None:
         """Note that all up to `index` is committed; a lower index than known is old news."""
         if index > self.commit_index:
-            assert index <= self.log.last_index, "what is committed here is held here"
+            if index > self.log.last_index:
+                raise AssertionError("what is committed here is held here")
             self.commit_index = index
 
     def remember_committed(self, index: Index, term: Term) -> None:
@@ -373,7 +379,8 @@ class Server:
         """Drop what a durable snapshot of our own covers, unless a newer one is here already."""
         if self.snapshot is not None and meta.index <= self.snapshot.index:
             return
-        assert meta.index <= self.last_applied, "a snapshot holds what is applied"
+        if meta.index > self.last_applied:
+            raise AssertionError("a snapshot holds what is applied")
         self.snapshot = meta
         self.written.raise_to(meta.index)
         settings = self.settings
@@ -390,7 +397,8 @@ class Server:
 
     def snapshot_installed(self, meta: SnapshotMeta) -> None:
         """Put a snapshot in place of the whole log."""
-        assert meta.index > self.commit_index, "a snapshot brings news"
+        if meta.index <= self.commit_index:
+            raise AssertionError("a snapshot brings news")
         self.snapshot = meta
         self.log.reset(meta.index, meta.term)
         self.written.reset(meta.index)

@@ -87,7 +87,8 @@ class Written:
         while self._under_way and self._under_way[0].sequence <= sequence:
             write = self._under_way.popleft()
             untouched = write.sequence == sequence and write.last_index == index
-            assert not untouched or term_there in (None, term), "the notice is of another log"
+            if untouched and term_there not in (None, term):
+                raise AssertionError("the notice is of another log")
             if write.last_index > self.last_index:
                 self.last_index = write.last_index
                 moved = True

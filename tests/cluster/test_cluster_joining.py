@@ -369,6 +369,39 @@ def test_a_join_that_ran_out_of_time_goes_on_where_it_was(
         await_equal_trees(cluster)
 
 
+def test_a_join_goes_on_though_the_other_node_has_not_heard_yet_whom_it_let_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its server tells its cache of the members, which another thread then fills."""
+
+    def run_out() -> object:
+        raise KhepriTimeoutError("the time is up", operation="the wait", outcome="unknown")
+
+    def of_before(*arguments: Any) -> tuple[bytes, list[str], int]:
+        cluster_id, members, version = cluster_of(*arguments)
+        return cluster_id, [name for name in members if name != "node1"], version
+
+    with Apart(2) as cluster:
+
+        def join_in_part() -> str:
+            with monkeypatch.context() as patch:
+                patch.setattr(membership, "WaitUntilVoter", run_out)
+                with pytest.raises(KhepriTimeoutError):
+                    cluster.join(1, 0)
+            return uid(cluster, 1)
+
+        cluster.store(0).put("/a", 1)
+        monkeypatch.setattr(membership, "cluster_of", of_before)
+        made = join_in_part()
+        cluster.join(1, 0)
+        assert uid(cluster, 1) == made
+        made = join_in_part()
+        cluster.manager(0).remove_member("node1", cluster.store_id, 20)
+        cluster.join(1, 0)  # nobody counts what it was
+        assert uid(cluster, 1) != made
+        await_equal_trees(cluster)
+
+
 @pytest.mark.parametrize(("first", "then"), [(False, True), (False, False), (True, False)])
 def test_a_join_that_goes_on_ends_as_the_kind_of_member_it_is_to_be(
     monkeypatch: pytest.MonkeyPatch, first: bool, then: bool

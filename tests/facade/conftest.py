@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,3 +51,11 @@ def host(told: Told) -> Iterator[pykka.ActorRef[Host]]:
     reference = Host.start(told)
     yield reference
     reference.stop(block=True, timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a script starts in its background ignores SIGINT from birth, and so do its tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -444,6 +444,7 @@ def test_a_start_that_runs_out_of_time_says_so(tmp_path: Path) -> None:
         khepri.start(tmp_path / "data", timeout=0)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("moment", ["ra system", "store"])
 def test_a_start_that_was_interrupted_is_simply_repeated(moment: str) -> None:
     files = SharedFileSystem()

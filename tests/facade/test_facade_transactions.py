@@ -520,6 +520,7 @@ def test_a_transaction_inside_of_another_one_waits_for_no_turn_of_its_own(
     assert stock.get("/outer") == 1
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_who_is_interrupted_while_it_waits_for_its_turn_takes_no_turn_along(
     stock: khepri.Store,
 ) -> None:

@@ -327,6 +327,28 @@ def test_what_waits_and_is_the_end_of_others_that_wait_is_made_again() -> None:
     check_same(target, source)
 
 
+@pytest.mark.parametrize("names", [("b", "d"), ("1", "0")])
+def test_what_waits_and_looks_at_a_parent_that_is_there_for_it_alone(names: Names) -> None:
+    """Somebody else made the parent, and went when it came. Found by chance."""
+    other, its_own = (f"/a/{name}" for name in names)
+    watches = {
+        its_own: IfNodeExists(exists=False),
+        "/a": IfNodeExists(),
+        "/a/*": IfNodeExists(),
+    }
+    source = Origin()
+    source.put(other, 1, keep_while={its_own: IfNodeExists(exists=False)})
+    source.put(its_own, 2, keep_while=watches)
+    assert source.tree() == {"/a": None, its_own: 2}
+    target = Origin()
+    for _ in range(2):
+        assert import_(export(source), target) == Imported(1, 0)
+        check_same(target, source)
+    for origin in (source, target):
+        origin.put("/a", 3)
+        assert origin.tree() == {"/a": 3}
+
+
 def test_what_waits_is_not_made_where_something_with_children_is() -> None:
     source, target = Origin(), Origin()
     source.put("/a", 1, keep_while={"/a/b": IfNodeExists()})
