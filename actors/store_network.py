@@ -100,11 +100,7 @@ class StoreNetwork:
             return
         if isinstance(message, AppendEntriesRequest):
             self._notices.pop(to, None)
-        waiting = self._waiting.get(to)
-        if waiting is None:
-            self._waiting[to] = [message]
-        else:
-            waiting.append(message)
+        self._waiting.setdefault(to, []).append(message)
 
     def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
         """Forward commands to the leader."""
@@ -123,9 +119,6 @@ class StoreNetwork:
                 notice = self._notices.pop(to, None)
                 if notice is not None:
                     messages.append(notice)
-                if len(messages) == 1:
-                    self._post(to, RAFT, [messages[0].to_plain()])
-                    continue
                 for portion in _portions(messages, _size_of_message):
                     self._post(to, RAFT, [message.to_plain() for message in portion])
         self._answer_uids.clear()
@@ -190,6 +183,9 @@ class StoreNetwork:
 
 def _portions(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """Split a sequence where it would become larger than a parcel should be."""
+    if len(items) == 1:  # as mostly, and whatever its size
+        yield items
+        return
     start, size_bytes = 0, 0
     for position, item in enumerate(items):
         item_bytes = size_of(item)

@@ -107,11 +107,24 @@ def test_what_no_member_may_say_is_refused_without_asserts_too() -> None:
     ]
 
 
+def asserts_that_do_something(source: str) -> list[int]:
+    """Give the lines of asserts that name something, wait or yield besides looking."""
+    doing = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Assert) and any(isinstance(part, doing) for part in ast.walk(node))
+    ]
+
+
 def test_no_assert_does_anything_but_look() -> None:
     """What an assert would do besides is not done under ``-O``."""
-    doing = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
     for top in ("khepri", "actors", "transport"):
         for file in (ROOT / top).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if isinstance(node, ast.Assert):
-                    assert not any(isinstance(part, doing) for part in ast.walk(node)), file
+            assert not asserts_that_do_something(file.read_text()), file
+
+
+def test_an_assert_that_does_something_is_found() -> None:
+    assert asserts_that_do_something("assert a\nassert (b := a)\nassert a(1)") == [2]
+    assert asserts_that_do_something("async def f():\n    assert await a") == [2]
+    assert asserts_that_do_something("def f():\n    assert (yield)") == [2]

@@ -86,20 +86,14 @@ class Counters:
     def sent(self, messages: int, size_bytes: int) -> None:
         """Count a frame that went out; only the transport calls this, from any thread."""
         with self._lock:
-            counts = self._sent
-            counts[0] += 1
-            counts[1] += messages
-            counts[2] += size_bytes
+            _count_frame(self._sent, messages, size_bytes)
 
     def received(self, messages: int, size_bytes: int) -> None:
         """Count a frame that came in. Only the transport calls this, from its I/O thread.
 
         That is why it needs no lock; it is in the way of every frame.
         """
-        counts = self._received
-        counts[0] += 1
-        counts[1] += messages
-        counts[2] += size_bytes
+        _count_frame(self._received, messages, size_bytes)
 
     def __getitem__(self, what: str) -> int:
         """Give the count of `what`, 0 if there was none."""
@@ -122,3 +116,9 @@ _OF_FRAMES = (
     Traffic.RECEIVED_MESSAGES,
     Traffic.RECEIVED_BYTES,
 )
+
+
+def _count_frame(counts: list[int], messages: int, size_bytes: int) -> None:
+    counts[0] += 1
+    counts[1] += messages
+    counts[2] += size_bytes

@@ -65,9 +65,7 @@ class Outbox:
         Returns:
             None, or why nothing was queued.
         """
-        size = _OVERHEAD_BYTES * len(messages)
-        for message in messages:
-            size += len(message.body)
+        size = sum(map(queued_size, messages))
         with self._lock:
             if not self._is_open:
                 self.refused_at = time.monotonic()

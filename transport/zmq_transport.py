@@ -177,9 +177,8 @@ class ZmqTransport:
         if services is None:
             return Drop.STOPPED
         limit = self._settings.message_bytes
-        for message in messages:
-            if len(message.body) > limit:
-                return Drop.TOO_LARGE
+        if any(len(message.body) > limit for message in messages):
+            return Drop.TOO_LARGE
         try:
             link = self._links.get(to_node) or self._link_to(to_node, services)
         except InvalidOptionError:

@@ -42,8 +42,7 @@ class Replication:
                 and self._send_entries(progress)
             ):
                 pass
-            if progress.commit_sent < server.commit_index:
-                self._send_commit_index(progress)
+            self._send_commit_index(progress)
 
     def _send_entries(self, progress: Progress) -> bool:
         """Send one message from the next index on; a snapshot if the log no longer has it."""

@@ -3,7 +3,8 @@
 Here: every field with who may rely on it and for how long; `become_follower`,
 `become_pre_candidate`, `become_candidate`, `become_leader`; what changes log, commit index and
 configuration together. Not here: what a role does with a message (`follower.py`, `candidate.py`,
-`leader.py`), the order of a step (`core.py`).
+`leader.py`), the order of a step (`core.py`). It is long, since each change of term, role, log or
+configuration has to leave all these fields true together.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ class Server:
     @property
     def applicable_index(self) -> Index:
         """The highest committed index that this member's machine can apply."""
-        if self.versions.current > self.machine_version:  # as `is_outdated` says
+        if self.is_outdated:
             first_above = self.versions.first_above(self.machine_version)
             assert first_above is not None, "the current one is above"
             return min(self.commit_index, Index(first_above - 1))

@@ -191,7 +191,7 @@ def test_what_many_threads_put_leaves_in_their_order_while_the_socket_is_full_at
 
     def fill_at_times() -> None:
         assert inside.acquire(blocking=False), "a socket is for one thread at a time"
-        time.sleep(0)  # another thread goes on
+        time.sleep(0)  # gives the interpreter to another thread, and waits for nothing
         link.socket.is_full = chance.random() < 0.3
         inside.release()
 
