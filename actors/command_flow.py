@@ -151,13 +151,17 @@ class CommandFlow:
         """Give the waiting commands to the core, if this member leads, or else to the leader."""
         pump = self.pump
         if core.role is Role.LEADER:
-            self._proposes_foreign |= pump.has_foreign
+            has_foreign = pump.has_foreign
+            self._proposes_foreign |= has_foreign
             log_time = machine.time_milliseconds
             time_milliseconds = self._setup.log_clock.read(now, log_time)
             entries = pump.entries_to_propose(now)
             commands = sum([len(group.commands) for groups in entries for group in groups])
             self._pacing.sent(commands, now)
-            return [Propose(encode_entry(time_milliseconds, groups), None) for groups in entries]
+            return [
+                Propose(encode_entry(time_milliseconds, groups), None, has_foreign)
+                for groups in entries
+            ]
         leader = core.leader
         if leader is None:
             pump.drop_foreign()

@@ -199,7 +199,8 @@ class RaftCore:
             return -math.inf
         if server.last_applied < server.applicable_index and not server.receiver.installing:
             return -math.inf
-        return min(server.role.deadline, server.receiver.deadline)
+        role = server.role
+        return min(role.deadline, role.speaks_at, server.receiver.deadline)
 
     # --- events ----------------------------------------------------------------------------
 

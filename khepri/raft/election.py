@@ -40,6 +40,26 @@ def answer_pre_vote(server: Server, sender: ServerId, request: PreVoteRequest) -
     server.send(sender, PreVoteResponse(server.term, request.round_id, granted))
     if isinstance(server.role, Leader):
         server.role.greet(sender)
+    elif not granted:
+        _campaign_soon(server, request)
+
+
+def _campaign_soon(server: Server, request: PreVoteRequest) -> None:
+    """Do not wait much longer, if the asker misses a leader as we do and lacks what we have.
+
+    It cannot win, and what it lacks is common: a leader holds back what no majority needs
+    (`reserve.py`). Several of us may be asked at once, so each draws how soon it is.
+    """
+    role = server.role
+    if (
+        isinstance(role, Follower)
+        and request.next_term > server.term
+        and server.may_campaign
+        and not server.hears_leader
+        and not _log_is_up_to_date(server, request)
+    ):
+        soon = server.now + server.random() * server.settings.heartbeat_interval_seconds
+        role.deadline = min(role.deadline, soon)
 
 
 def answer_request_vote(server: Server, sender: ServerId, request: RequestVoteRequest) -> None:

@@ -52,10 +52,16 @@ class Propose:
 
     Accepted silently: its entry comes by in `ApplyEntries` when it is committed. Otherwise
     `Rejected(ticket, ...)` in the same step, and then it is *not* in the log.
+
+    Attributes:
+        data: of the entry.
+        ticket: names it in a `Rejected`.
+        is_awaited_elsewhere: whether callers at other members wait for it to be applied there.
     """
 
     data: bytes
     ticket: object
+    is_awaited_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

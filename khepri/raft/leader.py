@@ -21,6 +21,7 @@ from .messages import ReadIndexResponse, TimeoutNow
 from .peers import Peers
 from .reads import LeaderReads
 from .replication import Replication
+from .reserve import Reserve
 from .role import RoleState
 from .snapshot_sender import SnapshotSender
 from .transfer import Transfer, best_target, refusal
@@ -64,6 +65,7 @@ class Leader(RoleState):
         self._unapplied_bytes = _size_of_unapplied(server)
         self._lease = Lease(server.settings)
         self.peers = Peers(server, self._snapshots, self._lease)
+        self._reserve = Reserve(server, self.peers)
         self.deadline = server.now if self.peers.all else math.inf
 
     def begin(self) -> None:
@@ -88,6 +90,7 @@ class Leader(RoleState):
     def configuration_changed(self) -> None:
         """Follow and count the members of the configuration now in effect."""
         self.peers.configuration_changed()
+        self._reserve.configuration_changed()
         if self.peers.all and self.deadline == math.inf:
             self.deadline = self._server.now
 
@@ -105,6 +108,8 @@ class Leader(RoleState):
             return
         self._unapplied_bytes += size_bytes
         self._append(EntryKind.COMMANDS, event.data)
+        if event.is_awaited_elsewhere:
+            self._reserve.await_elsewhere(self._server.log.last_index)
 
     def _not_now(self) -> RejectReason | None:
         """Give why nothing at all can be appended at the moment, if so."""
@@ -191,6 +196,7 @@ class Leader(RoleState):
             return
         timeout_seconds = server.settings.leadership_transfer_timeout_seconds
         self._transfer = Transfer(target, event.ticket, server.now + timeout_seconds)
+        self._reserve.await_elsewhere(server.log.last_index)
 
     def _choose_target(self, wanted: ServerId | None) -> ServerId | RejectReason:
         """Give who is to lead, or why nobody can."""
@@ -297,14 +303,19 @@ class Leader(RoleState):
         server = self._server
         if reads.tickets:
             server.confirmed_reads.add(index, reads.tickets)
+        if reads.remote:
+            self._reserve.await_elsewhere(index)
         for server_id, read_id in reads.remote.items():
             server.send(server_id, ReadIndexResponse(read_id, index))
 
     def speak(self) -> None:
         """Send the peers what they lack; then make way if that is what was wanted."""
         if self.peers.all:
+            resting = self._reserve.resting()
             for progress in self.peers.all.values():
-                self._replication.advance(progress)
+                if progress not in resting:
+                    self._replication.advance(progress)
+            self.speaks_at = self._reserve.deadline
             if self._transfer is not None:
                 self._ask_target_to_campaign(self._transfer)
         if not self.peers.counts_itself and self._may_change_members:

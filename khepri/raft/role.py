@@ -6,6 +6,7 @@ told (`core.py`), how one becomes another (`server.py`).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ class RoleState:
     Attributes:
         kind: which role.
         deadline: when `on_deadline` is due; `math.inf` if never.
+        speaks_at: when `speak` has something to say though nothing happens; `math.inf` if never.
     """
 
     kind: ClassVar[Role]
     deadline: float
+    speaks_at: float = math.inf
 
     def on_deadline(self) -> None:
         """Do what is due."""

@@ -21,6 +21,8 @@ class RaftSettings:
             refuses to help replacing a leader it has heard within this time.
         election_timeout_max_seconds: the random wait is below this; a leader that has heard no
             quorum for this long steps down.
+        hold_back_seconds: so late at most entries go to those peers that no majority needs
+            (`reserve.py`); 0 sends everything to everybody at once.
         max_append_entries: most entries in one message.
         max_append_bytes: most bytes of entry data in one message; one larger entry goes alone.
             What a link takes longer for than an election timeout makes its follower campaign.
@@ -55,6 +57,7 @@ class RaftSettings:
     heartbeat_interval_seconds: float = 0.1
     election_timeout_min_seconds: float = 0.6
     election_timeout_max_seconds: float = 1.2
+    hold_back_seconds: float = 0.0
     max_append_entries: int = 1024
     max_append_bytes: int = 1 << 18
     max_inflight_messages: int = 16
@@ -81,6 +84,7 @@ class RaftSettings:
             InvalidOptionError: one is out of range; names it.
         """
         may_be_zero = {
+            "hold_back_seconds",
             "trailing_entries",
             "trailing_bytes",
             "catch_up_bytes",

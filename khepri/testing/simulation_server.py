@@ -327,8 +327,9 @@ class SimulatedServer:
             if self._append_sequence - self._written_sequence >= MAX_UNWRITTEN_APPENDS:
                 return []
             time_milliseconds = self._log_clock.read(now, self.machine.time_milliseconds)
+            has_foreign = self.pump.has_foreign
             return [
-                event.Propose(encode_entry(time_milliseconds, groups), None)
+                event.Propose(encode_entry(time_milliseconds, groups), None, has_foreign)
                 for groups in self.pump.entries_to_propose(now)
             ]
         self.pump.drop_foreign()

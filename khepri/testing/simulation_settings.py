@@ -112,6 +112,7 @@ class SimulationSettings:
         """Give the settings that belong to a seed."""
         one = random.Random(f"{seed}/settings")
         more = random.Random(f"{seed}/workload")
+        hold_back_seconds = random.Random(f"{seed}/reserve").choice((0.0, 0.005, 0.05))
         trusts_clocks = random.Random(f"{seed}/clocks").random() < 0.8  # noqa: PLR2004 - most runs
         return cls(
             members=one.choice((1, 2, 3, 3, 3, 3, 4, 5, 5)),
@@ -135,7 +136,7 @@ class SimulationSettings:
             has_listeners=more.choice((False, False, True)),
             slowest_clock=1 - CLOCK_RATE_ERROR if trusts_clocks else 0.5,
             fastest_clock=1 + CLOCK_RATE_ERROR if trusts_clocks else 2.0,
-            raft=replace(_small(), read_leases=trusts_clocks),
+            raft=replace(_small(), read_leases=trusts_clocks, hold_back_seconds=hold_back_seconds),
         )
 
     def with_all_kinds(self) -> SimulationSettings:

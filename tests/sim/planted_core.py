@@ -18,6 +18,7 @@ from khepri.raft.peers import Peers
 from khepri.raft.progress import Progress
 from khepri.raft.quorum import VoteTally, quorum_value
 from khepri.raft.reads import LeaderReads
+from khepri.raft.reserve import Reserve
 from khepri.raft.server import Server
 from khepri.raft.snapshot_receiver import SnapshotReceiver
 from khepri.raft.types import HardState, Index
@@ -239,3 +240,11 @@ _progress_is_confirmed = Progress.confirmed
 def _rewind(self: Any) -> None:
     self._first_in_flight += self._sent
     self._sent = 0
+
+
+@_plant("what is held back waits for the next race", Reserve, "resting")
+def _resting(self: Any) -> Sequence[Progress]:
+    if not self._server.settings.hold_back_seconds or self._is_racing():
+        return ()
+    reserve: Sequence[Progress] = self._reserve
+    return reserve

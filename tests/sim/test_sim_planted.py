@@ -38,6 +38,7 @@ INVARIANTS = {
 }
 
 FOUND_SOON = (
+    "what is held back waits for the next race",
     "the best minority counts as the majority",
     "an installed snapshot leaves the commit index",
     "commands are numbered anew when sent again",
