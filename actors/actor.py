@@ -128,6 +128,14 @@ class KhepriActor(pykka.ThreadingActor):
         """
         return None
 
+    def lend(self, envelope: Envelope) -> bool:
+        """Handle a message in the thread that brings it, or refuse; this actor lends no turn.
+
+        `lending.LendingActor` does. Any thread may call it.
+        """
+        del envelope
+        return False
+
     def on_deadline(self) -> None:
         """Do what is due; called when the clock has reached `next_deadline`."""
 
@@ -221,12 +229,13 @@ class KhepriActor(pykka.ThreadingActor):
     def _turn(self, deadline: float | None) -> float | None:
         """Take one batch, or wait for the deadline; then do what is due. Give the next one."""
         if deadline is None:
-            self._handle(self.mailbox.take())
-            return self.next_deadline()
-        envelopes = self.mailbox.take(deadline - self.clock())
+            return self._finish_turn(self.mailbox.take())
+        return self._finish_turn(self.mailbox.take(deadline - self.clock()))
+
+    def _finish_turn(self, envelopes: list[Envelope]) -> float | None:
         if envelopes:
             self._handle(envelopes)
-            deadline = self.next_deadline()  # what was handled may have moved it
+        deadline = self.next_deadline()  # what was handled may have moved it
         if self._exit is None and deadline is not None and self.clock() >= deadline:
             self.on_deadline()
             deadline = self.next_deadline()

@@ -50,6 +50,12 @@ interpreter that is free while the disk writes.
 MAX_BYTES_PREPARED = 8 * 1024
 """Up to so many bytes of data, some forty short commands, a follower works out an entry."""
 
+MAX_COMMANDS_LENT_FOR = 64
+"""With up to so many commands in flight a leader lends its turns (`lending.py`)."""
+
+MAX_ENTRIES_LENT_FOR = 16
+"""With up to so many entries to apply a follower does."""
+
 MAX_BYTES_WRITTEN_HERE = 64 * 1024
 """Up to so many bytes of data a follower writes in its own thread."""
 
@@ -232,6 +238,18 @@ class CommandFlow:
         if committed and len(committed[0].data) <= MAX_BYTES_PREPARED:
             return committed[0]
         return None
+
+    def next_turn_is_brief(self, core: RaftCore) -> bool:
+        """Tell whether little can come of the next message from another member.
+
+        A leader has few commands under way, a follower is not catching up.
+        """
+        if self._disk_error is not None:
+            return False
+        if core.role is Role.LEADER:
+            return self.pump.origin.commands_in_flight <= MAX_COMMANDS_LENT_FOR
+        is_behind = core.last_index - core.last_applied > MAX_ENTRIES_LENT_FOR
+        return core.role is Role.FOLLOWER and not is_behind
 
     def written(self, sequence: int) -> bool:
         """Note that an append is durable, and thereby that the disk works.

@@ -33,13 +33,13 @@ from khepri.raft import events as event
 from khepri.raft.machine_versions import decode_version
 from khepri.raft.types import EntryKind, Role
 
-from .actor import KhepriActor
 from .change_source import ChangeSource
 from .collector_pace import PACE
 from .command_flow import CommandFlow, with_outcome
 from .event_handler import ActionsAreOwed
 from .frozen_heap import FrozenHeap
 from .future import KhepriFuture, resolve_all
+from .lending import LendingActor
 from .membership_cache import LeaderIs, MembersAre
 from .published_names import Namespace
 from .registry import Register
@@ -88,7 +88,7 @@ TICK_SECONDS = 0.25
 """How often what is not urgent is looked at: lost groups, the session, the snapshot cadence."""
 
 
-class RaServer(KhepriActor):
+class RaServer(LendingActor):
     """One member of one store."""
 
     def __init__(self, label: ActorLabel, setup: ServerSetup) -> None:
@@ -331,6 +331,7 @@ class RaServer(KhepriActor):
         self._conclude()
         if log.end_turn(core):
             self._step(log.news())
+        self.is_lending = self._saver.error is None and flow.next_turn_is_brief(core)
 
     def _decide(self, events: list[Event], now: float, *, is_due: bool) -> None:
         """Have the core take one step, and do everything it wants but apply."""

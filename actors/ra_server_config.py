@@ -21,8 +21,8 @@ LARGEST: Final = 1 << 53
 HOLD_BACK_SECONDS: Final = 0.005
 """So much later, at most, entries go to a member that the majority can do without.
 
-With 5 milliseconds a single caller's entries go to it five at a time. A member that was sent an
-entry at once learned up to 2 milliseconds later that it is committed (`store_network.py`).
+With 5 milliseconds a single caller's entries go to it five at a time. A member that is sent an
+entry at once learns as late that it is committed (`store_network.NOTICE_SECONDS`).
 """
 
 

@@ -57,6 +57,13 @@ class ActorReference(pykka.ActorRef[Any]):
         """
         self.mailbox.put(Envelope(message))
 
+    def bring(self, message: object) -> None:
+        """Send a message as `cast` does; this thread handles it, if the actor lends its turn."""
+        envelope = Envelope(message)
+        actor: KhepriActor | None = self._actor_weakref()
+        if actor is None or not actor.lend(envelope):
+            self.mailbox.put(envelope)
+
     def tell(self, message: object) -> None:
         """Send a message and forget it, as in Pykka.
 

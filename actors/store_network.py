@@ -41,7 +41,7 @@ GROUPS: Final = 2
 """Kind of a parcel with forwarded commands."""
 
 
-NOTICE_SECONDS: Final = 0.002
+NOTICE_SECONDS: Final = 0.005
 """A follower may learn so late what is committed, if nobody there waits for it."""
 
 PARCEL_BYTES: Final = 256 * 1024

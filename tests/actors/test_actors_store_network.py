@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from khepri.actors.access import StoreAccess
-from khepri.actors.postman import Postman
+from khepri.actors.postman import MAX_BYTES_LENT_FOR, Postman
 from khepri.actors.server_messages import FrameFrom, MessageFrom
 from khepri.actors.store_network import NOTICE_SECONDS, StoreNetwork
 from khepri.encoding import EncodingError, pack, unpack
@@ -113,7 +113,7 @@ def test_rule_13_an_answer_goes_to_the_life_that_spoke_and_all_else_to_the_one_t
 def test_rule_13_what_is_for_another_cluster_is_dropped_and_counted() -> None:
     seen: list[object] = []
     access = StoreAccess(STORE, BOB, CLUSTER)
-    server: Any = SimpleNamespace(cast=seen.append)
+    server: Any = SimpleNamespace(bring=seen.append)
     access.server = server
     postman = Postman({STORE: access})
     wire: Any = Wire()
@@ -122,6 +122,28 @@ def test_rule_13_what_is_for_another_cluster_is_dropped_and_counted() -> None:
         postman.deliver([Envelope("ann", b"life", "bob", b"life", cluster_id, STORE, 1, b"body")])
     assert seen == [FrameFrom("ann", 1, b"body")]
     assert wire.counters.snapshot()[Drop.WRONG_CLUSTER] == 2
+
+
+@pytest.mark.parametrize(
+    ("stores", "body", "is_brought"),
+    [
+        ((STORE,), b"small", True),
+        ((STORE,), bytes(MAX_BYTES_LENT_FOR + 1), False),
+        ((STORE, "other"), b"small", False),
+    ],
+)
+def test_a_turn_is_asked_for_where_one_store_runs_and_for_what_is_small(
+    stores: tuple[str, ...], body: bytes, *, is_brought: bool
+) -> None:
+    brought: list[object] = []
+    cast: list[object] = []
+    access = StoreAccess(STORE, BOB, CLUSTER)
+    server: Any = SimpleNamespace(bring=brought.append, cast=cast.append)
+    access.server = server
+    postman = Postman(dict.fromkeys(stores, access))
+    postman.deliver([Envelope("ann", b"life", "bob", b"life", CLUSTER, STORE, 1, body)])
+    frame = FrameFrom("ann", 1, body)
+    assert (brought, cast) == (([frame], []) if is_brought else ([], [frame]))
 
 
 EMPTY = b"\x93\xa0\xa0\x90"

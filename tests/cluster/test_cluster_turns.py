@@ -19,29 +19,38 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """What each actor's thread has done, turn by turn."""
+    """What each server has done, turn by turn, in whichever thread."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.of: dict[str, list[list[str]]] = defaultdict(lambda: [[]])
+        self.of: dict[str, list[list[str]]] = defaultdict(list)
+        self._in_hand: dict[int, list[str]] = {}  # by thread
         self._monkeypatch = monkeypatch
 
-    def watch(self, owner: type, method: str, what: str, *, begins: bool = False) -> None:
-        """Note the calls of a method; those that begin a turn begin a new list."""
+    def watch_turns(self, method: str) -> None:
+        """Begin a new turn with each call of a method of RaServer."""
+        original = getattr(RaServer, method)
+
+        def begin(server: RaServer, *arguments: Any) -> Any:
+            turn: list[str] = []
+            self.of[str(server)].append(turn)
+            self._in_hand[threading.get_ident()] = turn
+            return original(server, *arguments)
+
+        self._monkeypatch.setattr(RaServer, method, begin)
+
+    def watch(self, owner: type, method: str, what: str) -> None:
+        """Note the calls of a method in the turn of its thread."""
         original = getattr(owner, method)
 
         def noted(*arguments: Any, **options: Any) -> Any:
-            turns = self.of[threading.current_thread().name]
-            if begins:
-                turns.append([])
-            else:
-                turns[-1].append(what)
+            self._in_hand.setdefault(threading.get_ident(), []).append(what)
             return original(*arguments, **options)
 
         self._monkeypatch.setattr(owner, method, noted)
 
-    def with_all(self, thread: str, *what: str) -> list[list[str]]:
-        """Give the turns of a thread in which all of that was done."""
-        return [turn for turn in self.of[thread] if set(what) <= set(turn)]
+    def with_all(self, server: str, *what: str) -> list[list[str]]:
+        """Give the turns of a server in which all of that was done."""
+        return [turn for turn in self.of[server] if set(what) <= set(turn)]
 
 
 def test_a_follower_confirms_what_it_has_written_before_it_applies_what_is_committed(
@@ -49,22 +58,22 @@ def test_a_follower_confirms_what_it_has_written_before_it_applies_what_is_commi
 ) -> None:
     """Its leader waits for the confirmation; for the rest nobody does."""
     turns = Turns(monkeypatch)
-    turns.watch(RaServer, "on_batch", "", begins=True)
-    turns.watch(RaServer, "on_deadline", "", begins=True)
+    turns.watch_turns("on_batch")
+    turns.watch_turns("on_deadline")
     turns.watch(WriteAheadLog, "write", "write")
     turns.watch(StoreNetwork, "_post", "say")
     turns.watch(Machine, "apply", "apply")
     turns.watch(WriteAheadLog, "confirm", "note")
     with LocalCluster(3) as cluster:
         leader = leader_among(cluster, range(3))
-        threads = [
-            f"khepri-{cluster.store_id}@{cluster.name(follower)}-ra-server"
+        servers = [
+            f"{cluster.store_id}@{cluster.name(follower)}-ra-server"
             for follower in others(cluster, leader)
         ]
         values = count()
 
         def whole_turns() -> list[list[list[str]]]:
-            return [turns.with_all(thread, "write", "say", "apply", "note") for thread in threads]
+            return [turns.with_all(server, "write", "say", "apply", "note") for server in servers]
 
         def both_had_one() -> bool:
             for _ in range(10):  # without a pause, or the followers hear of each commit by itself
