@@ -79,6 +79,7 @@ class StoreNetwork:
         self._answer_uids: dict[ServerId, str] = {}  # for what goes with the next flush only
         self._waiting: dict[ServerId, list[Message]] = {}
         self._notices: dict[ServerId, Heartbeat] = {}
+        self._has_appended = False  # since the last flush
         self.notices_due = inf
         """When `flush` is to be called for what is held back."""
 
@@ -100,6 +101,7 @@ class StoreNetwork:
             return
         if isinstance(message, AppendEntriesRequest):
             self._notices.pop(to, None)
+            self._has_appended = True
         self._waiting.setdefault(to, []).append(message)
 
     def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
@@ -122,12 +124,13 @@ class StoreNetwork:
                 for portion in _portions(messages, _size_of_message):
                     self._post(to, RAFT, [message.to_plain() for message in portion])
         self._answer_uids.clear()
-        if not self._notices:
-            self.notices_due = inf
-        elif now >= self.notices_due:
+        if now >= self.notices_due:
             self.flush_notices()
-        elif self.notices_due == inf:
-            self.notices_due = now + NOTICE_SECONDS
+        elif self._notices or self._has_appended:
+            # What is appended will be followed by a notice: so its time is known beforehand, and
+            # nobody is woken because of it (`lending.py`).
+            self.notices_due = min(self.notices_due, now + NOTICE_SECONDS)
+        self._has_appended = False
 
     def flush_notices(self) -> None:
         """Hand over what is held back."""

@@ -4,8 +4,9 @@ A commit needs a majority, not everybody. What goes to everybody at once costs e
 handful of wake-ups per entry; what the others get a moment later goes together. So the leader
 sends at once to as many voters as a majority lacks, the *front*, and to the *reserve* after
 `RaftSettings.hold_back_seconds` at most. Who is in front shows a race: now and then an entry goes
-to all at once, and whoever has it when it is committed was quick enough. (Paxos knows this as
-thrifty; Moraru, Andersen, Kaminsky 2013.)
+to all at once, and whoever has it when it is committed was quick enough. So does what comes
+alone: with nothing before it for that long there is nothing that it could go together with.
+(Paxos knows this as thrifty; Moraru, Andersen, Kaminsky 2013.)
 
 Nothing depends on the front: what was held back and is not committed when its moment has passed
 shows that the reserve is needed. It gets it at once, and there is a race. And nothing is held
@@ -47,6 +48,9 @@ class Reserve:
         self._server = server
         self._peers = peers
         self._awaited = Index(0)
+        self._last_index = server.log.last_index
+        self.deadline = math.inf
+        self._lonely_at = -math.inf  # from then on nothing would go together with what comes
         self.configuration_changed()
 
     def configuration_changed(self) -> None:
@@ -54,7 +58,7 @@ class Reserve:
         self._reserve: tuple[Progress, ...] = ()
         self._race: Index | None = None  # the entry with which the race is over
         self._next_race = -math.inf
-        self.deadline = math.inf
+        self._hold_nothing()
 
     def await_elsewhere(self, index: Index) -> None:
         """Hold nothing back until the reserve was told that all up to `index` is committed.
@@ -70,18 +74,19 @@ class Reserve:
         if not hold_back_seconds or self._is_racing():
             return ()
         reserve = [peer for peer in self._reserve if peer.state is ProgressState.REPLICATE]
-        first_held = min((peer.next_index for peer in reserve), default=math.inf)
-        if first_held > server.log.last_index:
-            self.deadline = math.inf
-            return ()
-        is_late = server.now >= self.deadline
-        if is_late and server.commit_index < first_held:
-            self._begin_race()  # the front alone does not bring it about
-        if is_late or not self._may_hold_back(reserve):
-            self.deadline = math.inf
-            return ()
+        first_held = min([peer.next_index for peer in reserve], default=math.inf)
+        if first_held > server.log.last_index or not self._may_hold_back(reserve):
+            return self._hold_nothing()
         self.deadline = min(self.deadline, server.now + hold_back_seconds)
-        return reserve
+        if server.now < self.deadline:
+            return reserve
+        if server.commit_index < first_held:
+            self._begin_race()  # the front alone does not bring it about
+        return self._hold_nothing()
+
+    def _hold_nothing(self) -> Sequence[Progress]:
+        self.deadline = math.inf
+        return ()
 
     def _may_hold_back(self, reserve: Sequence[Progress]) -> bool:
         """Tell whether the front suffices, and nobody waits for what the reserve will have."""
@@ -99,14 +104,17 @@ class Reserve:
         server = self._server
         if self._race is not None and server.commit_index >= self._race:
             self._end_race()
-        elif server.now >= self._next_race and server.log.last_index > server.commit_index:
-            self._begin_race()
+        if server.log.last_index > self._last_index:
+            self._last_index = server.log.last_index
+            if self._race is None and server.now >= min(self._next_race, self._lonely_at):
+                self._begin_race()
+            self._lonely_at = server.now + server.settings.hold_back_seconds
         return self._race is not None
 
     def _begin_race(self) -> None:
         self._race = self._server.log.last_index
         self._next_race = self._server.now + RACE_SECONDS
-        self.deadline = math.inf
+        self._hold_nothing()
 
     def _end_race(self) -> None:
         """Put those in front who have most of the log, as many as a majority lacks."""

@@ -14,7 +14,7 @@ from khepri.actors.server_messages import FrameFrom, MessageFrom
 from khepri.actors.store_network import NOTICE_SECONDS, StoreNetwork
 from khepri.encoding import EncodingError, pack, unpack
 from khepri.raft.election_messages import RequestVoteResponse
-from khepri.raft.log_messages import NO_ANSWER, Heartbeat
+from khepri.raft.log_messages import NO_ANSWER, AppendEntriesRequest, Heartbeat
 from khepri.raft.types import Configuration, Index, Member, MemberKind, ServerId, Term
 from khepri.transport.counters import Counters, Drop
 from khepri.transport.interface import Envelope
@@ -177,6 +177,20 @@ def test_how_far_is_committed_goes_alone_only_after_a_moment() -> None:
     ann.flush(ann.notices_due)
     assert len(wire.parcels) == 1
     assert ann.notices_due == inf
+
+
+def test_when_a_notice_will_be_due_is_known_with_the_entry_it_is_about() -> None:
+    """So nobody has to be woken when it comes."""
+    ann, wire = member("ann-1", "bob-1", of=ANN)
+    ann.send(BOB, AppendEntriesRequest(Term(1), Index(6), Term(1), Index(6), ()))
+    ann.flush(10.0)
+    due = 10.0 + NOTICE_SECONDS
+    assert ann.notices_due == due
+    ann.send(BOB, Heartbeat(Term(1), Index(7), NO_ANSWER))
+    ann.flush(10.0 + NOTICE_SECONDS / 2)
+    assert (ann.notices_due, len(wire.parcels)) == (due, 1)
+    ann.flush(due)
+    assert (ann.notices_due, len(wire.parcels)) == (inf, 2)
 
 
 def test_how_far_is_committed_goes_with_what_is_sent_anyway() -> None:
