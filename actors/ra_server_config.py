@@ -21,8 +21,8 @@ LARGEST: Final = 1 << 53
 HOLD_BACK_SECONDS: Final = 0.01
 """So much later, at most, entries go to a member that the majority can do without.
 
-A single caller's entries go to it a dozen at a time then: a put that shares disk and processors with
-such a message takes a quarter of a millisecond more.
+A single caller's entries go to it a dozen at a time then: a put that shares disk and processors
+with such a message takes a quarter of a millisecond more.
 """
 
 

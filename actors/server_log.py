@@ -55,19 +55,35 @@ class ServerLog:
     ) -> LogWritten | None:
         """Make entries durable here and now; None if the WalWriter will do it after all.
 
+        What confirms them to a leader is made while the disk writes, and leaves before anything
+        else is done: the leader waits for it.
+
         Args:
             append: what to write.
             server: told when the WalWriter has done it.
             meanwhile: called while the disk writes, or not at all; must not raise.
         """
+        confirmation = append.confirmation
+        confirm: Callable[[], object] | None = None
+
+        def prepare() -> None:
+            nonlocal confirm
+            assert confirmation is not None
+            confirm = self._setup.network.prepare(confirmation)
+            if meanwhile is not None:
+                meanwhile()
+
         shared_log = self._setup.storage.shared_log
-        if not shared_log.write_now(self._setup.uid, append.entries, meanwhile):
+        in_between = meanwhile if confirmation is None else prepare
+        if not shared_log.write_now(self._setup.uid, append.entries, in_between):
             self.hand_on(append, server)
             return None
+        if confirm is not None:
+            confirm()
         self._has_written = True
         self._flow.written(append.sequence)
         last = append.entries[-1]
-        return LogWritten(last.index, last.term, append.sequence)
+        return LogWritten(last.index, last.term, append.sequence, is_confirmed=confirm is not None)
 
     def hand_on(self, append: AppendEntries, server: ActorReference) -> None:
         """Have the WalWriter make entries durable."""

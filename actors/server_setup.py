@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from khepri.machine.entries import Group
+    from khepri.raft.effects import Send
     from khepri.raft.messages import Message
     from khepri.raft.types import Configuration, ServerId, Term
 
@@ -32,6 +33,10 @@ class Network(Protocol):
 
     def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
         """Forward commands to the leader."""
+        ...
+
+    def prepare(self, send: Send) -> Callable[[], object]:
+        """Give what sends a message when it is called, before the turn is over."""
         ...
 
     def flush(self, now: float) -> None:
@@ -71,6 +76,11 @@ class NoNetwork:
 
     def send_groups(self, to: ServerId, groups: Sequence[Group]) -> None:
         """Drop the commands; their origin sends them again."""
+
+    def prepare(self, send: Send) -> Callable[[], object]:
+        """Give what does nothing."""
+        del send
+        return bool
 
     def flush(self, now: float) -> None:
         """Nothing waits."""

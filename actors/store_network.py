@@ -7,6 +7,7 @@ the `Postman` the cluster.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -28,6 +29,7 @@ from .server_messages import FrameFrom, GroupsFrom, MessageFrom
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from khepri.raft.effects import Send
     from khepri.raft.messages import Message
     from khepri.raft.types import Configuration, Term
 
@@ -139,12 +141,18 @@ class StoreNetwork:
         for to, notice in notices.items():
             self._post(to, RAFT, [notice.to_plain()])
 
+    def prepare(self, send: Send) -> Callable[[], object]:
+        """Give what sends a message when it is called, in the same turn: all else is done."""
+        parcel = self._parcel(send.to, RAFT, [send.message.to_plain()])
+        return partial(self._postman.transport.send, send.to.node, [parcel])
+
     def _post(self, to: ServerId, kind: int, content: Sequence[object]) -> None:
+        self._postman.transport.send(to.node, [self._parcel(to, kind, content)])
+
+    def _parcel(self, to: ServerId, kind: int, content: Sequence[object]) -> Parcel:
         uid = self._answer_uids.get(to) or self._address_uids.get(to, "")
         body = pack([self._uid, uid, content])
-        self._postman.transport.send(
-            to.node, [Parcel(self._cluster_id, self._store_id, kind, body)]
-        )
+        return Parcel(self._cluster_id, self._store_id, kind, body)
 
     def open(self, frame: FrameFrom, term: Term) -> list[MessageFrom | GroupsFrom]:
         """Unpack what came; nothing if it is from or for another incarnation of a member.

@@ -173,7 +173,9 @@ class RaftCore:
         first, last = server.written.first_unsubmitted, server.log.last_index
         if first <= last and server.disk_failure is None and not server.receiver.installing:
             entries = server.log.between(first, last)
-            server.effects.append(AppendEntries(entries, server.written.submit(last)))
+            confirmation = server.role.confirmation_of(last)
+            sequence = server.written.submit(last)
+            server.effects.append(AppendEntries(entries, sequence, confirmation))
 
     def _apply(self) -> None:
         """Hand out for applying what is committed, some thousand entries at a time."""
@@ -232,7 +234,10 @@ class RaftCore:
         match event:
             case LogWritten():
                 term_there = server.log.term_at(event.index)
-                if server.written.confirm(event.sequence, event.index, term_there, event.term):
+                is_news = server.written.confirm(
+                    event.sequence, event.index, term_there, event.term
+                )
+                if is_news and not event.is_confirmed:
                     server.role.on_log_written()
                 if server.disk_failure is not None and server.written.is_newest(event.sequence):
                     server.disk_failure = None

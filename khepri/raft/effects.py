@@ -30,6 +30,14 @@ class PersistHardState:
 
 
 @dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message; it may be lost, doubled, delayed. The same object may go to several."""
+
+    to: ServerId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
 class AppendEntries:
     """Write these entries to the log; answer `LogWritten` once they are durable.
 
@@ -40,18 +48,14 @@ class AppendEntries:
     Attributes:
         entries: contiguous and never empty.
         sequence: grows with each such effect; for `LogWritten`.
+        confirmation: what a follower says when they are durable. Who makes them durable before
+            the next step may send it at once, and says so with `LogWritten.is_confirmed`;
+            otherwise the step with `LogWritten` sends it.
     """
 
     entries: tuple[Entry, ...]
     sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a message; it may be lost, doubled, delayed. The same object may go to several."""
-
-    to: ServerId
-    message: Message
+    confirmation: Send | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,11 +107,13 @@ class LogWritten:
             It is what makes a late notice harmless: the same index and term can be written,
             overwritten, and written again (the ABA problem), and only the number tells which
             writing is meant.
+        is_confirmed: whether the effect's `confirmation` was sent.
     """
 
     index: Index
     term: Term
     sequence: int
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

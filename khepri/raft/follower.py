@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
-from .effects import RejectReason
+from .effects import RejectReason, Send
 from .lease import promise_milliseconds
 from .messages import (
     NO_ANSWER,
@@ -127,9 +127,24 @@ class Follower(RoleState):
         """Confirm what has become durable."""
         self.reply_due = True
 
-    def _confirmed(self) -> tuple[Index, Term]:
+    def confirmation_of(self, last: Index) -> Send | None:
+        """Give what the leader is to be told when the log is durable up to `last`."""
+        leader = self._server.leader
+        return None if leader is None else Send(leader, self._confirmation(last))
+
+    def _confirmation(self, durable: Index) -> AppendEntriesResponse:
+        index, term = self._confirmed(durable)
+        return AppendEntriesResponse(
+            self._server.term,
+            success=True,
+            previous_log_index=Index(0),
+            last_index=index,
+            last_term=term,
+        )
+
+    def _confirmed(self, durable: Index) -> tuple[Index, Term]:
         """Give the last entry that is durable *and* proven to be the leader's, and its term."""
-        index = min(self._server.written.last_index, self.validated_index)
+        index = min(durable, self.validated_index)
         term = self._server.log.term_at(index)
         assert term is not None, "what is confirmed is held"
         return index, term
@@ -144,7 +159,7 @@ class Follower(RoleState):
         if heartbeat.round == NO_ANSWER:
             return
         assert server.leader is not None, "it has just spoken"
-        index, term = self._confirmed()
+        index, term = self._confirmed(server.written.last_index)
         promise = promise_milliseconds(server.settings)
         answer = HeartbeatResponse(
             server.term,
@@ -195,15 +210,7 @@ class Follower(RoleState):
             return
         if self.reply_due:
             self.reply_due = False
-            index, term = self._confirmed()
-            answer = AppendEntriesResponse(
-                server.term,
-                success=True,
-                previous_log_index=Index(0),
-                last_index=index,
-                last_term=term,
-            )
-            server.send(server.leader, answer)
+            server.send(server.leader, self._confirmation(server.written.last_index))
         if self._reads.gathering:
             read_id = server.next_id()
             self._reads.ask(read_id, server.now)

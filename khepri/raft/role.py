@@ -10,7 +10,8 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from .types import Role
+    from .effects import Send
+    from .types import Index, Role
 
 
 class RoleState:
@@ -29,6 +30,11 @@ class RoleState:
     def on_deadline(self) -> None:
         """Do what is due."""
         raise NotImplementedError
+
+    def confirmation_of(self, last: Index) -> Send | None:
+        """Give what is to be said when the log is durable up to `last`; None if nothing is."""
+        del last
+        return None
 
     def on_log_written(self) -> None:
         """React to more of the own log being durable."""

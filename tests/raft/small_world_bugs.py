@@ -96,7 +96,7 @@ def leader_counts_itself_early(patch: pytest.MonkeyPatch) -> None:
 def follower_confirms_early(patch: pytest.MonkeyPatch) -> None:
     """Entries are confirmed before they are durable."""
 
-    def confirmed(self: Any) -> Any:
+    def confirmed(self: Any, _durable: Any) -> Any:
         return self.validated_index, self._server.log.term_at(self.validated_index)
 
     patch.setattr(Follower, "_confirmed", confirmed)
@@ -105,9 +105,8 @@ def follower_confirms_early(patch: pytest.MonkeyPatch) -> None:
 def follower_confirms_what_is_not_proven(patch: pytest.MonkeyPatch) -> None:
     """All that is durable is confirmed, whoever it is from, and the leader does not look."""
 
-    def confirmed(self: Any) -> Any:
-        index = self._server.written.last_index
-        return index, self._server.log.term_at(index)
+    def confirmed(self: Any, durable: Any) -> Any:
+        return durable, self._server.log.term_at(durable)
 
     def believe(self: Any, progress: Any, index: Index, _term: Any) -> bool:
         if index > self._server.log.last_index:

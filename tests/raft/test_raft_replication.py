@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from khepri.raft.effects import AppendEntries, ApplyEntries, RejectReason
+from khepri.raft.effects import AppendEntries, ApplyEntries, RejectReason, Send
 from khepri.raft.events import LogWritten, MessageReceived, Propose
 from khepri.raft.messages import (
     AppendEntriesRequest,
@@ -76,6 +78,27 @@ def test_r04_a_conflict_removes_the_suffix() -> None:
     assert node.sync() == [confirmed(3, 3)]
     node.crash_and_restart()
     assert node.log_text == "1:1 2:1 3:3"
+
+
+def test_what_a_follower_will_say_of_a_write_comes_with_it_and_is_said_once() -> None:
+    for is_sent_by_the_shell in (True, False):
+        node = follower("1:1", validated_by=1)
+        node.receive("B", append_entries(1, (1, 1), "2:1 3:1"))
+        (write,) = node.done(AppendEntries)
+        confirmation = confirmed(3, 1)
+        assert write.confirmation == Send(sid("B"), confirmation)
+        (notice,) = node.write_to_disk()
+        assert isinstance(notice, LogWritten)
+        node.step(replace(notice, is_confirmed=is_sent_by_the_shell))
+        assert node.core.last_written == 3
+        said = node.sent(AppendEntriesResponse)
+        assert said == ([] if is_sent_by_the_shell else [confirmation])
+
+
+def test_only_a_follower_has_something_to_say_of_a_write() -> None:
+    node = make_leader("A")
+    (write,) = node.ever(AppendEntries)
+    assert write.confirmation is None
 
 
 def test_r05_a_divergent_suffix_is_not_confirmed() -> None:

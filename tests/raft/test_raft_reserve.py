@@ -54,6 +54,13 @@ def write_all(cluster: Cluster, *data: bytes) -> None:
     cluster.settle()
 
 
+def write_a_hundred(cluster: Cluster) -> None:
+    """Over a second and more, none of them later than at once."""
+    for number in range(100):
+        assert write_seconds(cluster, b"%d" % number) < AT_ONCE_SECONDS
+        cluster.run_for(0.01)
+
+
 def test_what_no_majority_needs_goes_together_a_moment_later() -> None:
     cluster = raced()
     write_all(cluster, b"1", b"2", b"3")
@@ -110,17 +117,13 @@ def test_when_the_front_dies_one_write_waits_and_no_other() -> None:
     cluster.crash("B")
     late = write_seconds(cluster, b"1")
     assert HOLD_BACK_SECONDS < late < HOLD_BACK_SECONDS + AT_ONCE_SECONDS
-    for number in range(100):
-        assert write_seconds(cluster, b"%d" % number) < AT_ONCE_SECONDS
-        cluster.run_for(0.01)
+    write_a_hundred(cluster)
 
 
 def test_when_the_reserve_dies_nobody_notices() -> None:
     cluster = raced()
     cluster.crash("C")
-    for number in range(100):
-        assert write_seconds(cluster, b"%d" % number) < AT_ONCE_SECONDS
-        cluster.run_for(0.01)
+    write_a_hundred(cluster)
 
 
 def test_r21_while_the_own_disk_stalls_one_write_waits_and_no_other() -> None:
@@ -128,9 +131,7 @@ def test_r21_while_the_own_disk_stalls_one_write_waits_and_no_other() -> None:
     cluster.sync_seconds["A"] = 1e6
     late = write_seconds(cluster, b"1")
     assert HOLD_BACK_SECONDS < late < HOLD_BACK_SECONDS + AT_ONCE_SECONDS
-    for number in range(100):
-        assert write_seconds(cluster, b"%d" % number) < AT_ONCE_SECONDS
-        cluster.run_for(0.01)
+    write_a_hundred(cluster)
 
 
 def test_what_somebody_elsewhere_waits_for_is_not_held_back() -> None:
@@ -183,9 +184,7 @@ def test_whoever_joins_is_promoted_and_the_front_is_looked_for_anew() -> None:
     cluster.run_until(lambda: cluster["C"].core.membership is MemberKind.VOTER)
     cluster.crash("B")
     race_again(cluster)
-    for number in range(100):
-        assert write_seconds(cluster, b"%d" % number) < AT_ONCE_SECONDS
-        cluster.run_for(0.01)
+    write_a_hundred(cluster)
 
 
 def test_a_member_that_was_asked_by_one_that_lacks_entries_campaigns_soon() -> None:

@@ -97,15 +97,15 @@ def _validated_up_to(self: Any, index: Any) -> None:
 
 
 @_plant("entries are confirmed before they are written", Follower, "_confirmed")
-def _confirmed(self: Any) -> Any:
+def _confirmed(self: Any, durable: Any) -> Any:
+    del durable
     index = min(self._server.log.last_index, self.validated_index)
     return index, self._server.log.term_at(index)
 
 
 @_plant("entries are confirmed that are not the leader's", Follower, "_confirmed")
-def _confirmed_unproven(self: Any) -> Any:
-    index = self._server.written.last_index
-    return index, self._server.log.term_at(index)
+def _confirmed_unproven(self: Any, durable: Any) -> Any:
+    return durable, self._server.log.term_at(durable)
 
 
 @_plant("a leader counts itself before its disk has written", Peers, "majority_holds")
