@@ -136,6 +136,13 @@ class KhepriActor(pykka.ThreadingActor):
         del envelope
         return False
 
+    def stand_in(self) -> bool:
+        """Take a turn, if the own thread has gone away in the middle of one; this actor's has not.
+
+        `lending.LendingActor`'s may have. Any thread may call it.
+        """
+        return False
+
     def on_deadline(self) -> None:
         """Do what is due; called when the clock has reached `next_deadline`."""
 

@@ -37,8 +37,18 @@ if TYPE_CHECKING:
 MAX_UNWRITTEN_APPENDS = 2
 """So many appends may wait for the disk before commands are left to gather for the next one."""
 
+MAX_COMMITTED_UNWRITTEN = 1024
+"""So many may wait if others have made them all durable and committed: then a leader goes on with
+the disks of others while its own stalls (case R21), up to what memory shall hold of it."""
+
 MAX_COMMANDS_WRITTEN_HERE = 64
 """Up to so many commands in flight, a server that is alone writes them in its own thread."""
+
+MAX_COMMANDS_WRITTEN_AWAY = 4
+"""With up to so many commands in flight a leader of several does, and leaves its turns to others.
+
+One caller has 3 to 8 % more puts by it.
+"""
 
 MAX_COMMANDS_PREPARED = 32
 """Up to so many commands in flight, a server that writes them works out meanwhile what they do.
@@ -143,10 +153,11 @@ class CommandFlow:
             return inf
         if core.role is Role.LEADER:
             is_alone = len(core.configuration.members) == 1
-            unwritten = self._append_sequence - self._written_sequence
-            if unwritten >= (1 if is_alone else MAX_UNWRITTEN_APPENDS):
-                return inf
             is_under_way = not is_alone and core.last_index > core.commit_index
+            unwritten = self._append_sequence - self._written_sequence
+            most_unwritten = MAX_UNWRITTEN_APPENDS if is_under_way else MAX_COMMITTED_UNWRITTEN
+            if unwritten >= (1 if is_alone else most_unwritten):
+                return inf
         elif core.leader is None and not pump.has_foreign:
             return inf
         else:
@@ -205,18 +216,22 @@ class CommandFlow:
         self._has_unwritten = self._append_sequence > self._written_sequence
         self._append_sequence = append.sequence
 
-    def may_write_here(self, append: AppendEntries, core: RaftCore) -> bool:
-        """Tell whether the server's thread may write what was appended last.
+    def may_write_here(self, append: AppendEntries, core: RaftCore, *, can_leave: bool) -> bool:
+        """Tell whether this thread may write what was appended last.
 
-        Only little at a time, and only if nothing is on its way to the WalWriter. A leader does
-        it only without other members: these must hear from it while its disk is slow. A follower
-        saves two of the thread switches that its leader waits for.
+        Only little at a time, and only if nothing is on its way to the WalWriter. Other members
+        must hear from their leader while its disk is slow: it does it only where it can leave its
+        turns to others meanwhile. A follower saves two of the thread switches that its leader
+        waits for.
         """
         if self._has_unwritten:
             return False
         if core.role is Role.LEADER:
-            is_small = self.pump.origin.commands_in_flight <= MAX_COMMANDS_WRITTEN_HERE
-            return is_small and len(core.configuration.members) == 1
+            in_flight = self.pump.origin.commands_in_flight
+            if len(core.configuration.members) == 1:
+                return in_flight <= MAX_COMMANDS_WRITTEN_HERE
+            if not can_leave or in_flight > MAX_COMMANDS_WRITTEN_AWAY:
+                return False
         return sum([len(entry.data) for entry in append.entries]) <= MAX_BYTES_WRITTEN_HERE
 
     def entry_to_prepare(

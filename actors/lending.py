@@ -12,6 +12,10 @@ it runs twice at once, each turn sees all that was done before. A turn is lent
   there, and into the next batch,
 - never before `on_start` has returned, nor after the last turn.
 
+The own thread may also go *away* in the middle of a turn, to wait for a disk: as if the turn were
+over and another began when it comes back. Meanwhile whoever brings a message takes what waits in
+the mailbox as well, and somebody may stand in, so that what is due is done (`stand_in.py`).
+
 What goes wrong in a lent turn ends the actor in its own thread, as if it had happened there.
 """
 
@@ -19,6 +23,7 @@ from __future__ import annotations
 
 import time
 from _thread import allocate_lock, get_ident
+from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -27,7 +32,7 @@ from .envelope import Envelope
 from .own_threads import threads_that_serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from .label import ActorLabel
 
@@ -53,6 +58,14 @@ class LendingActor(KhepriActor):
         self._sleeps_until = -inf  # not at all
         self._failure: BaseException | None = None  # of a lent turn
         self._is_called = False  # a `_LookUp` was sent
+        self._is_away = False
+        self._own_thread = 0
+        self._has_own_turn = False
+
+    @property
+    def has_own_turn(self) -> bool:
+        """Whether the thread that asks is the actor's own, in one of its turns."""
+        return self._has_own_turn and get_ident() == self._own_thread
 
     def lend(self, envelope: Envelope) -> bool:
         """Handle a message in this thread, if that is possible at once. Any thread.
@@ -63,38 +76,88 @@ class LendingActor(KhepriActor):
         Returns:
             whether it was handled; if not, it belongs into the mailbox.
         """
-        if (
-            not self.is_lending
-            or self._sleeps_until == -inf
-            or self.mailbox.depth()
-            or not self._turn_lock.acquire(blocking=False)
-        ):
+        is_possible = self._is_away or (
+            self.is_lending and self._sleeps_until != -inf and not self.mailbox.depth()
+        )
+        if not is_possible or not self._turn_lock.acquire(blocking=False):
             return False
         try:
             # Once more, now that nobody else has the turn. The own thread takes it for its last
-            # turn as for any other, so afterwards it sleeps no more.
-            if not self.is_lending or self._sleeps_until == -inf:
+            # turn as for any other, so afterwards it neither sleeps nor is away.
+            if self._is_away:
+                if self.mailbox.closed or self._exit is not None or self._failure is not None:
+                    return False
+                self._take_lent_turn([*self._what_waits(), envelope])
+            elif self.is_lending and self._sleeps_until != -inf:
+                self._take_lent_turn([envelope])
+            else:
                 return False
-            self._take_lent_turn(envelope)
         finally:
             self._turn_lock.release()
         return True
 
-    def _take_lent_turn(self, envelope: Envelope) -> None:
+    def stand_in(self) -> bool:
+        """Do what waits and what is due, if the own thread is away; tell whether it is."""
+        if not self._is_away:
+            return False
+        if self._turn_lock.acquire(blocking=False):
+            try:
+                if self._is_away and self._exit is None and self._failure is None:
+                    self._take_lent_turn(self._what_waits())
+            finally:
+                self._turn_lock.release()
+        return True
+
+    @contextmanager
+    def away(self) -> Generator[None]:
+        """Let others take turns while the own thread, in one of its turns, waits for a disk."""
+        self._is_away = True
+        self._turn_lock.release()
+        try:
+            yield
+        finally:
+            self._turn_lock.acquire()
+            self._is_away = False
+        if self._failure is not None:
+            raise self._failure
+
+    @contextmanager
+    def back(self) -> Generator[bool]:
+        """Interrupt an absence, if nobody has the turn at the moment; gives whether it is so."""
+        is_back = self._turn_lock.acquire(blocking=False)
+        try:
+            yield is_back
+        finally:
+            if is_back:
+                self._turn_lock.release()
+
+    def _what_waits(self) -> list[Envelope]:
+        if not self.mailbox.depth():
+            return []
+        envelopes = self.mailbox.take(0.0)
+        return self._without_call(envelopes) if self._is_called else envelopes
+
+    def _take_lent_turn(self, envelopes: list[Envelope]) -> None:
         thread = get_ident()
+        is_guest = thread not in threads_that_serve
         threads_that_serve.add(thread)
         try:
-            self._handle([envelope])
-            deadline = self.next_deadline()
+            if self._is_away:  # nobody else does what is due
+                self._finish_turn(envelopes)
+            else:
+                self._handle(envelopes)
+                deadline = self.next_deadline()
+                if self._exit is not None or (
+                    deadline is not None and deadline < self._sleeps_until
+                ):
+                    self._call()
         except BaseException as error:  # noqa: BLE001 - the own thread crashes with it
             self._failure = error
             self.is_lending = False
             self._call()
-        else:
-            if self._exit is not None or (deadline is not None and deadline < self._sleeps_until):
-                self._call()
         finally:
-            threads_that_serve.discard(thread)
+            if is_guest:
+                threads_that_serve.discard(thread)
 
     def _call(self) -> None:
         if not self._is_called:
@@ -110,7 +173,11 @@ class LendingActor(KhepriActor):
                 raise self._failure
             if self._is_called:
                 envelopes = self._without_call(envelopes)
-            return self._finish_turn(envelopes)
+            self._own_thread, self._has_own_turn = get_ident(), True
+            try:
+                return self._finish_turn(envelopes)
+            finally:
+                self._has_own_turn = False
 
     def _without_call(self, envelopes: list[Envelope]) -> list[Envelope]:
         """Take out the `_LookUp`, if it is among them: it may be behind what was taken."""

@@ -26,6 +26,7 @@ from .refusals import value_or_error
 from .remote_functions import RemoteFunctions
 from .router import RemoteCall, Router, TransportFailed
 from .server_setup import NoNetwork
+from .stand_in import StandIn
 from .store_network import StoreNetwork
 from .supervisor import Supervisor
 
@@ -106,7 +107,10 @@ class NodeNetwork:
         supervisor = Supervisor.start(
             ActorLabel("network", None, self._name),
             SupervisorFlags(Strategy.ONE_FOR_ONE, INTENSITY, PERIOD_SECONDS),
-            (ChildSpec("router", self._start_router),),
+            (
+                ChildSpec("router", self._start_router),
+                ChildSpec("stand-in", self._start_stand_in),
+            ),
         )
         supervisor.down.add_done_callback(lambda down: self._down(supervisor, down))
         return supervisor
@@ -116,6 +120,11 @@ class NodeNetwork:
         label = ActorLabel("router", None, self._name)
         self._router = Router.start(label, self._new_transport, self._functions)
         return self._router
+
+    def _start_stand_in(self, siblings: Siblings) -> ActorReference:
+        del siblings
+        self._postman.stand_in = StandIn.start(ActorLabel("stand-in", None, self._name))
+        return self._postman.stand_in
 
     def _new_transport(self, router: ActorReference) -> Transport:
         assert self._make_transport is not None

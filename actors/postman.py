@@ -34,6 +34,9 @@ class Postman:
     router: ActorReference
     """Set before the transport is started."""
 
+    stand_in: ActorReference
+    """Set before any store is started; another one after each restart of it."""
+
     def __init__(self, stores: Mapping[str, StoreAccess]) -> None:
         """Deliver to these stores, as they are at each delivery."""
         self._stores = stores

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from khepri.encoding import EncodingError
 from khepri.errors import DiskFullError
@@ -70,6 +71,7 @@ from .wal_writer import WriteFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from khepri.machine.triggers import Triggers
     from khepri.raft.effects import AppendEntries, Effect
@@ -86,6 +88,9 @@ _logger = logging.getLogger("khepri.actors.ra_server")
 
 TICK_SECONDS = 0.25
 """How often what is not urgent is looked at: lost groups, the session, the snapshot cadence."""
+
+
+_NO_ABSENCE: Final = nullcontext()
 
 
 class RaServer(LendingActor):
@@ -316,15 +321,20 @@ class RaServer(LendingActor):
             append, self._to_write = self._to_write, None
             owes = self._to_apply or self._replies or self._waiters.are_there
             entry = flow.entry_to_prepare(append, self._to_apply, core)
-            if not flow.may_write_here(append, core):
+            if not flow.may_write_here(append, core, can_leave=self.has_own_turn):
                 log.hand_on(append, self.reference)
                 if entry is not None and not owes:
                     self._prepare(entry)
                 break
             if owes and core.role is Role.LEADER:
                 self._conclude()  # who waits has the reply before this thread waits for the disk
-            meanwhile = None if entry is None else partial(self._prepare, entry)
-            written = log.write(append, self.reference, meanwhile)
+            absence: AbstractContextManager[object] = _NO_ABSENCE
+            prepare = self._prepare
+            if core.role is Role.LEADER and len(core.configuration.members) > 1:
+                self._setup.network.stand_by(self.reference, now)
+                absence, prepare = self.away(), self._prepare_if_back
+            meanwhile = None if entry is None else partial(prepare, entry)
+            written = log.write(append, self.reference, meanwhile, absence)
             if written is not None:
                 now = self.clock()
                 self._decide([written], now, is_due=flow.due(core) <= now)
@@ -436,6 +446,12 @@ class RaServer(LendingActor):
         if entry.index == machine.view.index + 1 and entry.kind is EntryKind.COMMANDS:
             self._changes.begin(machine)
             machine.prepare(entry.data)
+
+    def _prepare_if_back(self, entry: Entry) -> None:
+        """Do so in the middle of an absence, unless somebody else has the turn."""
+        with self.back() as is_back:
+            if is_back:
+                self._prepare(entry)
 
     def _apply_all(self) -> None:
         entries, self._to_apply = self._to_apply, []

@@ -64,6 +64,11 @@ class ActorReference(pykka.ActorRef[Any]):
         if actor is None or not actor.lend(envelope):
             self.mailbox.put(envelope)
 
+    def stand_in(self) -> bool:
+        """Take a turn of the actor's in this thread, if its own is away; tell whether it was."""
+        actor: KhepriActor | None = self._actor_weakref()
+        return actor is not None and actor.stand_in()
+
     def tell(self, message: object) -> None:
         """Send a message and forget it, as in Pykka.
 

@@ -14,6 +14,7 @@ from .written_notice import WrittenNotice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from khepri.raft.core import RaftCore
     from khepri.raft.effects import AppendEntries
@@ -52,6 +53,7 @@ class ServerLog:
         append: AppendEntries,
         server: ActorReference,
         meanwhile: Callable[[], object] | None,
+        absence: AbstractContextManager[object],
     ) -> LogWritten | None:
         """Make entries durable here and now; None if the WalWriter will do it after all.
 
@@ -62,6 +64,7 @@ class ServerLog:
             append: what to write.
             server: told when the WalWriter has done it.
             meanwhile: called while the disk writes, or not at all; must not raise.
+            absence: entered as long as the disk is waited for.
         """
         confirmation = append.confirmation
         confirm: Callable[[], object] | None = None
@@ -75,7 +78,9 @@ class ServerLog:
 
         shared_log = self._setup.storage.shared_log
         in_between = meanwhile if confirmation is None else prepare
-        if not shared_log.write_now(self._setup.uid, append.entries, in_between):
+        with absence:
+            is_durable = shared_log.write_now(self._setup.uid, append.entries, in_between)
+        if not is_durable:
             self.hand_on(append, server)
             return None
         if confirm is not None:

@@ -55,6 +55,10 @@ class Network(Protocol):
         """Have them on their way."""
         ...
 
+    def stand_by(self, server: ActorReference, now: float) -> None:
+        """Have somebody take this server's turns, should its thread be held up by a disk now."""
+        ...
+
     def set_configuration(self, configuration: Configuration) -> None:
         """Learn the incarnations of the members."""
         ...
@@ -92,6 +96,9 @@ class NoNetwork:
 
     def flush_notices(self) -> None:
         """Nothing waits."""
+
+    def stand_by(self, server: ActorReference, now: float) -> None:
+        """Nobody could go on: the majority is the one whose disk it is."""
 
     def set_configuration(self, configuration: Configuration) -> None:
         """There are no others."""

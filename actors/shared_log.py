@@ -1,11 +1,10 @@
 """The write-ahead log of a Ra system, and the turns in which two threads may write it.
 
-It belongs to the WalWriter. A server that alone decides what is committed, and a follower, may
-write a small batch in their own thread while the WalWriter has nothing to do: that saves the way
-to the WalWriter and back. One blocking caller is 1.3 times as fast by that, 16 are 1.2 times; with
-more commands in a batch it is worth more that the server can apply one while the next is being
-written. A disk that stalls would stall the server with it, its heartbeats among the rest: after a
-slow write all writes go to the WalWriter for a while.
+It belongs to the WalWriter. A server may write a small batch in its own thread while the WalWriter
+has nothing to do (`command_flow.py`): that saves the way to the WalWriter and back. One blocking
+caller is 1.3 times as fast by that, 16 are 1.2 times; with more commands in a batch it is worth
+more that the server can apply one while the next is being written. A disk that stalls would stall
+the thread with it: after a slow write all writes go to the WalWriter for a while.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from khepri.raft.types import ServerId
 from khepri.transport.interface import Message as Parcel
 
 from .server_messages import FrameFrom, GroupsFrom, MessageFrom
+from .stand_in import STAND_BY_SECONDS, StandBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from khepri.raft.types import Configuration, Term
 
     from .postman import Postman
+    from .reference import ActorReference
 
 T = TypeVar("T")
 
@@ -81,6 +83,7 @@ class StoreNetwork:
         self._answer_uids: dict[ServerId, str] = {}  # for what goes with the next flush only
         self._waiting: dict[ServerId, list[Message]] = {}
         self._notices: dict[ServerId, Heartbeat] = {}
+        self._ask_at = -inf  # the StandIn to stand by
         self._has_appended = False  # since the last flush
         self.notices_due = inf
         """When `flush` is to be called for what is held back."""
@@ -140,6 +143,12 @@ class StoreNetwork:
         notices, self._notices = self._notices, {}
         for to, notice in notices.items():
             self._post(to, RAFT, [notice.to_plain()])
+
+    def stand_by(self, server: ActorReference, now: float) -> None:
+        """Have the StandIn stand by for this server, for a while."""
+        if now >= self._ask_at:
+            self._ask_at = now + STAND_BY_SECONDS / 2
+            self._postman.stand_in.cast(StandBy(server))
 
     def prepare(self, send: Send) -> Callable[[], object]:
         """Give what sends a message when it is called, in the same turn: all else is done."""

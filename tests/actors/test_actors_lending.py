@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 LABEL = ActorLabel("lender", store_id="orders", node="alice")
 
 
+class Away:
+    """Sends a Lender away until the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+
+
 class Lender(LendingActor):
     """Notes in which thread it handled what; does what a message says."""
 
@@ -48,6 +55,10 @@ class Lender(LendingActor):
             self.handled.append((message, threading.get_ident()))
             if isinstance(message, Gate):
                 message.pass_through()
+            elif isinstance(message, Away):
+                with self.away():
+                    message.gate.pass_through()
+                self.handled.append(("back", threading.get_ident()))
             elif isinstance(message, float):
                 self.due = self.clock() + message
             elif message == "crash":
@@ -195,6 +206,101 @@ def test_who_finds_the_actor_asleep_and_gets_the_turn_after_its_end_handles_noth
     lender._turn_lock = EndsMeanwhile()  # type: ignore[assignment]
     lender.reference.bring("late")
     assert [message for message, _ in lender.handled] == ["end"]
+
+
+# --- away in the middle of a turn
+
+
+@pytest.fixture
+def away(lender: Lender) -> Iterator[Gate]:
+    """A lender whose own thread waits for something else."""
+    message = Away()
+    lender.reference.cast(message)
+    assert message.gate.reached.wait(WAIT_SECONDS)
+    lender.handled.clear()
+    yield message.gate
+    message.gate.open()
+
+
+def test_while_the_own_thread_is_away_who_brings_a_message_takes_all_that_waits(
+    lender: Lender, away: Gate
+) -> None:
+    lender.is_lending = False  # it was said before
+    lender.reference.cast("first")
+    lender.reference.bring("second")
+    here = threading.get_ident()
+    assert lender.handled == [("first", here), ("second", here)]
+    away.open()
+    eventually(lambda: lender.handled[-1] == ("back", lender.own_thread))
+
+
+def test_who_stands_in_does_what_waits_and_what_is_due(lender: Lender, away: Gate) -> None:
+    lender.reference.cast(-1.0)
+    assert lender.reference.stand_in()
+    assert [message for message, _ in lender.handled] == [-1.0, "due"]
+    away.open()
+    eventually(lambda: lender.handled[-1][0] == "back")
+
+
+def test_nobody_stands_in_for_an_actor_that_is_there(lender: Lender) -> None:
+    lender.is_lending = False
+    assert not lender.reference.stand_in()
+    gate = Gate()
+    lender.reference.cast(gate)
+    assert gate.reached.wait(WAIT_SECONDS)
+    assert not lender.reference.stand_in()
+    gate.open()
+    assert [message for message, _ in lender.handled] == [gate]
+
+
+def test_who_comes_back_waits_until_the_turn_that_was_lent_is_over(
+    lender: Lender, away: Gate
+) -> None:
+    lent = Gate()
+    bringer = threading.Thread(target=lender.reference.bring, args=(lent,))
+    bringer.start()
+    assert lent.reached.wait(WAIT_SECONDS)
+    away.open()
+    assert lender.reference.stand_in() or lender.handled[-1][0] != "back"
+    assert [message for message, _ in lender.handled] == [lent]
+    lent.open()
+    bringer.join(WAIT_SECONDS)
+    eventually(lambda: lender.handled[-1] == ("back", lender.own_thread))
+
+
+def test_a_crash_while_the_own_thread_is_away_ends_the_actor_when_it_comes_back(
+    lender: Lender, away: Gate
+) -> None:
+    lender.reference.bring("crash")
+    lender.reference.bring("late")  # is answered by the end
+    assert lender.reference.stand_in()
+    assert [message for message, _ in lender.handled] == ["crash"]
+    away.open()
+    assert lender.reference.down.get(timeout=WAIT_SECONDS).kind is ExitKind.CRASHED
+    assert "back" not in dict(lender.handled)
+
+
+def test_an_order_to_stop_is_followed_when_the_own_thread_comes_back(
+    lender: Lender, away: Gate
+) -> None:
+    stopped = lender.reference.stop(block=False)
+    lender.reference.bring("late")
+    assert lender.handled == []
+    away.open()
+    assert stopped.get(timeout=WAIT_SECONDS)
+    assert [message for message, _ in lender.handled] == ["back", "end"]
+
+
+def test_who_is_away_comes_back_for_a_moment_unless_another_has_the_turn(
+    lender: Lender, away: Gate
+) -> None:
+    del away
+    with lender.back() as is_back:
+        assert is_back
+        with lender.back() as is_back_too:
+            assert not is_back_too
+    lender.reference.bring("hello")
+    assert lender.who_handled("hello") == threading.get_ident()
 
 
 def test_a_reference_to_an_actor_that_is_gone_takes_what_is_brought() -> None:

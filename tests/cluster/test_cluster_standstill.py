@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from khepri.errors import KhepriError, KhepriTimeoutError
+from khepri.log.write_ahead_log import WriteAheadLog
 from khepri.machine.machine import Machine
 from khepri.store import Store
 from khepri.testing.local_cluster import DIRECTORY, LocalCluster
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from khepri.transport.interface import Message
 
 TIMEOUT_SECONDS = 0.3
+PATIENCE_SECONDS = 1.2  # of a follower without a leader, at most
 
 
 class Door:
@@ -51,13 +55,36 @@ class Door:
         self._is_open.set()
 
 
-def machine_of(cluster: LocalCluster, number: int) -> Machine:
+def actor_of(cluster: LocalCluster, number: int) -> Any:
     server = cluster.node(number).access(cluster.store_id).server
     assert server is not None
-    actor: Any = server._actor_weakref()
-    machine = actor._machine
+    return server._actor_weakref()
+
+
+def machine_of(cluster: LocalCluster, number: int) -> Machine:
+    machine = actor_of(cluster, number)._machine
     assert isinstance(machine, Machine)
     return machine
+
+
+@contextmanager
+def stalled_log(
+    monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, number: int
+) -> Generator[Door]:
+    """Have whoever writes the log of a node wait; the rest of its disk works."""
+    door, write = Door(), WriteAheadLog.write
+    log = actor_of(cluster, number)._setup.storage.shared_log._log
+
+    def wait(self: WriteAheadLog, *arguments: Any, **options: Any) -> Any:
+        if self is log:
+            door.go_through()
+        return write(self, *arguments, **options)
+
+    monkeypatch.setattr(WriteAheadLog, "write", wait)
+    try:
+        yield door
+    finally:
+        door.open()
 
 
 @contextmanager
@@ -132,6 +159,32 @@ def test_k04_a_machine_that_stands_still_costs_its_store_the_leader_and_others_n
             assert cluster.store(leader).is_empty()
         cluster.store(leader).put("/afterwards", 1, timeout=30)
         assert "/meanwhile" in await_equal_trees(cluster)
+
+
+@pytest.mark.parametrize("stores", [1, 2])
+def test_r21_a_leader_whose_disk_stalls_goes_on_leading_with_the_disks_of_the_others(
+    stores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalCluster(3) as cluster:
+        if stores > 1:  # then no turns are lent to the transport's thread
+            cluster.manager(0).start(DIRECTORY, "neighbour")
+        leader = leader_among(cluster, range(3))
+        if leader != 0:
+            cluster.manager(leader).transfer_leadership(cluster.name(0))
+        store, status = cluster.store(0), cluster.manager(0).status
+        before = status(cluster.store_id)
+        with stalled_log(monkeypatch, cluster, 0) as door:
+            began, longest, number = time.monotonic(), 0.0, 0
+            while time.monotonic() < began + 3 * PATIENCE_SECONDS:
+                put = timed(partial(store.put, "/a", number, timeout=5))
+                assert put.error is None
+                longest, number = max(longest, put.seconds), number + 1
+                assert store.get("/a", favor="consistency") == number - 1
+            door.await_somebody()
+            assert longest < PATIENCE_SECONDS
+            during = status(cluster.store_id)
+            assert (during.role, during.term) == ("leader", before.term)
+        assert await_equal_trees(cluster)["/a"][0] == number - 1
 
 
 def test_l13_a_member_that_is_still_loading_votes_for_nobody_and_confirms_nothing(

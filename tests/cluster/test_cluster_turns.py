@@ -8,10 +8,10 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from khepri.actors.ra_server import RaServer
-from khepri.actors.store_network import StoreNetwork
 from khepri.log.write_ahead_log import WriteAheadLog
 from khepri.machine.machine import Machine
 from khepri.testing.local_cluster import LocalCluster
+from khepri.transport.memory_transport import MemoryTransport
 from tests.cluster.cluster_helpers import eventually, leader_among, others
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_a_follower_confirms_what_it_has_written_before_it_applies_what_is_commi
     turns.watch_turns("on_batch")
     turns.watch_turns("on_deadline")
     turns.watch(WriteAheadLog, "write", "write")
-    turns.watch(StoreNetwork, "_post", "say")
+    turns.watch(MemoryTransport, "send", "say")
     turns.watch(Machine, "apply", "apply")
     turns.watch(WriteAheadLog, "confirm", "note")
     with LocalCluster(3) as cluster:
