@@ -102,6 +102,7 @@ def test_a_transport_that_ends_again_and_again_takes_the_network_down_and_no_sto
             end_by_a_bug(seen[-1])
             eventually(lambda: node.transport is not seen[-1] or network.down.done())
 
+        eventually(lambda: told)  # whoever is told of the end may be told after who asks
         assert len(told) == 1
         with pytest.raises(JoinError, match=r"is down: gave up: .* ended too often"):
             node.call(cluster.name(rest[0]), "ping", (), 5)
