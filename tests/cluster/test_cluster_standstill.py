@@ -187,6 +187,21 @@ def test_r21_a_leader_whose_disk_stalls_goes_on_leading_with_the_disks_of_the_ot
         assert await_equal_trees(cluster)["/a"][0] == number - 1
 
 
+def test_disks_that_stall_one_after_the_other_under_load_lose_and_double_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LocalCluster(3) as cluster, Writers(cluster, range(3), per_node=1) as writers:
+        for number in (0, 1, 2, 0, 1, 2):
+            with stalled_log(monkeypatch, cluster, number) as door:
+                door.await_somebody()
+                writers.await_progress(5)  # by the two others, whoever leads
+            monkeypatch.undo()
+            writers.await_progress(20)
+        writers.stop()
+        assert writers.failures == []
+        writers.check(await_equal_trees(cluster))
+
+
 def test_l13_a_member_that_is_still_loading_votes_for_nobody_and_confirms_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
