@@ -76,17 +76,13 @@ class LendingActor(KhepriActor):
         Returns:
             whether it was handled; if not, it belongs into the mailbox.
         """
-        is_possible = self._is_away or (
-            self.is_lending and self._sleeps_until != -inf and not self.mailbox.depth()
-        )
-        if not is_possible or not self._turn_lock.acquire(blocking=False):
+        is_asleep = self.is_lending and self._sleeps_until != -inf and not self.mailbox.depth()
+        if not (is_asleep or self._is_away) or not self._turn_lock.acquire(blocking=False):
             return False
         try:
             # Once more, now that nobody else has the turn. The own thread takes it for its last
             # turn as for any other, so afterwards it neither sleeps nor is away.
-            if self._is_away:
-                if self.mailbox.closed or self._exit is not None or self._failure is not None:
-                    return False
+            if self._may_be_stood_in_for():
                 self._take_lent_turn([*self._what_waits(), envelope])
             elif self.is_lending and self._sleeps_until != -inf:
                 self._take_lent_turn([envelope])
@@ -97,16 +93,28 @@ class LendingActor(KhepriActor):
         return True
 
     def stand_in(self) -> bool:
-        """Do what waits and what is due, if the own thread is away; tell whether it is."""
-        if not self._is_away:
+        """Do what waits and what is due, if the own thread is away; tell whether it is.
+
+        Not for an actor that was given up, though its thread may be away for long: it has a
+        successor by now.
+        """
+        if not self._may_be_stood_in_for():
             return False
         if self._turn_lock.acquire(blocking=False):
             try:
-                if self._is_away and self._exit is None and self._failure is None:
+                if self._may_be_stood_in_for():
                     self._take_lent_turn(self._what_waits())
             finally:
                 self._turn_lock.release()
         return True
+
+    def _may_be_stood_in_for(self) -> bool:
+        return (
+            self._is_away
+            and not self.mailbox.closed
+            and self._exit is None
+            and self._failure is None
+        )
 
     @contextmanager
     def away(self) -> Generator[None]:

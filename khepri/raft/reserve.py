@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .peers import Peers
     from .progress import Progress
     from .server import Server
+    from .settings import RaftSettings
 
 RACE_SECONDS = 0.25
 """So long after a race there is the next one, if entries come."""
@@ -73,7 +74,7 @@ class Reserve:
         hold_back_seconds = server.settings.hold_back_seconds
         if not hold_back_seconds or self._is_racing():
             return ()
-        reserve = [peer for peer in self._reserve if peer.state is ProgressState.REPLICATE]
+        reserve = [peer for peer in self._reserve if _takes_entries(peer, server.settings)]
         first_held = min([peer.next_index for peer in reserve], default=math.inf)
         if first_held > server.log.last_index or not self._may_hold_back(reserve):
             return self._hold_nothing()
@@ -126,3 +127,8 @@ class Reserve:
         self._reserve = tuple(
             [it for it in peers.all.values() if it.departure_index is None and it not in front]
         )
+
+
+def _takes_entries(peer: Progress, settings: RaftSettings) -> bool:
+    """Tell whether entries would leave for it at once; otherwise it is not we who hold them."""
+    return peer.state is ProgressState.REPLICATE and peer.has_room(settings)

@@ -273,7 +273,7 @@ def test_a_crash_while_the_own_thread_is_away_ends_the_actor_when_it_comes_back(
 ) -> None:
     lender.reference.bring("crash")
     lender.reference.bring("late")  # is answered by the end
-    assert lender.reference.stand_in()
+    assert not lender.reference.stand_in()
     assert [message for message, _ in lender.handled] == ["crash"]
     away.open()
     assert lender.reference.down.get(timeout=WAIT_SECONDS).kind is ExitKind.CRASHED
@@ -289,6 +289,17 @@ def test_an_order_to_stop_is_followed_when_the_own_thread_comes_back(
     away.open()
     assert stopped.get(timeout=WAIT_SECONDS)
     assert [message for message, _ in lender.handled] == ["back", "end"]
+
+
+def test_nobody_stands_in_for_an_actor_that_was_given_up_while_it_is_away(
+    lender: Lender, away: Gate
+) -> None:
+    lender.reference.abandon()
+    assert not lender.reference.stand_in()
+    lender.reference.bring("late")
+    assert lender.handled == []
+    away.open()
+    eventually(lambda: ("end", lender.own_thread) in lender.handled)
 
 
 def test_who_is_away_comes_back_for_a_moment_unless_another_has_the_turn(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from khepri.raft.events import AddMember, Propose, TransferLeadership
@@ -124,6 +126,15 @@ def test_when_the_reserve_dies_nobody_notices() -> None:
     cluster = raced()
     cluster.crash("C")
     write_a_hundred(cluster)
+
+
+def test_for_a_reserve_that_died_under_load_the_leader_does_not_wake_again_and_again() -> None:
+    cluster = raced()
+    cluster.crash("C")
+    write_a_hundred(cluster)  # its window is full
+    cluster.run_for(2 * HOLD_BACK_SECONDS)
+    role = cluster["A"].core._server.role
+    assert role.speaks_at == math.inf
 
 
 def test_r21_while_the_own_disk_stalls_one_write_waits_and_no_other() -> None:
