@@ -278,6 +278,10 @@ class CommandFlow:
         self._written_sequence = sequence
         return True
 
+    def is_newest(self, sequence: int) -> bool:
+        """Tell whether nothing was appended behind an append."""
+        return sequence == self._append_sequence
+
     def has_written(self, sequence: int) -> bool:
         """Tell whether an append is known to be durable."""
         return sequence <= self._written_sequence

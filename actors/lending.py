@@ -84,7 +84,7 @@ class LendingActor(KhepriActor):
             # turn as for any other, so afterwards it neither sleeps nor is away.
             if self._may_be_stood_in_for():
                 self._take_lent_turn([*self._what_waits(), envelope])
-            elif self.is_lending and self._sleeps_until != -inf:
+            elif self.is_lending and self._sleeps_until != -inf and self._exit is None:
                 self._take_lent_turn([envelope])
             else:
                 return False
@@ -118,7 +118,10 @@ class LendingActor(KhepriActor):
 
     @contextmanager
     def away(self) -> Generator[None]:
-        """Let others take turns while the own thread, in one of its turns, waits for a disk."""
+        """Let others take turns while the own thread, in one of its turns, waits for a disk.
+
+        To be followed by `raise_failure`.
+        """
         self._is_away = True
         self._turn_lock.release()
         try:
@@ -126,7 +129,10 @@ class LendingActor(KhepriActor):
         finally:
             self._turn_lock.acquire()
             self._is_away = False
-        if self._failure is not None:
+
+    def raise_failure(self) -> None:
+        """Crash with what went wrong in a lent turn, if anything did; in the own thread."""
+        if self._failure is not None and self.has_own_turn:
             raise self._failure
 
     @contextmanager
@@ -178,6 +184,7 @@ class LendingActor(KhepriActor):
         self._sleeps_until = -inf
         with self._turn_lock:
             if self._failure is not None:
+                self._unseen = [*self._unseen, *envelopes]
                 raise self._failure
             if self._is_called:
                 envelopes = self._without_call(envelopes)

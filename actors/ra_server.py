@@ -21,10 +21,9 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import nullcontext
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from khepri.encoding import EncodingError
 from khepri.errors import DiskFullError
@@ -66,6 +65,7 @@ from .server_recovery import recover_server
 from .server_snapshots import ServerSnapshots
 from .server_status import ForgetfulPeers, server_status
 from .server_waiters import Read, ServerWaiters
+from .shared_log import NO_ABSENCE
 from .term_saver import TermSaver
 from .wal_writer import WriteFailed
 
@@ -88,9 +88,6 @@ _logger = logging.getLogger("khepri.actors.ra_server")
 
 TICK_SECONDS = 0.25
 """How often what is not urgent is looked at: lost groups, the session, the snapshot cadence."""
-
-
-_NO_ABSENCE: Final = nullcontext()
 
 
 class RaServer(LendingActor):
@@ -328,13 +325,14 @@ class RaServer(LendingActor):
                 break
             if owes and core.role is Role.LEADER:
                 self._conclude()  # who waits has the reply before this thread waits for the disk
-            absence: AbstractContextManager[object] = _NO_ABSENCE
+            absence: AbstractContextManager[object] = NO_ABSENCE
             prepare = self._prepare
             if core.role is Role.LEADER and len(core.configuration.members) > 1:
                 self._setup.network.stand_by(self.reference, now)
                 absence, prepare = self.away(), self._prepare_if_back
             meanwhile = None if entry is None else partial(prepare, entry)
             written = log.write(append, self.reference, meanwhile, absence)
+            self.raise_failure()
             if written is not None:
                 now = self.clock()
                 self._decide([written], now, is_due=flow.due(core) <= now)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from khepri.raft.events import LogWritten
+from khepri.raft.events import LogRecovered, LogWritten
 
 from .wal_writer import WriteEntries
 from .written_notice import WrittenNotice
@@ -54,7 +54,7 @@ class ServerLog:
         server: ActorReference,
         meanwhile: Callable[[], object] | None,
         absence: AbstractContextManager[object],
-    ) -> LogWritten | None:
+    ) -> LogWritten | LogRecovered | None:
         """Make entries durable here and now; None if the WalWriter will do it after all.
 
         What confirms them to a leader is made while the disk writes, and leaves before anything
@@ -64,7 +64,7 @@ class ServerLog:
             append: what to write.
             server: told when the WalWriter has done it.
             meanwhile: called while the disk writes, or not at all; must not raise.
-            absence: entered as long as the disk is waited for.
+            absence: as for `SharedLog.write_now`.
         """
         confirmation = append.confirmation
         confirm: Callable[[], object] | None = None
@@ -78,9 +78,11 @@ class ServerLog:
 
         shared_log = self._setup.storage.shared_log
         in_between = meanwhile if confirmation is None else prepare
-        with absence:
-            is_durable = shared_log.write_now(self._setup.uid, append.entries, in_between)
-        if not is_durable:
+        if not shared_log.write_now(self._setup.uid, append.entries, in_between, absence):
+            if not self._flow.is_newest(append.sequence):
+                # In the absence more was appended. Behind that this would void it: all that is
+                # not durable is written anew, as the log is now.
+                return LogRecovered()
             self.hand_on(append, server)
             return None
         if confirm is not None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import time
 from _thread import allocate_lock
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from khepri.log.interface import Append
 
@@ -21,11 +21,15 @@ from .segment_writer import FlushFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from contextlib import AbstractContextManager
 
     from khepri.log.interface import WriteAheadLog
     from khepri.raft.types import Entry
 
     from .reference import ActorReference
+
+NO_ABSENCE: Final = nullcontext()
+"""Of a server that keeps its turn."""
 
 SLOW_WRITE_SECONDS = 0.05
 """A write that takes longer shows that the disk stalls; half of a heartbeat's interval."""
@@ -78,6 +82,7 @@ class SharedLog:
         uid: str,
         entries: Sequence[Entry],
         meanwhile: Callable[[], object] | None = None,
+        absence: AbstractContextManager[object] = NO_ABSENCE,
     ) -> bool:
         """Write entries in this thread if nobody else wants the log; a server.
 
@@ -88,6 +93,8 @@ class SharedLog:
             uid: the store's.
             entries: what to write, at least one.
             meanwhile: as for `khepri.log.interface.WriteAheadLog.write`.
+            absence: entered as long as the disk is waited for, and left before anybody else can
+                write: what others append meanwhile comes behind this.
 
         Returns:
             whether they are durable. If not, the WalWriter is to write them: it will see what is
@@ -103,7 +110,11 @@ class SharedLog:
         try:
             log = self._log
             append = Append(uid, entries[0].index, entries)
-            if log is None or log.write([append], confirm=False, meanwhile=meanwhile):
+            if log is None:
+                return False
+            with absence:
+                gaps = log.write([append], confirm=False, meanwhile=meanwhile)
+            if gaps:
                 return False
             ended = self._clock()
             if ended - started > SLOW_WRITE_SECONDS:

@@ -237,7 +237,7 @@ class RaftCore:
                 is_news = server.written.confirm(
                     event.sequence, event.index, term_there, event.term
                 )
-                if is_news and not event.is_confirmed:
+                if is_news and not (event.is_confirmed and isinstance(server.role, Follower)):
                     server.role.on_log_written()
                 if server.disk_failure is not None and server.written.is_newest(event.sequence):
                     server.disk_failure = None

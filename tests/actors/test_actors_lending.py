@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -14,7 +14,7 @@ from khepri.actors.exit_reason import NORMAL, ExitKind
 from khepri.actors.future import KhepriFuture
 from khepri.actors.label import ActorLabel
 from khepri.actors.lending import LendingActor
-from khepri.errors import MisuseError
+from khepri.errors import MisuseError, ServerStoppedError
 from tests.actors.actors_helpers import WAIT_SECONDS, Gate
 from tests.facade.facade_helpers import eventually
 
@@ -32,6 +32,12 @@ class Away:
 
     def __init__(self) -> None:
         self.gate = Gate()
+
+
+class CrashLate(NamedTuple):
+    """Crashes a Lender when the gate is open."""
+
+    gate: Gate
 
 
 class Lender(LendingActor):
@@ -55,9 +61,13 @@ class Lender(LendingActor):
             self.handled.append((message, threading.get_ident()))
             if isinstance(message, Gate):
                 message.pass_through()
+            elif isinstance(message, CrashLate):
+                message.gate.pass_through()
+                raise ValueError("told to crash")  # noqa: TRY004 - no type is wrong
             elif isinstance(message, Away):
                 with self.away():
                     message.gate.pass_through()
+                self.raise_failure()
                 self.handled.append(("back", threading.get_ident()))
             elif isinstance(message, float):
                 self.due = self.clock() + message
@@ -165,6 +175,21 @@ def test_a_crash_in_a_lent_turn_ends_the_actor_and_not_who_brought_the_message(
     assert isinstance(reason.error, ValueError)
     assert lender.who_handled("crash") == threading.get_ident()
     assert lender.who_handled("end") == lender.own_thread
+
+
+def test_who_was_taken_just_before_a_lent_turn_crashed_has_an_answer(lender: Lender) -> None:
+    gate = Gate()
+    bringer = threading.Thread(target=lender.reference.bring, args=(CrashLate(gate),))
+    bringer.start()
+    assert gate.reached.wait(WAIT_SECONDS)
+    asked = lender.reference.request("question")
+    told = threading.Event()
+    asked.add_done_callback(lambda _: told.set())
+    eventually(lambda: not lender.mailbox.depth())  # the own thread waits for its turn with it
+    gate.open()
+    bringer.join(WAIT_SECONDS)
+    assert told.wait(WAIT_SECONDS)
+    assert isinstance(asked.failure, ServerStoppedError)
 
 
 def test_an_exit_in_a_lent_turn_ends_the_actor(lender: Lender) -> None:

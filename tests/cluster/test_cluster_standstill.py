@@ -187,6 +187,48 @@ def test_r21_a_leader_whose_disk_stalls_goes_on_leading_with_the_disks_of_the_ot
         assert await_equal_trees(cluster)["/a"][0] == number - 1
 
 
+def test_a_write_that_fails_late_does_not_void_what_a_new_leader_has_had_written_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LocalCluster(3) as cluster:
+        if leader_among(cluster, range(3)) != 0:
+            old = leader_among(cluster, range(3))
+            cluster.manager(old).transfer_leadership(cluster.name(0))
+        cluster.store(0).put("/a", 0)
+        deposed, door, write = actor_of(cluster, 0), Door(), WriteAheadLog.write
+        log = deposed._setup.storage.shared_log._log
+
+        def fail_late(self: WriteAheadLog, *arguments: Any, **options: Any) -> Any:
+            if self is log and deposed.has_own_turn:
+                door.go_through()
+                raise OSError("the disk has no more room, after a while")
+            return write(self, *arguments, **options)
+
+        cluster.partition([0], [1, 2])
+        with monkeypatch.context() as patches:
+            patches.setattr(WriteAheadLog, "write", fail_late)
+            sent = cluster.store(0).put("/sent", 1, async_=True)
+            door.await_somebody()
+            leader = leader_among(cluster, [1, 2])
+            for value in range(3):
+                cluster.store(leader).put("/new", value)
+            core, leading = deposed._core, actor_of(cluster, leader)._core
+            cluster.heal()
+            eventually(lambda: core.last_index == leading.last_index > core.last_written)
+            door.open()
+            eventually(lambda: core.last_written == leading.last_index)
+        cluster.store(leader).put("/next", 1)
+        sent.get(timeout=10)  # once more, to the new leader
+        await_equal_trees(cluster)
+        claimed = core.last_written
+        cluster.kill(0)
+        cluster.partition([0], [1, 2])
+        cluster.restart(0)
+        assert actor_of(cluster, 0)._core.last_index >= claimed
+        cluster.heal()
+        assert await_equal_trees(cluster)["/sent"] == (1, 1, 1)
+
+
 def test_disks_that_stall_one_after_the_other_under_load_lose_and_double_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
