@@ -39,7 +39,7 @@ MAX_UNWRITTEN_APPENDS = 2
 
 MAX_COMMITTED_UNWRITTEN = 1024
 """So many may wait if others have made them all durable and committed: then a leader goes on with
-the disks of others while its own stalls (case R21), up to what memory shall hold of it."""
+the disks of others while its own stalls (case R21). At a quarter of a megabyte each at most."""
 
 MAX_COMMANDS_WRITTEN_HERE = 64
 """Up to so many commands in flight, a server that is alone writes them in its own thread."""
@@ -67,7 +67,7 @@ MAX_ENTRIES_LENT_FOR = 16
 """With up to so many entries to apply a follower does."""
 
 MAX_BYTES_WRITTEN_HERE = 64 * 1024
-"""Up to so many bytes of data a follower writes in its own thread."""
+"""Up to so many bytes of data a follower, or a leader of several, writes itself."""
 
 
 class CommandFlow:

@@ -59,13 +59,12 @@ class LendingActor(KhepriActor):
         self._failure: BaseException | None = None  # of a lent turn
         self._is_called = False  # a `_LookUp` was sent
         self._is_away = False
-        self._own_thread = 0
-        self._has_own_turn = False
+        self._in_own_turn = 0  # the own thread, while it has a turn
 
     @property
     def has_own_turn(self) -> bool:
         """Whether the thread that asks is the actor's own, in one of its turns."""
-        return self._has_own_turn and get_ident() == self._own_thread
+        return get_ident() == self._in_own_turn
 
     def lend(self, envelope: Envelope) -> bool:
         """Handle a message in this thread, if that is possible at once. Any thread.
@@ -132,7 +131,7 @@ class LendingActor(KhepriActor):
 
     def raise_failure(self) -> None:
         """Crash with what went wrong in a lent turn, if anything did; in the own thread."""
-        if self._failure is not None and self.has_own_turn:
+        if self._failure is not None:
             raise self._failure
 
     @contextmanager
@@ -188,11 +187,11 @@ class LendingActor(KhepriActor):
                 raise self._failure
             if self._is_called:
                 envelopes = self._without_call(envelopes)
-            self._own_thread, self._has_own_turn = get_ident(), True
+            self._in_own_turn = get_ident()
             try:
                 return self._finish_turn(envelopes)
             finally:
-                self._has_own_turn = False
+                self._in_own_turn = 0
 
     def _without_call(self, envelopes: list[Envelope]) -> list[Envelope]:
         """Take out the `_LookUp`, if it is among them: it may be behind what was taken."""

@@ -54,7 +54,7 @@ class Postman:
                 self.transport.counters.add(Drop.WRONG_CLUSTER)
             else:
                 frame = FrameFrom(envelope.from_node, envelope.kind, envelope.body)
-                # With a single store nobody else waits for this thread while it has the turn.
+                # With a single store no other one waits for this thread while it has the turn.
                 if len(self._stores) == 1 and len(envelope.body) <= MAX_BYTES_LENT_FOR:
                     access.server.bring(frame)
                 else:

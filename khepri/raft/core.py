@@ -2,6 +2,7 @@
 
 Here: the order of a step, and which part of the member each event and message goes to.
 Not here: the state (`server.py`), what the roles do (`follower.py`, `candidate.py`, `leader.py`).
+It is long, since each event and each question from outside has its place here.
 
 A step takes a whole batch. Events are handled in order; then timers, so that a message that
 already waits wins over a timer; then conclusions are drawn once for the whole batch: commit,
